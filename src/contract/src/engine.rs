@@ -1,0 +1,233 @@
+//! The engine's language: commands and events, one JSON object a line, on pipes of their own.
+
+use crate::{Problem, TrainSettings};
+use serde::{Deserialize, Serialize};
+use std::path::PathBuf;
+
+/// What the worker tells the engine.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "command", rename_all = "snake_case")]
+pub enum Command {
+    /// Train (or go on training) and encode all particles at the end.
+    Train(Box<TrainSpec>),
+    /// Latents of all particles of a prepared set.
+    Encode(EncodeSpec),
+    /// Volumes of given latents.
+    Decode(DecodeSpec),
+    /// Checkpoint, then answer `stopped`. Read at any time, honoured after the running micro-batch.
+    Stop,
+    /// Leave.
+    Shutdown,
+}
+
+/// A training run.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct TrainSpec {
+    /// The prepared set's `prepared.json`.
+    pub prepared: PathBuf,
+    /// Base volume (MRC, `size_px`³ at the prepared pixel size), unless the settings say none.
+    pub base: Option<PathBuf>,
+    /// Mask (MRC, `size_px`³ at the prepared pixel size, 0..1).
+    pub mask: PathBuf,
+    /// Folder of checkpoints; training goes on from the newest valid one in it.
+    pub checkpoints: PathBuf,
+    /// A checkpoint folder's epoch to start a new run from (`--load`): weights and latents, not the optimiser.
+    pub load: Option<PathBuf>,
+    /// The current mean volume, rewritten every epoch.
+    pub preview: PathBuf,
+    /// Folder where image panels and loss curves' numbers go (safetensors, JSON lines).
+    pub monitor: PathBuf,
+    /// Decided settings.
+    pub settings: TrainSettings,
+    /// `cpu` or `cuda:N`.
+    pub device: String,
+    /// Threads of the tensor library.
+    pub threads: usize,
+}
+
+/// Encoding all particles.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct EncodeSpec {
+    /// The prepared set's `prepared.json`.
+    pub prepared: PathBuf,
+    /// A checkpoint's folder.
+    pub checkpoint: PathBuf,
+    /// `[particles, zdim]` f32 npy to write.
+    pub latents: PathBuf,
+    /// `cpu` or `cuda:N`.
+    pub device: String,
+    /// Threads of the tensor library.
+    pub threads: usize,
+}
+
+/// Decoding latents to maps.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct DecodeSpec {
+    /// A checkpoint's folder.
+    pub checkpoint: PathBuf,
+    /// `[n, zdim]` f32 npy.
+    pub latents: PathBuf,
+    /// One MRC file a row.
+    pub outputs: Vec<PathBuf>,
+    /// Box of the maps, voxels.
+    pub box_px: usize,
+    /// Voxel size of the maps, Å.
+    pub apix: f64,
+    /// Mirror along z.
+    pub flip: bool,
+    /// Turn the sign.
+    pub invert: bool,
+    /// `cpu` or `cuda:N`.
+    pub device: String,
+    /// Threads of the tensor library.
+    pub threads: usize,
+}
+
+/// A device that the engine can run on.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Device {
+    /// `cpu` or `cuda:N`.
+    pub id: String,
+    /// For people.
+    pub name: String,
+    /// Memory in bytes (host memory for the CPU).
+    pub memory_bytes: u64,
+}
+
+/// Mean loss terms over an interval, each as it enters the total (weights applied).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct LossTerms {
+    /// Reconstruction.
+    pub reconstruction: f64,
+    /// Kullback–Leibler.
+    pub kl: f64,
+    /// Structural-disentanglement prior.
+    pub prior: f64,
+    /// Mean |v| and total variation.
+    pub volume: f64,
+    /// Fit of the encoder to the warm-start scores.
+    pub warm_start: f64,
+    /// Their sum.
+    pub total: f64,
+}
+
+/// What the engine tells the worker.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "event", rename_all = "snake_case")]
+pub enum Event {
+    /// First message.
+    Hello {
+        /// Program version.
+        version: String,
+        /// [`crate::BUILD_ID`].
+        build_id: String,
+        /// libtorch's version.
+        torch: String,
+        /// What can be run on, best first.
+        devices: Vec<Device>,
+    },
+    /// At least once a second while training.
+    Progress {
+        /// Epoch, from 1.
+        epoch: usize,
+        /// Epochs in all.
+        epochs: usize,
+        /// Images done in this epoch.
+        images: usize,
+        /// Images an epoch.
+        of: usize,
+        /// Images a second, over the last interval.
+        images_per_second: f64,
+    },
+    /// An interval's loss terms.
+    Metric {
+        /// Epoch, from 1.
+        epoch: usize,
+        /// Images done in this epoch.
+        images: usize,
+        /// Mean terms since the last metric.
+        terms: LossTerms,
+        /// Mean KL in nats, unweighted.
+        kl_nats: f64,
+        /// Estimated signal-to-noise ratio.
+        snr: f64,
+        /// Learning rate.
+        learning_rate: f64,
+    },
+    /// An epoch ended.
+    Epoch {
+        /// Epoch, from 1.
+        epoch: usize,
+        /// Epochs in all.
+        epochs: usize,
+        /// Mean terms over the training images.
+        terms: LossTerms,
+        /// Mean reconstruction loss over the validation images, where there are any.
+        validation: Option<f64>,
+        /// Mean KL in nats.
+        kl_nats: f64,
+        /// Latent dimensions whose means vary over particles (variance above 0.02).
+        active_dimensions: usize,
+        /// Estimated signal-to-noise ratio.
+        snr: f64,
+        /// Learning rate at the end.
+        learning_rate: f64,
+        /// Wall seconds.
+        seconds: f64,
+    },
+    /// A checkpoint is safe on disk.
+    Checkpoint {
+        /// Its folder.
+        folder: PathBuf,
+        /// Epochs completed.
+        epoch: usize,
+        /// Images done in the running epoch.
+        images: usize,
+    },
+    /// For the log.
+    Log {
+        /// One line.
+        message: String,
+    },
+    /// For the log and the report.
+    Warning {
+        /// One line.
+        message: String,
+    },
+    /// Training ended.
+    Trained(TrainOutcome),
+    /// Latents are written.
+    Encoded {
+        /// The npy file.
+        latents: PathBuf,
+    },
+    /// A volume is written.
+    Decoded {
+        /// Row of the latents.
+        index: usize,
+        /// The map.
+        output: PathBuf,
+    },
+    /// A decode command is complete.
+    DecodeDone,
+    /// Stopped as asked; the newest checkpoint is complete.
+    Stopped,
+    /// The command failed; the engine lives on.
+    Failed {
+        /// Why.
+        problem: Problem,
+    },
+}
+
+/// What training left.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct TrainOutcome {
+    /// Final checkpoint.
+    pub checkpoint: PathBuf,
+    /// Epochs completed.
+    pub epochs: usize,
+    /// `[particles, zdim]` f32 npy: plain encoder means of all particles, in their order.
+    pub latents: PathBuf,
+    /// R-less figures for the log: variance explained by the warm-start components, grey scale of the base.
+    pub notes: Vec<String>,
+}

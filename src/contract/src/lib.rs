@@ -1,0 +1,33 @@
+//! What the parts of `opus-dsd` say to each other.
+//!
+//! Everything here is plain data with serde on it: problems (errors with culprit and hint), the prepared data set, decided training
+//! settings, the commands and events of the engine, and the results that a job leaves. No part of the program reaches another part
+//! but through these types and the files that they name. Tensors never travel in JSON, only paths of arrays on disk.
+
+mod engine;
+mod prepared;
+mod problem;
+mod results;
+mod training;
+
+pub use engine::{Command, DecodeSpec, Device, EncodeSpec, Event, LossTerms, TrainOutcome, TrainSpec};
+pub use prepared::{GroupSummary, PREPARED_SCHEMA, Prepared};
+pub use problem::{Kind, Problem, Result};
+pub use results::{RESULTS_SCHEMA, Results, StateVolume};
+pub use training::{
+    BaseVolume, EncoderGrid, EncoderInput, Guards, Hypotheses, LearningRate, ModelLayout, Numerics, ResizeAt, Schedule, TrainSettings, WarmStart, Width,
+};
+
+/// Identifies the build: front and engine must carry the same one.
+pub const BUILD_ID: &str = env!("OPUS_DSD_BUILD_ID");
+
+/// The program's version.
+pub const VERSION: &str = env!("CARGO_PKG_VERSION");
+
+/// Names the environment variables by which the worker tells the engine its two pipes (file descriptor numbers).
+pub mod pipes {
+    /// Commands are read from this descriptor, one JSON object a line.
+    pub const COMMANDS: &str = "OPUS_DSD_COMMANDS_FD";
+    /// Events are written to this descriptor, one JSON object a line.
+    pub const EVENTS: &str = "OPUS_DSD_EVENTS_FD";
+}

@@ -1,0 +1,2 @@
+//! front
+fn main(){}

@@ -1,0 +1,38 @@
+//! Build, run and test: one profile for all of them.
+
+use crate::pins::root;
+use std::process::{Command, ExitCode};
+
+/// Builds every executable of the product.
+pub(crate) fn build() -> Result<ExitCode, String> {
+    cargo(&["build", "--release", "--bins"])
+}
+
+/// Runs the front with the arguments after `--`.
+pub(crate) fn run(args: &[String]) -> Result<ExitCode, String> {
+    let args = match args.first().map(String::as_str) {
+        Some("--") => &args[1..],
+        _ => args,
+    };
+    let front = root().join("target/release/opus-dsd");
+    let status = Command::new(&front).args(args).status().map_err(|e| format!("{}: {e}", front.display()))?;
+    Ok(ExitCode::from(status.code().and_then(|c| u8::try_from(c).ok()).unwrap_or(1)))
+}
+
+/// Runs all tests of the workspace: one thread for each torch program, parallelism from the runner.
+pub(crate) fn test(args: &[String]) -> Result<ExitCode, String> {
+    build()?;
+    let mut all = vec!["test", "--release", "--workspace"];
+    all.extend(args.iter().map(String::as_str));
+    cargo(&all)
+}
+
+/// Runs cargo in the workspace; its failure is an error that names the command.
+pub(crate) fn cargo(args: &[&str]) -> Result<ExitCode, String> {
+    let cargo = std::env::var("CARGO").unwrap_or_else(|_| "cargo".into());
+    let mut command = Command::new(cargo);
+    // Busy waiting of several OpenMP pools on few cores costs many times the work itself.
+    command.args(args).current_dir(root()).env("OMP_NUM_THREADS", "1");
+    let status = command.status().map_err(|e| format!("cargo could not be started: {e}"))?;
+    if status.success() { Ok(ExitCode::SUCCESS) } else { Err(format!("`cargo {}` failed", args.join(" "))) }
+}
