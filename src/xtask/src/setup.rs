@@ -14,7 +14,9 @@ pub(crate) fn setup(args: &[String]) -> Result<ExitCode, String> {
         [] => Flavour::Cpu,
         ["--cuda"] => Flavour::Cuda,
         ["--python", python] => Flavour::Python((*python).to_owned()),
-        ["--python"] => return Err("`--python` needs the interpreter whose PyTorch to use, for instance `--python /opt/conda/bin/python`".into()),
+        ["--python"] => {
+            return Err("`--python` needs the interpreter whose PyTorch to use, for instance `--python /opt/conda/bin/python`".into());
+        }
         other => return Err(format!("unknown arguments {other:?}; expected nothing, `--cuda` or `--python PY`")),
     };
     install(&flavour)?;
@@ -47,7 +49,8 @@ fn install(flavour: &Flavour) -> Result<(), String> {
     match flavour {
         Flavour::Python(python) => link_python(python, &target)?,
         Flavour::Cpu | Flavour::Cuda => {
-            let ready = fs::read_to_string(target.join(".stamp")).is_ok_and(|s| s == stamp) && target.join("torch/lib/libtorch_cpu.so").exists();
+            let ready =
+                fs::read_to_string(target.join(".stamp")).is_ok_and(|s| s == stamp) && target.join("torch/lib/libtorch_cpu.so").exists();
             if !ready {
                 fetch(flavour, &target, &stamp)?;
             }
@@ -55,6 +58,19 @@ fn install(flavour: &Flavour) -> Result<(), String> {
     }
     relink(&target)
 }
+
+/// The platform tags that the pinned wheels carry (pip matches each one exactly).
+const WHEEL_PLATFORMS: [&str; 9] = [
+    "manylinux_2_28_x86_64",
+    "manylinux_2_27_x86_64",
+    "manylinux_2_25_x86_64",
+    "manylinux_2_18_x86_64",
+    "manylinux_2_17_x86_64",
+    "manylinux_2_12_x86_64",
+    "manylinux2014_x86_64",
+    "manylinux2010_x86_64",
+    "manylinux1_x86_64",
+];
 
 /// Downloads and unpacks the pinned wheels beside `target`, then renames.
 fn fetch(flavour: &Flavour, target: &Path, stamp: &str) -> Result<(), String> {
@@ -67,14 +83,18 @@ fn fetch(flavour: &Flavour, target: &Path, stamp: &str) -> Result<(), String> {
     let mut pip = Command::new(python);
     pip.args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-compile", "--no-deps", "--require-hashes"]);
     pip.args(["--only-binary=:all:", "--implementation", "cp", "--python-version", "3.11"]);
-    for platform in ["manylinux_2_28_x86_64", "manylinux_2_27_x86_64", "manylinux_2_25_x86_64", "manylinux_2_17_x86_64", "manylinux2014_x86_64"] {
+    for platform in WHEEL_PLATFORMS {
         pip.args(["--platform", platform]);
     }
+    pip.env("PIP_ROOT_USER_ACTION", "ignore"); // older pips do not know the flag, all ignore an unknown variable
     pip.arg("--target").arg(&part).arg("-r").arg(&pins);
     let status = pip.status().map_err(|e| format!("python3 could not be started: {e}"))?;
     if !status.success() {
         let _ = fs::remove_dir_all(&part);
-        return Err(format!("pip could not fetch the wheels of {} ({status}); is PyPI reachable? An installed PyTorch {TORCH_VERSION} also does: `cargo xtask setup --python PY`", pins.display()));
+        return Err(format!(
+            "pip could not fetch the wheels of {} ({status}); is PyPI reachable? An installed PyTorch {TORCH_VERSION} also does: `cargo xtask setup --python PY`",
+            pins.display()
+        ));
     }
     let version = fs::read_to_string(part.join("torch/version.py")).map_err(|e| format!("the torch wheel holds no version.py: {e}"))?;
     if !version.contains(TORCH_VERSION) {
@@ -104,12 +124,15 @@ fn link_python(python: &str, target: &Path) -> Result<(), String> {
     let mut lines = text.lines();
     let (version, cuda, folder) = (lines.next().unwrap_or_default(), lines.next().unwrap_or_default(), lines.next().unwrap_or_default());
     if version.split('+').next() != Some(TORCH_VERSION) {
-        return Err(format!("`{python}` has PyTorch {version}; the engine needs {TORCH_VERSION} (any build of it: cpu, cu126, cu128, cu130)"));
+        return Err(format!(
+            "`{python}` has PyTorch {version}; the engine needs {TORCH_VERSION} (any build of it: cpu, cu126, cu128, cu130)"
+        ));
     }
     let _ = fs::remove_dir_all(target);
     fs::create_dir_all(target.join("torch")).map_err(|e| format!("{}: {e}", target.display()))?;
     for name in ["lib", "include"] {
-        std::os::unix::fs::symlink(Path::new(folder).join(name), target.join("torch").join(name)).map_err(|e| format!("{folder}/{name}: {e}"))?;
+        std::os::unix::fs::symlink(Path::new(folder).join(name), target.join("torch").join(name))
+            .map_err(|e| format!("{folder}/{name}: {e}"))?;
     }
     write(&target.join("torch/build-version"), TORCH_VERSION)?;
     write(&target.join(".stamp"), &format!("python {version} cuda {cuda} {folder}"))

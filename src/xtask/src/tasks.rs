@@ -29,10 +29,16 @@ pub(crate) fn test(args: &[String]) -> Result<ExitCode, String> {
 
 /// Runs cargo in the workspace; its failure is an error that names the command.
 pub(crate) fn cargo(args: &[&str]) -> Result<ExitCode, String> {
+    cargo_with(args, &[])
+}
+
+/// The same with further environment variables.
+pub(crate) fn cargo_with(args: &[&str], environment: &[(&str, &str)]) -> Result<ExitCode, String> {
     let cargo = std::env::var("CARGO").unwrap_or_else(|_| "cargo".into());
     let mut command = Command::new(cargo);
     // Busy waiting of several OpenMP pools on few cores costs many times the work itself.
-    command.args(args).current_dir(root()).env("OMP_NUM_THREADS", "1");
+    command.args(args).current_dir(root()).env("OMP_NUM_THREADS", "1").env("INSTA_UPDATE", "no");
+    command.envs(environment.iter().copied());
     let status = command.status().map_err(|e| format!("cargo could not be started: {e}"))?;
     if status.success() { Ok(ExitCode::SUCCESS) } else { Err(format!("`cargo {}` failed", args.join(" "))) }
 }
