@@ -1,1 +1,11 @@
-//! analysis
+//! What the latents say: principal components, clusters, and how well both agree with a known truth.
+//!
+//! Pure Rust on `ndarray`; knows no host, no files and no tensors. Everything is repeatable: sums over particles are taken in fixed blocks in a
+//! fixed order, whatever the number of threads, and random choices come from a seed.
+
+mod blocks;
+pub mod clusters;
+pub mod pca;
+
+pub use clusters::{Clusters, kmeans};
+pub use pca::{Pca, pca};
