@@ -1,1 +1,4 @@
-//! engine
+//! The engine of `opus-dsd`: libtorch lives here and nowhere else.
+
+pub mod model;
+pub mod torch;

@@ -1,0 +1,156 @@
+//! The few layers that both networks are made of, with the original's initialisation and parameter names (`weight`, `bias`).
+
+use tch::nn::{Init, Path};
+use tch::{Kind, Tensor};
+
+/// Slope of the leaky rectifier below zero, as in the original.
+pub const LEAKY_SLOPE: f64 = 0.2;
+
+/// Gain of a layer that a leaky rectifier follows: √(2/(1+slope²)).
+pub const RECTIFIED_GAIN: f64 = 1.386_750_490_563_073; // sqrt(2/1.04)
+
+/// Leaky rectifier with [`LEAKY_SLOPE`].
+#[must_use]
+pub fn leaky(x: &Tensor) -> Tensor {
+    x.maximum(&(x * LEAKY_SLOPE))
+}
+
+/// What kind of layer a [`Layer`] is.
+#[derive(Clone, Copy, Debug)]
+enum Kernel {
+    Linear,
+    Convolution { stride: i64, padding: i64 },
+    Transposed { stride: i64, padding: i64 },
+}
+
+/// An affine layer: matrix product, 3D convolution, or transposed 3D convolution, with bias.
+#[derive(Debug)]
+pub struct Layer {
+    weight: Tensor,
+    bias: Tensor,
+    kernel: Kernel,
+}
+
+impl Layer {
+    /// `[.., inputs] → [.., outputs]`; weight `[outputs, inputs]`.
+    #[must_use]
+    pub fn linear(path: &Path, inputs: i64, outputs: i64, gain: f64) -> Self {
+        Self::new(path, &[outputs, inputs], bound(gain, inputs + outputs, 1.0), outputs, Kernel::Linear)
+    }
+
+    /// 3D convolution; weight `[outputs, inputs, k, k, k]`.
+    #[must_use]
+    pub fn convolution(path: &Path, inputs: i64, outputs: i64, shape: Shape, gain: f64) -> Self {
+        let Shape { size: k, stride, padding } = shape;
+        let width = bound(gain, inputs + outputs, (k * k * k) as f64);
+        Self::new(path, &[outputs, inputs, k, k, k], width, outputs, Kernel::Convolution { stride, padding })
+    }
+
+    /// Transposed 3D convolution; weight `[inputs, outputs, k, k, k]`. The taps of each stride³ block start equal, so that the first
+    /// up-sampling shows no checkerboard (as the original).
+    #[must_use]
+    pub fn transposed(path: &Path, inputs: i64, outputs: i64, shape: Shape, gain: f64) -> Self {
+        let Shape { size: k, stride, padding } = shape;
+        let taps = (k * k * k) as f64 / (stride * stride * stride) as f64;
+        let width = bound(gain, inputs + outputs, taps);
+        let layer = Self::new(path, &[inputs, outputs, k, k, k], width, outputs, Kernel::Transposed { stride, padding });
+        tch::no_grad(|| {
+            let blocks = k / stride;
+            let corner = layer.weight.slice(2, 0, None, stride).slice(3, 0, None, stride).slice(4, 0, None, stride);
+            let spread = corner
+                .reshape([inputs, outputs, blocks, 1, blocks, 1, blocks, 1])
+                .expand([inputs, outputs, blocks, stride, blocks, stride, blocks, stride], false)
+                .reshape([inputs, outputs, k, k, k]);
+            layer.weight.shallow_clone().copy_(&spread);
+        });
+        layer
+    }
+
+    fn new(path: &Path, shape: &[i64], width: f64, outputs: i64, kernel: Kernel) -> Self {
+        let weight = path.var("weight", shape, Init::Uniform { lo: -width, up: width });
+        let bias = path.var("bias", &[outputs], Init::Const(0.0));
+        Self { weight, bias, kernel }
+    }
+
+    /// Sets the weights to zero and the bias to a value: a head that starts by saying nothing.
+    pub fn silence(&self, bias: f64) {
+        tch::no_grad(|| {
+            let _ = self.weight.shallow_clone().zero_();
+        });
+        self.set_bias(bias);
+    }
+
+    /// Sets every element of the bias.
+    pub fn set_bias(&self, bias: f64) {
+        tch::no_grad(|| {
+            let _ = self.bias.shallow_clone().fill_(bias);
+        });
+    }
+
+    /// Applies the layer.
+    #[must_use]
+    pub fn forward(&self, x: &Tensor) -> Tensor {
+        match self.kernel {
+            Kernel::Linear => x.linear(&self.weight, Some(&self.bias)),
+            Kernel::Convolution { stride, padding } => x.conv3d(&self.weight, Some(&self.bias), [stride; 3], [padding; 3], [1; 3], 1),
+            Kernel::Transposed { stride, padding } => {
+                x.conv_transpose3d(&self.weight, Some(&self.bias), [stride; 3], [padding; 3], [0; 3], 1, [1; 3])
+            }
+        }
+    }
+
+    /// Applies the layer, then the leaky rectifier.
+    #[must_use]
+    pub fn rectified(&self, x: &Tensor) -> Tensor {
+        leaky(&self.forward(x))
+    }
+}
+
+/// A cubic kernel.
+#[derive(Clone, Copy, Debug)]
+pub struct Shape {
+    /// Side.
+    pub size: i64,
+    /// Step.
+    pub stride: i64,
+    /// Zeros on each side.
+    pub padding: i64,
+}
+
+/// Halves (or, transposed, doubles) a grid.
+pub const HALVING: Shape = Shape { size: 4, stride: 2, padding: 1 };
+/// Doubles a grid with no overlap.
+pub const BLOCKS: Shape = Shape { size: 2, stride: 2, padding: 0 };
+/// Keeps a grid.
+pub const KEEPING: Shape = Shape { size: 3, stride: 1, padding: 1 };
+
+/// Half width of the uniform distribution that weights start from.
+fn bound(gain: f64, features: i64, taps: f64) -> f64 {
+    gain * (2.0 / (features as f64 * taps)).sqrt() * 3f64.sqrt()
+}
+
+/// Moves eight channels into the eight positions of a grid twice as fine: `[b, 8·c, n, n, n] → [b, c, 2n, 2n, 2n]`.
+#[must_use]
+pub fn channels_to_space(x: &Tensor) -> Tensor {
+    let s = x.size();
+    let (c, n) = (s[1] / 8, s[2]);
+    x.view([s[0], c, 2, 2, 2, n, n, n].as_slice()).permute([0, 1, 5, 2, 6, 3, 7, 4]).reshape([s[0], c, 2 * n, 2 * n, 2 * n])
+}
+
+/// Trilinear resampling in which the corners keep their place, `[b, c, n, n, n] → [b, c, side, side, side]`.
+#[must_use]
+pub fn resize(x: &Tensor, side: i64) -> Tensor {
+    if x.size()[2] == side { x.shallow_clone() } else { x.upsample_trilinear3d([side; 3], true, None, None, None) }
+}
+
+/// The same values laid out with channels last, which the CPU's convolutions are faster with.
+#[must_use]
+pub fn channels_last(x: &Tensor) -> Tensor {
+    x.permute([0, 2, 3, 4, 1]).contiguous().permute([0, 4, 1, 2, 3])
+}
+
+/// Total of squared elements per image, `[b, ...] → [b]`.
+#[must_use]
+pub fn squares(x: &Tensor) -> Tensor {
+    x.flatten(1, -1).square().sum_dim_intlist([1i64].as_slice(), false, Kind::Float)
+}

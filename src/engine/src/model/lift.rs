@@ -1,0 +1,93 @@
+//! Lifting images into the frame of the map: every voxel p of a cube takes the image's value at (A p)_xy.
+//!
+//! The cube is constant along the view direction. It is never built by copying the image along depth: only the image is sampled.
+
+use super::geometry::{Centre, split_in_plane};
+use tch::{Device, Kind, Tensor};
+
+/// Sampler codes of libtorch.
+const BILINEAR: i64 = 0;
+const BICUBIC: i64 = 2;
+const ZEROS: i64 = 0;
+
+/// How images are lifted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LiftSteps {
+    /// One bilinear sampling with the whole rotation.
+    Direct,
+    /// As the original: turn the image in its plane (bicubic), then lift along the view direction (bilinear, fading where the
+    /// replicated cube would end).
+    TurnThenTilt,
+}
+
+/// Lifts images of one size to cubes of one size.
+#[derive(Debug)]
+pub struct Lift {
+    image_side: i64,
+    grid: i64,
+    centre: Centre,
+    steps: LiftSteps,
+    /// `[grid³, 3]`, coordinates of the cube's voxels in image pixels.
+    points: Tensor,
+}
+
+impl Lift {
+    /// For images of `image_side` pixels and cubes of `grid` voxels that span the same region.
+    #[must_use]
+    pub fn new(image_side: i64, grid: i64, centre: Centre, steps: LiftSteps, device: Device) -> Self {
+        let points = centre.cube(grid, device) * centre.steps(grid, image_side);
+        Self { image_side, grid, centre, steps, points }
+    }
+
+    /// `images` `[b, s, s]` and `rotations` `[b, 3, 3]` to cubes `[b, 1, e, e, e]`; zero outside the image.
+    #[must_use]
+    pub fn lift(&self, images: &Tensor, rotations: &Tensor) -> Tensor {
+        match self.steps {
+            LiftSteps::Direct => self.spread(images, rotations),
+            LiftSteps::TurnThenTilt => {
+                let (turn, tilt) = split_in_plane(rotations);
+                let upright = turn_images(images, &turn, self.centre);
+                self.spread(&upright, &tilt) * self.depth_window(&tilt)
+            }
+        }
+    }
+
+    fn spread(&self, images: &Tensor, rotations: &Tensor) -> Tensor {
+        let batch = images.size()[0];
+        let (scale, offset) = self.centre.to_sampler(self.image_side);
+        // Rows x and y of A alone are needed: position = A p.
+        let rows = (rotations.narrow(1, 0, 2) * scale).transpose(1, 2);
+        let grid = (self.points.unsqueeze(0).matmul(&rows) + offset).view([batch, self.grid * self.grid, self.grid, 2]);
+        images.unsqueeze(1).grid_sampler_2d(&grid, BILINEAR, ZEROS, true).view([batch, 1, self.grid, self.grid, self.grid])
+    }
+
+    /// Trilinear weight of the slices of a cube of the image's depth, at each voxel: 1 inside, falling to 0 within a pixel outside.
+    fn depth_window(&self, rotations: &Tensor) -> Tensor {
+        let depth = rotations.narrow(1, 2, 1).matmul(&self.points.transpose(0, 1).unsqueeze(0)) + self.centre.index(self.image_side);
+        let from_below = &depth + 1.0;
+        let from_above = -&depth + self.image_side as f64;
+        from_below.minimum(&from_above).clamp(0.0, 1.0).view([-1, 1, self.grid, self.grid, self.grid])
+    }
+}
+
+/// Turns images in their plane: the result at x is the image at (Q x), Q the upper left 2×2 of `turns` (`[b, 3, 3]`); bicubic.
+///
+/// `images` is `[b, s, s]`, as is the result.
+#[must_use]
+pub fn turn_images(images: &Tensor, turns: &Tensor, centre: Centre) -> Tensor {
+    let size = images.size();
+    let (batch, side) = (size[0], size[1]);
+    let axis = centre.axis(side, images.device());
+    let grids = Tensor::meshgrid_indexing(&[&axis, &axis], "ij");
+    let points = Tensor::stack(&[&grids[1], &grids[0]], -1).view([1, side * side, 2]);
+    let (scale, offset) = centre.to_sampler(side);
+    let rows = (turns.narrow(1, 0, 2).narrow(2, 0, 2) * scale).transpose(1, 2);
+    let grid = (points.matmul(&rows) + offset).view([batch, side, side, 2]);
+    images.unsqueeze(1).grid_sampler_2d(&grid, BICUBIC, ZEROS, true).squeeze_dim(1)
+}
+
+/// Lifts once, directly; see [`Lift`].
+#[must_use]
+pub fn lift(images: &Tensor, rotations: &Tensor, grid: i64, centre: Centre) -> Tensor {
+    Lift::new(images.size()[2], grid, centre, LiftSteps::Direct, images.device()).lift(&images.to_kind(Kind::Float), rotations)
+}

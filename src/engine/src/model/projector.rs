@@ -1,0 +1,151 @@
+//! Projection of volumes along the optical axis for given rotations: sample at the rotated grid's points, add along each ray.
+//!
+//! Only points that can meet density are sampled: those within a ball that holds the mask. The grid needs no gradient, so none is
+//! computed for it; all images and hypotheses go through one gather.
+
+use super::geometry::Centre;
+use tch::{Device, Kind, Tensor};
+
+const TRILINEAR: i64 = 0;
+const ZEROS: i64 = 0;
+
+/// Which points of the render cube are sampled.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Region {
+    /// Those within this distance of the origin, pixels.
+    Ball {
+        /// Radius, pixels of the rendered images.
+        radius_px: f64,
+    },
+    /// All, as the original.
+    Cube,
+}
+
+/// Shape of a projector.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct ProjectorConfig {
+    /// Side of the projections, pixels.
+    pub side: i64,
+    /// Side of the volumes, voxels; they span the projections' region.
+    pub template: i64,
+    /// Where the rotation's origin is.
+    pub centre: Centre,
+    /// What is sampled.
+    pub region: Region,
+}
+
+/// Projects volumes of one size to images of one size.
+#[derive(Debug)]
+pub struct Projector {
+    config: ProjectorConfig,
+    /// Coordinates `(x, y, z)` in the image frame, pixels, `[p, 3]`.
+    points: Tensor,
+    /// Pixel that a point's ray ends in, `[p]`; `None` where the points fill a cube.
+    pixels: Option<Tensor>,
+}
+
+impl Projector {
+    /// A projector on a device.
+    #[must_use]
+    pub fn new(config: ProjectorConfig, device: Device) -> Self {
+        let cube = config.centre.cube(config.side, device);
+        let (points, pixels) = match config.region {
+            Region::Cube => (cube, None),
+            Region::Ball { radius_px } => {
+                let distance2 = cube.square().sum_dim_intlist([1i64].as_slice(), false, Kind::Float);
+                let inside = distance2.le(radius_px * radius_px).nonzero().squeeze_dim(1);
+                let pixel = inside.remainder(config.side * config.side);
+                // Ray after ray, so that a ray's samples lie together in the gather and in its sum.
+                let order = (&pixel * config.side + inside.divide_scalar_mode(config.side * config.side, "floor")).argsort(0, false);
+                (cube.index_select(0, &inside.index_select(0, &order)), Some(pixel.index_select(0, &order)))
+            }
+        };
+        Self { config, points, pixels }
+    }
+
+    /// The shape.
+    #[must_use]
+    pub fn config(&self) -> &ProjectorConfig {
+        &self.config
+    }
+
+    /// Points sampled for one projection.
+    #[must_use]
+    pub fn points(&self) -> i64 {
+        self.points.size()[0]
+    }
+
+    /// Ray sums `[b, k, s, s]` of volumes `[b, 1, t, t, t]` under rotations `[b, k, 3, 3]`.
+    ///
+    /// `pixel_scale` (`[b]`) is the image's pixel size over the grid's, where they differ. The sum is over samples one pixel apart.
+    #[must_use]
+    pub fn project(&self, volumes: &Tensor, rotations: &Tensor, pixel_scale: Option<&Tensor>) -> Tensor {
+        self.sum_rays(&self.sample(volumes, rotations, pixel_scale, None))
+    }
+
+    /// Ray sums `[n, s, s]` of one volume `[1, 1, t, t, t]` under rotations `[n, 3, 3]`; `pixel_scale` is `[n]`.
+    #[must_use]
+    pub fn project_one(&self, volume: &Tensor, rotations: &Tensor, pixel_scale: Option<&Tensor>) -> Tensor {
+        let rotations = match pixel_scale {
+            Some(scale) => rotations * scale.reshape([-1, 1, 1]),
+            None => rotations.shallow_clone(),
+        };
+        self.project(volume, &rotations.unsqueeze(0), None).squeeze_dim(0)
+    }
+
+    /// Where rays meet the mask, `[b, k, s, s]`, 0 or 1, of masks `[b, 1, t, t, t]`; no gradient.
+    #[must_use]
+    pub fn silhouette(&self, masks: &Tensor, rotations: &Tensor, pixel_scale: Option<&Tensor>) -> Tensor {
+        tch::no_grad(|| self.project(masks, rotations, pixel_scale).gt(0.0).to_kind(Kind::Float))
+    }
+
+    /// Samples `[b, k, p]` of volumes `[b, 1, t, t, t]` at the rotated points, trilinear, zero outside.
+    ///
+    /// `shift_px` (`[b, k, 3]`) moves the points in the frame of the map, pixels.
+    #[must_use]
+    pub fn sample(&self, volumes: &Tensor, rotations: &Tensor, pixel_scale: Option<&Tensor>, shift_px: Option<&Tensor>) -> Tensor {
+        let ProjectorConfig { side, template, centre, .. } = self.config;
+        let size = rotations.size();
+        let (batch, hypotheses, points) = (size[0], size[1], self.points());
+        let (scale, offset) = centre.to_sampler(template);
+        let scale = scale * centre.steps(side, template);
+        // As rows: map = image · A.
+        let mut matrices = rotations * scale;
+        if let Some(pixel_scale) = pixel_scale {
+            matrices *= pixel_scale.reshape([-1, 1, 1, 1]);
+        }
+        let mut grid = self.points.matmul(&matrices.view([batch * hypotheses, 3, 3])) + offset;
+        if let Some(shift) = shift_px {
+            grid += (shift * scale).view([batch * hypotheses, 1, 3]);
+        }
+        volumes.grid_sampler_3d(&grid.view([batch, hypotheses, points, 1, 3]), TRILINEAR, ZEROS, true).view([batch, hypotheses, points])
+    }
+
+    /// Adds samples `[b, k, p]` along their rays, `[b, k, s, s]`.
+    #[must_use]
+    pub fn sum_rays(&self, samples: &Tensor) -> Tensor {
+        let size = samples.size();
+        let (batch, hypotheses, side) = (size[0], size[1], self.config.side);
+        match &self.pixels {
+            None => samples.view([batch, hypotheses, side, side, side]).sum_dim_intlist([2i64].as_slice(), false, Kind::Float),
+            Some(pixels) => {
+                let images = batch * hypotheses;
+                let by_point = samples.view([images, -1]).transpose(0, 1).contiguous();
+                let empty = Tensor::zeros([side * side, images], (Kind::Float, samples.device()));
+                empty.index_add(0, pixels, &by_point).transpose(0, 1).reshape([batch, hypotheses, side, side])
+            }
+        }
+    }
+}
+
+/// Radius of the ball about the origin, in pixels of `side`² images, outside of which a masked volume `[t, t, t]` has no density.
+///
+/// One voxel is added for the reach of the interpolation, and 1% for optics groups whose pixel sizes differ a little.
+#[must_use]
+pub fn ball_radius_px(mask: &Tensor, side: i64, centre: Centre) -> f64 {
+    let template = mask.size()[0];
+    let inside = mask.reshape([-1]).gt(0.0);
+    let distance2 = centre.cube(template, mask.device()).square().sum_dim_intlist([1i64].as_slice(), false, Kind::Float);
+    let farthest = (distance2 * inside.to_kind(Kind::Float)).max().double_value(&[]).sqrt();
+    (farthest + 1.0) * 1.01 / centre.steps(side, template)
+}
