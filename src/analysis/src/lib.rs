@@ -5,7 +5,11 @@
 
 mod blocks;
 pub mod clusters;
+pub mod leakage;
+pub mod neighbours;
 pub mod pca;
+pub mod score;
 
 pub use clusters::{Clusters, kmeans};
+pub use leakage::{Leakage, leakage};
 pub use pca::{Pca, pca};
