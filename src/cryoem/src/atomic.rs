@@ -13,13 +13,13 @@ pub(crate) struct AtomicFile {
 }
 
 impl AtomicFile {
-    /// Opens `.NAME.PID.tmp` in the folder of `target`.
+    /// Opens `.NAME.tmp` in the folder of `target`; what a killed process left under that name is overwritten.
     ///
     /// # Errors
     /// The folder is missing or cannot be written; the problem names the target.
     pub(crate) fn create(target: &Path) -> Result<Self> {
         let name = target.file_name().ok_or_else(|| Problem::input("is not the name of a file").at(target.display().to_string()))?;
-        let temporary = target.with_file_name(format!(".{}.{}.tmp", name.to_string_lossy(), std::process::id()));
+        let temporary = target.with_file_name(format!(".{}.tmp", name.to_string_lossy()));
         let file = OpenOptions::new().write(true).create(true).truncate(true).open(&temporary).map_err(|e| Problem::io(target, &e))?;
         Ok(Self { target: target.to_path_buf(), temporary, writer: Some(BufWriter::with_capacity(1 << 20, file)) })
     }
