@@ -43,15 +43,15 @@ impl StarFile {
 
         let rows_start = first_line(&block).unwrap_or(data.header_end);
         out.write_all(&text[..data.header_end])?;
-        if !text[..data.header_end].ends_with(b"\n") {
-            out.write_all(b"\n")?;
-        }
+        end_line(out, &text[..data.header_end])?;
         self.write_labels(out, &block, &added)?;
         out.write_all(&text[data.header_end..rows_start])?;
         for &row in rows {
             self.write_row(out, &block, row, &replaced, &added)?;
         }
-        out.write_all(&text[data.region.end..])
+        let tail = &text[data.region.end..];
+        out.write_all(tail)?;
+        end_line(out, tail)
     }
 
     /// The added columns' label lines, numbered if the others are.
@@ -103,9 +103,13 @@ impl StarFile {
             from = last_end;
         }
         out.write_all(&text[from..end])?;
-        // The file's last line may lack its end.
-        if text[end - 1] != b'\n' { out.write_all(b"\n") } else { Ok(()) }
+        end_line(out, &text[..end])
     }
+}
+
+/// Ends a line that the file's end cut off.
+fn end_line(out: &mut impl Write, written: &[u8]) -> io::Result<()> {
+    if matches!(written.last(), None | Some(b'\n')) { Ok(()) } else { out.write_all(b"\n") }
 }
 
 /// Start of the first row's line.
