@@ -1,1 +1,16 @@
-//! report
+//! The report of a job: `logfile.pdf` for the host's Display button, and its figures one by one.
+//!
+//! A [`Story`] holds all that is told; nothing here reads a file, a clock or the system's fonts, so equal stories give equal bytes. Pages are drawn as
+//! SVG (A4 landscape, in points) with an embedded typeface, and turned into PDF with text that can be searched and copied.
+
+mod chart;
+mod pages;
+mod palette;
+mod pdf;
+mod sheet;
+mod story;
+mod thumbnail;
+mod typeface;
+
+pub use pdf::{write_figures, write_pdf, write_png};
+pub use story::{EpochRecord, ImagePanels, State, Story};

@@ -1,0 +1,100 @@
+//! The pages of a report, in order. One module a kind of page; each returns finished sheets.
+
+mod images;
+mod latents;
+mod maps;
+mod sizes;
+mod summary;
+mod training;
+
+use crate::sheet::Sheet;
+use crate::story::Story;
+use contract::{Problem, Result};
+
+/// Name of the first pages, which hold text.
+pub(crate) const SUMMARY: &str = "summary";
+
+/// A page and what its file is called when it stands alone.
+pub(crate) struct Figure {
+    pub(crate) name: String,
+    pub(crate) sheet: Sheet,
+}
+
+/// All pages of a story.
+///
+/// # Errors
+/// If the story contradicts itself.
+pub(crate) fn pages(story: &Story) -> Result<Vec<Figure>> {
+    check(story)?;
+    let mut figures: Vec<Figure> = summary::sheets(story).into_iter().map(|sheet| Figure { name: SUMMARY.to_owned(), sheet }).collect();
+    let mut add = |name: &str, sheets: Vec<Sheet>| {
+        let several = sheets.len() > 1;
+        for (i, sheet) in sheets.into_iter().enumerate() {
+            let name = if several { format!("{name}{:02}", i + 1) } else { name.to_owned() };
+            figures.push(Figure { name, sheet });
+        }
+    };
+    if !story.epochs.is_empty() {
+        add("training", vec![training::sheet(story)?]);
+    }
+    add("latents", vec![latents::sheet(story)?]);
+    add("clusters", vec![sizes::sheet(story)?]);
+    add("states", maps::sheets(story));
+    add("images", images::sheets(story));
+    Ok(figures)
+}
+
+/// Refuses stories that cannot be drawn; they are mistakes of the program, not of its user.
+fn check(story: &Story) -> Result<()> {
+    let (n, d) = story.latents.dim();
+    let wrong = |what: String| Err(Problem::failed(format!("report was given {what}")));
+    if n == 0 || d == 0 {
+        return wrong("no latents".to_owned());
+    }
+    if story.clusters.labels.len() != n || story.view_classes.len() != n || story.pca.mean.len() != d {
+        return wrong(format!(
+            "{n} × {d} latents, {} cluster labels, {} view classes and {} means",
+            story.clusters.labels.len(),
+            story.view_classes.len(),
+            story.pca.mean.len()
+        ));
+    }
+    if let Some(class) = story.view_classes.iter().find(|&&class| class >= latents::VIEW_CLASSES) {
+        return wrong(format!("view class {class}, of {}", latents::VIEW_CLASSES));
+    }
+    if let Some(state) =
+        story.states.iter().find(|state| state.map.is_empty() || story.reference.as_ref().is_some_and(|r| r.dim() != state.map.dim()))
+    {
+        return wrong(format!(
+            "a map of {:?} voxels for state {}, that of the reference being {:?}",
+            state.map.dim(),
+            state.class,
+            story.reference.as_ref().map(|r| r.dim())
+        ));
+    }
+    if let Some(panels) = story.panels.iter().find(|panels| images::pictures(panels).iter().any(|(_, image)| image.is_empty())) {
+        return wrong(format!("an empty image of particle {}", panels.particle));
+    }
+    Ok(())
+}
+
+/// A number with thousands parted, as 1,000,000.
+pub(crate) fn grouped(number: usize) -> String {
+    let digits = number.to_string();
+    let mut text = String::new();
+    for (i, digit) in digits.chars().enumerate() {
+        if i > 0 && (digits.len() - i).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn thousands_are_parted() {
+        assert_eq!([0, 999, 1000, 1_234_567].map(super::grouped), ["0", "999", "1,000", "1,234,567"]);
+    }
+}

@@ -1,0 +1,89 @@
+//! What a report tells; filled by the job, drawn here.
+
+use analysis::{Clusters, Leakage, Pca};
+use contract::LossTerms;
+use ndarray::{Array2, Array3};
+
+/// Everything that a report shows. Empty parts leave their page out.
+#[derive(Clone, Debug)]
+pub struct Story {
+    /// What the job is called, such as `External/job007`.
+    pub title: String,
+    /// One line below it: what was done to what.
+    pub subtitle: String,
+    /// Facts and decided settings, as pairs of name and value with unit.
+    pub facts: Vec<(String, String)>,
+    /// What people should know before they trust the result.
+    pub warnings: Vec<String>,
+    /// What to do with the result; commands and file names go between backticks.
+    pub next_steps: Vec<String>,
+    /// One entry an epoch, in order.
+    pub epochs: Vec<EpochRecord>,
+    /// Latents of all particles, `[n, d]`.
+    pub latents: Array2<f32>,
+    /// Their principal components.
+    pub pca: Pca,
+    /// Their clusters.
+    pub clusters: Clusters,
+    /// Projection class of each particle (HEALPix pixel of nside 2, nested, 0 to 47), `[n]`.
+    pub view_classes: Vec<usize>,
+    /// What the latents tell of view and defocus.
+    pub leakage: Option<Leakage>,
+    /// Map that all states are compared with (the base volume or the consensus), `[z][y][x]`.
+    pub reference: Option<Array3<f32>>,
+    /// One entry a cluster, in order.
+    pub states: Vec<State>,
+    /// Voxel size of the maps, Å.
+    pub apix: f64,
+    /// Pictures of a few particles.
+    pub panels: Vec<ImagePanels>,
+    /// Pixel size of these pictures, Å.
+    pub image_apix: f64,
+}
+
+/// An epoch's figures.
+#[derive(Clone, Copy, Debug)]
+pub struct EpochRecord {
+    /// Epoch, from 1.
+    pub epoch: usize,
+    /// Mean loss terms over the training images, weights applied.
+    pub terms: LossTerms,
+    /// Mean reconstruction loss over the validation images.
+    pub validation: Option<f64>,
+    /// Mean Kullback–Leibler divergence, nats.
+    pub kl_nats: f64,
+    /// Latent dimensions in use.
+    pub active_dimensions: usize,
+    /// Estimated signal-to-noise ratio.
+    pub snr: f64,
+}
+
+/// A cluster's map.
+#[derive(Clone, Debug)]
+pub struct State {
+    /// Cluster, from 1.
+    pub class: usize,
+    /// Particles in it.
+    pub particles: usize,
+    /// Its map, `[z][y][x]`.
+    pub map: Array3<f32>,
+}
+
+/// The six pictures of one particle, all `[y][x]` and of one pixel size, in the order in which they are shown.
+#[derive(Clone, Debug)]
+pub struct ImagePanels {
+    /// Row of the particle, from 1.
+    pub particle: usize,
+    /// Projection of the decoded volume.
+    pub projection: Array2<f32>,
+    /// The same with the particle's CTF (and B-factor).
+    pub ctf_projection: Array2<f32>,
+    /// The particle's image inside the projected mask.
+    pub masked_image: Array2<f32>,
+    /// What the encoder was shown.
+    pub encoder_input: Array2<f32>,
+    /// Reconstruction inside the mask.
+    pub reconstruction: Array2<f32>,
+    /// The particle's image as prepared.
+    pub image: Array2<f32>,
+}
