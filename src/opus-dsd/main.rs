@@ -1,2 +1,16 @@
-//! front
-fn main(){}
+//! The front of `opus-dsd`: parse, resolve, run, exit status.
+//!
+//! What a host starts is the guard ([`job::guard`]); it starts this same executable again as the worker ([`job::worker`]), which runs the
+//! stages and talks to the engine. No tensor library is linked here, so help and errors come at once.
+
+mod cli;
+mod host;
+mod job;
+mod settings;
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args_os().skip(1).map(|a| a.to_string_lossy().into_owned()).collect();
+    ExitCode::from(cli::run(&arguments))
+}

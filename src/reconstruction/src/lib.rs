@@ -8,9 +8,12 @@
 
 mod grid;
 mod kernel;
+mod lattice;
 mod prior;
 mod solve;
 mod source;
+pub mod subspace;
+mod symmetric;
 
 pub use source::{Particle, Particles};
 

@@ -1,0 +1,75 @@
+//! The command line: a file a verb, and what all verbs share.
+
+mod arguments;
+mod hosted;
+mod run;
+mod train;
+
+use crate::host::relion::exit_files;
+use crate::job::console::Console;
+use clap::Command;
+use contract::{Problem, Result};
+use std::path::PathBuf;
+
+/// The verb by which the guard starts its worker; not for people.
+pub(crate) const WORKER_VERB: &str = "--worker";
+
+/// Runs one command line (without the program's name) and returns the exit status.
+///
+/// Whatever goes wrong before a guard is in place is said on stderr, and in the job folder too where the command line names one,
+/// because RELION looks at nothing else.
+pub(crate) fn run(argv: &[String]) -> u8 {
+    if argv.first().is_some_and(|a| a == WORKER_VERB) {
+        return crate::job::worker::main();
+    }
+    match dispatch(argv) {
+        Ok(status) => status,
+        Err(problem) => report(&problem, arguments::scan_for_folder(argv)),
+    }
+}
+
+fn report(problem: &Problem, folder: Option<PathBuf>) -> u8 {
+    let mut console = match &folder {
+        Some(folder) if std::fs::create_dir_all(folder).is_ok() => Console::open(folder),
+        _ => Console::detached(),
+    };
+    console.problem(problem);
+    if let Some(folder) = folder {
+        if let Err(e) = exit_files::write(&folder, exit_files::Outcome::Failure) {
+            eprintln!("{e}");
+        }
+    }
+    problem.kind.exit_status()
+}
+
+fn dispatch(argv: &[String]) -> Result<u8> {
+    let mut root = command();
+    let (verb, rest) = arguments::split_verb(&root, argv)?;
+    let Some(verb) = verb else {
+        return Ok(arguments::print_help_or_version(&mut root, rest));
+    };
+    let spec = root.find_subcommand(&verb).cloned().unwrap_or_else(|| Command::new("train"));
+    let normal = arguments::normalise(&spec, rest)?;
+    if normal.help {
+        return Ok(arguments::print_verb_help(&mut root, &verb, normal.long_help));
+    }
+    let matches = arguments::parse(spec, &verb, &normal)?;
+    let said = arguments::Said { argv: argv.to_vec(), notes: normal.notes };
+    match verb.as_str() {
+        "run" => run::run(&matches, said),
+        _ => train::run(&matches, said),
+    }
+}
+
+/// The whole command line, for parsing and for help.
+fn command() -> Command {
+    Command::new("opus-dsd")
+        .version(contract::VERSION)
+        .about("Learns how every particle of a consensus refinement differs, and hands the answer back to the host")
+        .after_help("Without a verb, `--o DIR/ --in_parts FILE` means `train`, as RELION's External job calls it.")
+        .subcommand_required(true)
+        .disable_help_subcommand(true)
+        .term_width(110)
+        .subcommand(train::command())
+        .subcommand(run::command())
+}

@@ -1,0 +1,19 @@
+//! `train`: the whole job. This is what RELION's External job starts.
+
+use super::{arguments::Said, hosted};
+use crate::settings::said::TrainSaid;
+use clap::{ArgMatches, Args, Command, FromArgMatches};
+use contract::{Problem, Result};
+
+pub(super) fn command() -> Command {
+    let command = Command::new("train").about("Trains on the particles of a consensus refinement and writes states, clusters, latents and a report").after_help(
+        "Example:\n  opus-dsd train --o External/job007/ --in_parts Refine3D/job019/run_data.star --in_mask MaskCreate/job020/mask.mrc --j 4\n\n\
+         The same command again goes on where it was stopped. Options of the original that are gone: docs/guides/from-opus-dsd.md.",
+    );
+    TrainSaid::augment_args(command)
+}
+
+pub(super) fn run(matches: &ArgMatches, said: Said) -> Result<u8> {
+    let options = TrainSaid::from_arg_matches(matches).map_err(|e| Problem::input(e.to_string()))?;
+    hosted::start(options, said)
+}

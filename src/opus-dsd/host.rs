@@ -1,0 +1,3 @@
+//! Hosts: they translate, they decide nothing.
+
+pub(crate) mod relion;

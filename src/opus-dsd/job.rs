@@ -1,0 +1,16 @@
+//! A job's life: the guard that the host starts, the worker that runs the stages, the engine's process, and what they leave in the folder.
+
+pub(crate) mod atomic;
+pub(crate) mod console;
+pub(crate) mod engine_process;
+pub(crate) mod events;
+pub(crate) mod guard;
+pub(crate) mod process;
+pub(crate) mod progress;
+pub(crate) mod monitor;
+pub(crate) mod npy;
+pub(crate) mod settings_file;
+pub(crate) mod stage;
+pub(crate) mod stages;
+pub(crate) mod stop;
+pub(crate) mod worker;

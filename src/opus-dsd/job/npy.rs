@@ -1,0 +1,74 @@
+//! Tables of 32-bit numbers as NumPy files (`.npy`, version 1, C order, little endian): latents and cluster centres.
+
+use super::atomic;
+use contract::{Problem, Result};
+use ndarray::{Array2, ArrayView2};
+use std::path::Path;
+
+const MAGIC: &[u8] = b"\x93NUMPY\x01\x00";
+/// The data begin at a multiple of this.
+const ALIGNMENT: usize = 64;
+
+/// Reads a table `[rows, columns]`.
+///
+/// # Errors
+/// The file cannot be read, or is no table of f32 in C order.
+pub(crate) fn read(path: &Path) -> Result<Array2<f32>> {
+    let bytes = std::fs::read(path).map_err(|e| Problem::io(path, &e))?;
+    let wrong = |what: &str| Problem::input(format!("not a table of 32-bit numbers: {what}")).at(path.display().to_string()).hint("let the job write it again");
+    let body = bytes.strip_prefix(MAGIC).ok_or_else(|| wrong("no NumPy header of version 1"))?;
+    let length = body.get(..2).map(|b| usize::from(u16::from_le_bytes([b[0], b[1]]))).ok_or_else(|| wrong("cut off"))?;
+    let header = body.get(2..2 + length).and_then(|h| std::str::from_utf8(h).ok()).ok_or_else(|| wrong("cut off"))?;
+    if !header.contains("'<f4'") || header.contains("'fortran_order': True") {
+        return Err(wrong("another type or order"));
+    }
+    let shape = header.split_once("'shape':").and_then(|(_, rest)| rest.split_once('(')).and_then(|(_, rest)| rest.split_once(')')).map(|(s, _)| s);
+    let sides: Vec<usize> = shape.unwrap_or_default().split(',').filter_map(|s| s.trim().parse().ok()).collect();
+    let [rows, columns] = sides[..] else { return Err(wrong("not two-dimensional")) };
+    let data: Vec<f32> = body[2 + length..].chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect();
+    Array2::from_shape_vec((rows, columns), data).map_err(|_| wrong("another size than its header says"))
+}
+
+/// Writes a table.
+///
+/// # Errors
+/// The file cannot be written.
+pub(crate) fn write(path: &Path, table: ArrayView2<'_, f32>) -> Result<()> {
+    let (rows, columns) = table.dim();
+    let mut header = format!("{{'descr': '<f4', 'fortran_order': False, 'shape': ({rows}, {columns}), }}");
+    let unpadded = MAGIC.len() + 2 + header.len() + 1;
+    header.push_str(&" ".repeat(unpadded.next_multiple_of(ALIGNMENT) - unpadded));
+    header.push('\n');
+    let mut bytes = MAGIC.to_vec();
+    bytes.extend(u16::try_from(header.len()).unwrap_or(u16::MAX).to_le_bytes());
+    bytes.extend(header.as_bytes());
+    bytes.extend(table.iter().flat_map(|v| v.to_le_bytes()));
+    atomic::write(path, &bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_written_is_read() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("z.npy");
+        let table = Array2::from_shape_fn((3, 5), |(i, j)| i as f32 - 0.1 * j as f32);
+        write(&path, table.view()).unwrap();
+        assert_eq!(read(&path).unwrap(), table);
+        assert_eq!(std::fs::metadata(&path).unwrap().len(), 128 + 60);
+    }
+
+    #[test]
+    fn a_cut_file_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("z.npy");
+        write(&path, Array2::zeros((4, 4)).view()).unwrap();
+        let bytes = std::fs::read(&path).unwrap();
+        for length in [0, 7, 9, 40, bytes.len() - 3] {
+            std::fs::write(&path, &bytes[..length]).unwrap();
+            assert!(read(&path).is_err(), "{length}");
+        }
+    }
+}

@@ -1,0 +1,70 @@
+//! What std lacks about child processes: parent-death signal, ignored signals, plain words for an end.
+
+use std::io;
+use std::os::unix::process::{CommandExt, ExitStatusExt};
+use std::process::{Command, ExitStatus};
+
+/// Makes a child that dies with its parent's thread, is out of reach of the terminal's signals and leads its own process group.
+///
+/// The ignored signals are inherited over exec: only the guard hears SIGTERM, SIGINT and SIGHUP and passes the wish on in order; a queue
+/// system that signals every process of a job must not end the engine before its checkpoint. SIGXFSZ is ignored so that a file size
+/// limit is a write error with a path instead of a silent death.
+pub(crate) fn tie_to_parent(command: &mut Command, own_group: bool) {
+    let parent = std::process::id();
+    // SAFETY: only async-signal-safe calls between fork and exec.
+    unsafe {
+        command.pre_exec(move || {
+            if libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL) != 0 {
+                return Err(io::Error::last_os_error());
+            }
+            // The parent may have died before the call above.
+            if u32::try_from(libc::getppid()).unwrap_or(0) != parent {
+                return Err(io::Error::other("the parent process is gone"));
+            }
+            for signal in [libc::SIGTERM, libc::SIGINT, libc::SIGHUP, libc::SIGXFSZ] {
+                libc::signal(signal, libc::SIG_IGN);
+            }
+            if own_group && libc::setpgid(0, 0) != 0 {
+                return Err(io::Error::last_os_error());
+            }
+            Ok(())
+        });
+    }
+}
+
+/// Ends a whole process group that this process started.
+pub(crate) fn kill_group(leader: u32) {
+    if let Ok(leader) = i32::try_from(leader) {
+        // SAFETY: plain system call; `leader` is our own child, not yet waited for.
+        unsafe { libc::killpg(leader, libc::SIGKILL) };
+    }
+}
+
+/// How a process ended, in plain words, where it did not end by itself.
+pub(crate) fn plain_cause(status: ExitStatus) -> (String, &'static str) {
+    match status.signal() {
+        Some(libc::SIGKILL) => (
+            "was killed (SIGKILL), most often because the machine or the queue's limit ran out of memory".into(),
+            "give the job more memory, or lower `--micro-batch` and `--threads`, then start the same job again; it goes on from the last checkpoint",
+        ),
+        Some(signal @ (libc::SIGSEGV | libc::SIGBUS | libc::SIGILL | libc::SIGFPE | libc::SIGABRT)) => (
+            format!("crashed ({})", name(signal)),
+            "start the same job again; it goes on from the last checkpoint; if it comes back, report it with run.out and run.err",
+        ),
+        Some(signal) => (format!("was ended by signal {signal}"), "start the same job again; it goes on from the last checkpoint"),
+        None => (
+            format!("ended unexpectedly with status {}", status.code().unwrap_or(-1)),
+            "the lines above may say why; start the same job again, and report it with run.out and run.err if it comes back",
+        ),
+    }
+}
+
+fn name(signal: i32) -> &'static str {
+    match signal {
+        libc::SIGSEGV => "SIGSEGV",
+        libc::SIGBUS => "SIGBUS: a file that was mapped became shorter, or its disk is gone",
+        libc::SIGILL => "SIGILL: this processor lacks an instruction",
+        libc::SIGFPE => "SIGFPE",
+        _ => "SIGABRT",
+    }
+}

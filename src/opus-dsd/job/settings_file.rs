@@ -1,0 +1,110 @@
+//! `settings.json`: every decided value with its reason, the input's fingerprint, versions, the command. And what may change when a job goes on.
+
+use super::atomic;
+use crate::settings::decided::Decided;
+use contract::{Problem, Result};
+use serde::{Deserialize, Serialize};
+use std::path::{Path, PathBuf};
+
+/// The file's name in the job folder.
+pub(crate) const SETTINGS_FILE: &str = "settings.json";
+
+/// Everything that a job depended on.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Provenance {
+    /// Program version.
+    pub(crate) version: String,
+    /// Build of front and engine.
+    pub(crate) build_id: String,
+    /// libtorch's version.
+    pub(crate) torch: String,
+    /// The host, for people.
+    pub(crate) host: String,
+    /// The command line.
+    pub(crate) command: Vec<String>,
+    /// Particles, mask and reference as given.
+    pub(crate) input: Input,
+    /// Decided values.
+    pub(crate) settings: Decided,
+}
+
+/// What was read.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Input {
+    pub(crate) particles: PathBuf,
+    /// Rows of the particles' file; all of them are used.
+    pub(crate) rows: usize,
+    /// Of particles, poses, optics and images, and of what shapes the prepared images.
+    pub(crate) fingerprint: String,
+    pub(crate) mask: Option<PathBuf>,
+    /// Of the mask's content.
+    pub(crate) mask_fingerprint: Option<String>,
+    pub(crate) reference: Option<PathBuf>,
+    /// Of the reference's content.
+    pub(crate) reference_fingerprint: Option<String>,
+}
+
+/// Reads what an earlier run of the job decided.
+pub(crate) fn read(folder: &Path) -> Result<Option<Provenance>> {
+    atomic::read_json(&folder.join(SETTINGS_FILE))
+}
+
+/// Writes it.
+pub(crate) fn write(folder: &Path, provenance: &Provenance) -> Result<()> {
+    atomic::write_json(&folder.join(SETTINGS_FILE), provenance)
+}
+
+/// Lines about what changed since the job ran before.
+///
+/// # Errors
+/// What changed makes another job of it.
+pub(crate) fn changes(before: &Provenance, now: &Provenance) -> Result<Vec<String>> {
+    let refuse = |what: String, culprit: &str| {
+        Err(Problem::input(what)
+            .at(culprit.to_owned())
+            .hint("start a new job, with `--load JOB` if it is to begin with this one's weights, or give the command as it was"))
+    };
+    let (old, new) = (&before.settings, &now.settings);
+    if before.settings.schema != now.settings.schema {
+        return refuse("this job was begun by another version".into(), SETTINGS_FILE);
+    }
+    // Before the data: these change the prepared images as well, and are the better name for the cause.
+    let shapes = [
+        ("`--preset`", format!("{:?}", old.grid.preset), format!("{:?}", new.grid.preset)),
+        ("`--zdim`", old.train.layout.zdim.to_string(), new.train.layout.zdim.to_string()),
+        ("`--downfrac`", format!("{} pixels", old.grid.size_px), format!("{} pixels", new.grid.size_px)),
+        ("`--templateres`", old.train.layout.template.to_string(), new.train.layout.template.to_string()),
+        ("`--base`", format!("{:?}", old.train.base), format!("{:?}", new.train.base)),
+        ("`--seed`", old.train.seed.to_string(), new.train.seed.to_string()),
+        ("`--valfrac`", old.train.validation_fraction.to_string(), new.train.validation_fraction.to_string()),
+    ];
+    for (name, was, is) in shapes {
+        if was != is {
+            return refuse(format!("this job was begun with {was}, now it is {is}"), name);
+        }
+    }
+    if before.input.fingerprint != now.input.fingerprint {
+        return refuse(
+            format!("the particles or their images are not those that this job was begun with ({} rows then, {} now)", before.input.rows, now.input.rows),
+            &now.input.particles.display().to_string(),
+        );
+    }
+    if before.input.mask_fingerprint != now.input.mask_fingerprint {
+        return refuse("the mask is not the one that this job was begun with".into(), "`--in_mask`");
+    }
+    if before.input.reference_fingerprint != now.input.reference_fingerprint {
+        return refuse("the reference is not the one that this job was begun with".into(), "`--in_3dref`");
+    }
+    if old.train.layout != new.train.layout {
+        return refuse("the networks would have other shapes than those that this job was begun with".into(), "settings");
+    }
+    let mut lines = Vec::new();
+    for reason in &new.reasons {
+        if let Some(was) = old.reasons.iter().find(|r| r.name == reason.name)
+            && was.value != reason.value
+        {
+            lines.push(format!("changed since this job ran before: {} was {}, is {}", reason.name, was.value, reason.value));
+        }
+    }
+    Ok(lines)
+}

@@ -1,0 +1,124 @@
+//! The ledger of a job: which stages are done, on what ground, with which outputs. A stage whose ground is the same and whose outputs are
+//! there is fresh and is not run again; to continue a job is to start at the first stale stage.
+
+use super::atomic;
+use contract::{Problem, Result};
+use serde::{Deserialize, Serialize};
+use std::path::{Path, PathBuf};
+
+/// Raised when stages do something else than before with the same ground.
+const LEDGER_SCHEMA: u32 = 1;
+
+/// A stage that is done.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+struct Record {
+    schema: u32,
+    fingerprint: String,
+    outputs: Vec<Output>,
+}
+
+/// A file that a stage left.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+struct Output {
+    path: PathBuf,
+    bytes: u64,
+}
+
+/// Records of stages, one file each below `stages/`.
+pub(crate) struct Ledger {
+    folder: PathBuf,
+}
+
+impl Ledger {
+    pub(crate) fn open(job_folder: &Path) -> Result<Self> {
+        let folder = job_folder.join("stages");
+        std::fs::create_dir_all(&folder).map_err(|e| Problem::io(&folder, &e))?;
+        Ok(Self { folder })
+    }
+
+    /// Whether a stage was done on this ground, and all that it left is there.
+    pub(crate) fn is_fresh(&self, stage: &str, fingerprint: &str) -> bool {
+        // A record that is not understood is a stage that has to run again.
+        let Ok(Some(record)) = atomic::read_json::<Record>(&self.path(stage)) else { return false };
+        record.schema == LEDGER_SCHEMA
+            && record.fingerprint == fingerprint
+            && record.outputs.iter().all(|o| std::fs::metadata(&o.path).is_ok_and(|m| m.len() == o.bytes))
+    }
+
+    /// Notes that a stage is done.
+    ///
+    /// # Errors
+    /// An output is missing, or the record cannot be written.
+    pub(crate) fn done(&self, stage: &str, fingerprint: &str, outputs: &[PathBuf]) -> Result<()> {
+        let outputs = outputs
+            .iter()
+            .map(|path| std::fs::metadata(path).map(|m| Output { path: path.clone(), bytes: m.len() }).map_err(|e| Problem::io(path, &e)))
+            .collect::<Result<Vec<_>>>()?;
+        atomic::write_json(&self.path(stage), &Record { schema: LEDGER_SCHEMA, fingerprint: fingerprint.into(), outputs })
+    }
+
+    fn path(&self, stage: &str) -> PathBuf {
+        self.folder.join(format!("{stage}.json"))
+    }
+}
+
+/// A fingerprint of values: equal values, equal fingerprint, on every machine and version of the compiler.
+#[derive(Clone)]
+pub(crate) struct Fingerprint(u64);
+
+impl Fingerprint {
+    /// FNV-1a, 64 bits: enough to notice a change, and no secret is kept.
+    const OFFSET: u64 = 0xcbf2_9ce4_8422_2325;
+    const PRIME: u64 = 0x0100_0000_01b3;
+
+    pub(crate) fn new(stage: &str) -> Self {
+        Self(Self::OFFSET).and_bytes(stage.as_bytes())
+    }
+
+    pub(crate) fn and_bytes(self, bytes: &[u8]) -> Self {
+        let length = (bytes.len() as u64).to_le_bytes();
+        Self(length.iter().chain(bytes).fold(self.0, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(Self::PRIME)))
+    }
+
+    /// Adds a value by its JSON.
+    pub(crate) fn and<T: Serialize>(self, value: &T) -> Self {
+        // Plain data always has a JSON form; a value without one would only make the stage run again.
+        self.and_bytes(&serde_json::to_vec(value).unwrap_or_default())
+    }
+
+    /// Adds a file by its content.
+    pub(crate) fn and_content(self, path: &Path) -> Result<Self> {
+        std::fs::read(path).map(|bytes| self.and_bytes(&bytes)).map_err(|e| Problem::io(path, &e))
+    }
+
+    pub(crate) fn text(&self) -> String {
+        format!("{:016x}", self.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_stage_is_fresh_on_the_same_ground_with_all_outputs() {
+        let folder = tempfile::tempdir().unwrap();
+        let ledger = Ledger::open(folder.path()).unwrap();
+        let output = folder.path().join("out.mrc");
+        assert!(!ledger.is_fresh("base", "a"));
+        assert!(ledger.done("base", "a", std::slice::from_ref(&output)).is_err());
+        std::fs::write(&output, b"map").unwrap();
+        ledger.done("base", "a", std::slice::from_ref(&output)).unwrap();
+        assert!(ledger.is_fresh("base", "a"));
+        assert!(!ledger.is_fresh("base", "b"));
+        std::fs::write(&output, b"half").unwrap();
+        assert!(!ledger.is_fresh("base", "a"));
+    }
+
+    #[test]
+    fn fingerprints_tell_values_and_their_borders_apart() {
+        let of = |a: &str, b: &str| Fingerprint::new("s").and(&a).and(&b).text();
+        assert_eq!(of("x", "y"), of("x", "y"));
+        assert_ne!(of("xy", ""), of("x", "y"));
+    }
+}

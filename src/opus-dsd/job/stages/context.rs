@@ -1,0 +1,69 @@
+//! What all stages share: the job, where lines and events go, the ledger.
+
+use crate::host::relion::job_star::HostVersion;
+use crate::job::console::Console;
+use crate::job::events::{EventLog, OwnEvent};
+use crate::job::progress::duration;
+use crate::job::stage::{Fingerprint, Ledger};
+use crate::job::stop::Stop;
+use crate::job::worker::Job;
+use contract::Result;
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+pub(crate) struct Context<'a> {
+    pub(crate) job: &'a Job,
+    pub(crate) console: &'a mut Console,
+    pub(crate) stop: &'a Stop,
+    pub(crate) events: EventLog,
+    pub(crate) ledger: Ledger,
+    pub(crate) host: HostVersion,
+    /// For the report, each once.
+    pub(crate) warnings: Vec<String>,
+}
+
+impl<'a> Context<'a> {
+    pub(crate) fn open(job: &'a Job, console: &'a mut Console, stop: &'a Stop, host: HostVersion) -> Result<Self> {
+        let (events, ledger) = (EventLog::open(&job.folder)?, Ledger::open(&job.folder)?);
+        Ok(Self { job, console, stop, events, ledger, host, warnings: Vec::new() })
+    }
+
+    pub(crate) fn folder(&self) -> &Path {
+        &self.job.folder
+    }
+
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
+        self.job.folder.join(name)
+    }
+
+    pub(crate) fn say(&mut self, line: &str) {
+        self.console.say(line);
+    }
+
+    /// Says it on stderr, and keeps it for the report.
+    pub(crate) fn warn(&mut self, line: &str) {
+        self.console.warn(line);
+        if !self.warnings.iter().any(|w| w == line) {
+            self.warnings.push(line.to_owned());
+        }
+    }
+
+    /// Runs a stage unless its outputs are there on the same ground. `work` returns what it wrote.
+    pub(crate) fn stage(&mut self, name: &str, ground: &Fingerprint, work: impl FnOnce(&mut Self) -> Result<Vec<PathBuf>>) -> Result<()> {
+        let ground = ground.text();
+        if self.ledger.is_fresh(name, &ground) {
+            self.say(&format!("{name}: done before"));
+            self.events.add(&OwnEvent::Fresh { name });
+            return Ok(());
+        }
+        self.say(&format!("{name}: begins"));
+        self.events.add(&OwnEvent::Stage { name });
+        let began = Instant::now();
+        let outputs = work(self)?;
+        self.ledger.done(name, &ground, &outputs)?;
+        let seconds = began.elapsed().as_secs_f64();
+        self.events.add(&OwnEvent::Done { name, seconds });
+        self.say(&format!("{name}: done in {}", duration(seconds)));
+        Ok(())
+    }
+}

@@ -1,0 +1,55 @@
+//! Stage `decode`: one map a cluster, at the box and pixel size of the consensus.
+
+use super::cluster::Findings;
+use super::context::Context;
+use crate::job::engine_process::Engine;
+use crate::job::npy;
+use crate::settings::decided::Decided;
+use contract::{Command, DecodeSpec, Event, Problem, Result, TrainOutcome};
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// How long to wait for an event before looking around.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+/// Map of a cluster, from 1.
+pub(crate) fn map_file(class: usize) -> String {
+    format!("cluster{class:03}.mrc")
+}
+
+/// Maps of all clusters, in order.
+pub(crate) fn map_paths(context: &Context<'_>, found: &Findings) -> Vec<PathBuf> {
+    (0..found.clusters.len()).map(|c| context.path(&map_file(found.clusters.class_number(c)))).collect()
+}
+
+pub(crate) fn run(context: &mut Context<'_>, engine: &mut Engine, decided: &Decided, outcome: &TrainOutcome, found: &Findings) -> Result<()> {
+    let ground = found.fingerprint.clone().and(&outcome.checkpoint).and(&decided.train).and(&(decided.map_box_px, decided.map_apix));
+    context.stage("decode", &ground, |context| {
+        let centres = context.path("stages").join("centres.npy");
+        npy::write(&centres, found.clusters.centers.view())?;
+        let outputs = map_paths(context, found);
+        engine.send(&Command::Decode(DecodeSpec {
+            checkpoint: outcome.checkpoint.clone(),
+            latents: centres,
+            outputs: outputs.clone(),
+            box_px: decided.map_box_px,
+            apix: decided.map_apix,
+            flip: false,
+            invert: false,
+            device: decided.grid.device.id.clone(),
+            threads: decided.grid.threads,
+        }))?;
+        loop {
+            let Some(event) = engine.next(PATIENCE)? else { continue };
+            context.events.add(&event);
+            match event {
+                Event::DecodeDone => return Ok(outputs),
+                Event::Failed { problem } => return Err(problem),
+                Event::Warning { message } => context.warn(&message),
+                Event::Log { message } => context.say(&message),
+                Event::Stopped => return Err(Problem::failed("decoding was stopped")),
+                _ => {}
+            }
+        }
+    })
+}

@@ -1,0 +1,102 @@
+//! Stage `prepare`: images on one grid, centred, white, with unit noise; and the mask on the same grid.
+
+use super::context::Context;
+use super::read::Input;
+use crate::job::atomic;
+use crate::job::stage::Fingerprint;
+use crate::job::worker::Job;
+use crate::settings::decided::{DataFacts, Decided, Grid};
+use crate::settings::values::InvertData;
+use contract::{Prepared, Problem, Result};
+use cryoem::mask::{self, CubeGrid, MapMask};
+use cryoem::prepare::{Invert, PrepareOptions};
+use cryoem::volume::Volume;
+use std::path::PathBuf;
+
+/// Describes the prepared folder; written last.
+const DESCRIPTION: &str = "prepared.json";
+/// Part of the box's radius that a ball takes where there is neither mask nor map.
+const BALL: f64 = 0.85;
+/// Width of the ball's soft edge, pixels.
+const BALL_EDGE_PX: f64 = 3.0;
+/// Times that progress is said while preparing.
+const PROGRESS_LINES: usize = 10;
+
+/// A mask on the render grid, and where it came from.
+pub(crate) struct GridMask {
+    pub(crate) volume: Volume,
+    pub(crate) whence: String,
+}
+
+fn options(job: &Job, grid: &Grid) -> PrepareOptions {
+    let invert = match job.said.invert_data {
+        None | Some(InvertData::Auto) => Invert::Auto,
+        Some(InvertData::Yes) => Invert::Yes,
+        Some(InvertData::No) => Invert::No,
+    };
+    PrepareOptions { size_px: grid.size_px, apix: None, invert }
+}
+
+/// What the prepared images depend on.
+pub(crate) fn fingerprint(job: &Job, input: &Input, grid: &Grid) -> Result<String> {
+    cryoem::prepare::fingerprint(&input.particles, &options(job, grid))
+}
+
+/// The mask on the render grid: the given one, else one around the reference, else a ball.
+pub(crate) fn mask(input: &Input, facts: &DataFacts, grid: &Grid) -> Result<GridMask> {
+    let render = CubeGrid { box_px: grid.size_px, apix: facts.box_px as f64 * facts.apix / grid.size_px as f64 };
+    if let Some(given) = &input.mask {
+        let volume = mask::on_grid(&given.volume, render).map_err(|p| p.at(given.path.display().to_string()))?;
+        return Ok(GridMask { volume, whence: given.path.display().to_string() });
+    }
+    if let Some(reference) = &input.reference {
+        let (made, how) = mask::from_map(&reference.volume, &MapMask::default()).map_err(|p| p.at(reference.path.display().to_string()))?;
+        return Ok(GridMask { volume: mask::on_grid(&made, render)?, whence: how });
+    }
+    let radius_px = BALL * grid.size_px as f64 / 2.0;
+    let volume = mask::soft_ball(grid.size_px, render.apix, radius_px, BALL_EDGE_PX);
+    Ok(GridMask { volume, whence: format!("a ball of {:.0} Å, since neither mask nor map is given", 2.0 * radius_px * render.apix) })
+}
+
+/// Side of the region that holds the mask, pixels.
+pub(crate) fn crop_px(mask: &GridMask, grid: &Grid) -> usize {
+    mask::window(Some(mask.volume.data.view()), grid.size_px).crop_px
+}
+
+/// The prepared set and its description's path.
+pub(crate) fn run(context: &mut Context<'_>, input: &Input, decided: &Decided, fingerprint: &str) -> Result<(Prepared, PathBuf)> {
+    let folder = folder(context)?;
+    let description = folder.join(DESCRIPTION);
+    let ground = Fingerprint::new("prepare").and(&fingerprint).and(&folder);
+    let options = options(context.job, &decided.grid);
+    let written = description.clone();
+    context.stage("prepare", &ground, |context| {
+        let mut said = 0;
+        let console = &mut *context.console;
+        let made = cryoem::prepare::prepare(&input.particles, &options, &folder, &mut |done, all| {
+            let tenth = done * PROGRESS_LINES / all.max(1);
+            if tenth > said {
+                said = tenth;
+                console.say(&format!("prepare: {done} of {all} images"));
+            }
+            Ok(())
+        })?;
+        for note in &made.notes {
+            context.say(note);
+        }
+        Ok(vec![written, made.prepared.images, made.prepared.table])
+    })?;
+    let prepared = atomic::read_json(&description)?.ok_or_else(|| Problem::failed("is gone").at(description.display().to_string()))?;
+    Ok((prepared, description))
+}
+
+/// Below `--scratch` each job has a folder of its own, named after the job's place.
+fn folder(context: &Context<'_>) -> Result<PathBuf> {
+    match &context.job.said.scratch {
+        None => Ok(context.path("prepared")),
+        Some(scratch) => {
+            let place = std::fs::canonicalize(context.folder()).map_err(|e| Problem::io(context.folder(), &e))?;
+            Ok(scratch.join(format!("opus-dsd-{}", Fingerprint::new("scratch").and(&place).text())))
+        }
+    }
+}

@@ -1,0 +1,109 @@
+//! Stage `publish`: what the host and the next job find: results, summary, nodes, note.
+
+use super::cluster::{self, Findings};
+use super::context::Context;
+use super::decode;
+use super::report::LOGFILE;
+use crate::host::relion::nodes::{self, Content, Node};
+use crate::host::relion::note;
+use crate::job::atomic;
+use crate::job::stage::Fingerprint;
+use crate::settings::decided::Decided;
+use contract::{RESULTS_SCHEMA, Result, Results, StateVolume, TrainOutcome};
+use starfile::Builder;
+
+const RESULTS: &str = "results.json";
+const SUMMARY: &str = "summary.star";
+/// Version line of tables made here.
+const STAR_VERSION: u32 = 30001;
+/// What users are asked to cite.
+const CITATION: &str = "Luo Z., Ni F., Wang Q., Ma J. (2023) OPUS-DSD: deep structural disentanglement for cryo-EM single-particle analysis. Nature Methods 20, 1729-1738";
+
+/// Nodes of a job that has a checkpoint and no clusters yet.
+pub(crate) fn early_nodes(context: &Context<'_>, decided: &Decided) -> Result<()> {
+    let node = Node { file: format!("{}.mrc", decided.preview), content: Content::Map };
+    nodes::write(context.folder(), &context.job.folder_name, &[node], context.host)
+}
+
+/// Nodes of a job whose clusters are there; files that are not yet there are left out.
+pub(crate) fn cluster_nodes(context: &Context<'_>, found: &Findings) -> Result<()> {
+    let mut all: Vec<Node> = [cluster::PARTICLES, cluster::SELECTED, cluster::LARGEST].map(|f| Node { file: f.into(), content: Content::Particles }).into();
+    all.push(Node { file: LOGFILE.into(), content: Content::Log });
+    for class in (0..found.clusters.len()).map(|c| found.clusters.class_number(c)) {
+        all.push(Node { file: cluster::particles_file(class), content: Content::Particles });
+        all.push(Node { file: decode::map_file(class), content: Content::Map });
+    }
+    nodes::write(context.folder(), &context.job.folder_name, &all, context.host)
+}
+
+pub(crate) fn run(context: &mut Context<'_>, decided: &Decided, outcome: &TrainOutcome, found: &Findings, plots: &[String]) -> Result<()> {
+    let results = results(decided, outcome, found, plots);
+    let ground = Fingerprint::new("publish").and(&results).and(&context.job.folder_name).and(&context.host.words());
+    context.stage("publish", &ground, |context| {
+        let outputs = vec![context.path(RESULTS), context.path(SUMMARY), context.path("RELION_OUTPUT_NODES.star")];
+        atomic::write(&outputs[1], summary(&results).as_bytes())?;
+        atomic::write_json(&outputs[0], &results)?;
+        cluster_nodes(context, found)?;
+        let largest = &results.volumes[cluster::largest(&found.clusters)];
+        note::append(
+            context.folder(),
+            &[
+                format!("opus-dsd {}: {} epochs, {} clusters; see logfile.pdf", contract::VERSION, results.epoch, results.volumes.len()),
+                format!("largest cluster: {} particles, {}", largest.n, cluster::particles_file(largest.class)),
+                format!("please cite: {CITATION}"),
+            ],
+        )?;
+        Ok(outputs)
+    })?;
+    for line in next_steps(context, found) {
+        context.say(&line);
+    }
+    Ok(())
+}
+
+/// What to do with the result; commands and file names in backticks.
+pub(crate) fn next_steps(context: &Context<'_>, found: &Findings) -> Vec<String> {
+    let folder = &context.job.folder_name;
+    let class = found.clusters.class_number(cluster::largest(&found.clusters));
+    let (star, map) = (cluster::particles_file(class), decode::map_file(class));
+    let particles = found.clusters.sizes[cluster::largest(&found.clusters)];
+    let mut lines = vec![
+        format!("next: refine `{folder}{star}` ({particles} particles, the largest cluster) in a 3D auto-refine job, with `{folder}{map}` as reference, low-pass filtered, and the same mask"),
+        format!("look at `{folder}logfile.pdf`, and at `{folder}cluster*.mrc` side by side, before you trust a cluster"),
+    ];
+    lines.push(format!("more epochs: continue this job with a larger `--epochs`; other clusters: with another `--clusters` ({} now)", found.clusters.len()));
+    lines
+}
+
+fn results(decided: &Decided, outcome: &TrainOutcome, found: &Findings, plots: &[String]) -> Results {
+    let clusters = &found.clusters;
+    let volumes = (0..clusters.len())
+        .map(|c| StateVolume {
+            file: decode::map_file(clusters.class_number(c)),
+            class: clusters.class_number(c),
+            n: clusters.sizes[c],
+            z: clusters.centers.row(c).to_vec(),
+        })
+        .collect();
+    Results {
+        schema: RESULTS_SCHEMA,
+        complete: true,
+        epoch: outcome.epochs,
+        apix: decided.map_apix,
+        box_px: decided.map_box_px,
+        particles: cluster::PARTICLES.into(),
+        volumes,
+        plots: plots.to_vec(),
+    }
+}
+
+/// Figures under labels that RELION knows, so that a Scheme can branch on them.
+fn summary(results: &Results) -> String {
+    let all: usize = results.volumes.iter().map(|v| v.n).sum();
+    let general = [("rlnCurrentIteration", results.epoch.to_string()), ("rlnNrClasses", results.volumes.len().to_string())];
+    let rows = results.volumes.iter().map(|v| [v.class.to_string(), v.n.to_string(), format!("{:.6}", v.n as f64 / all as f64)]);
+    Builder::new(Some(STAR_VERSION))
+        .pairs("general", general)
+        .table("classes", &["rlnClassNumber", "rlnGroupNrParticles", "rlnClassDistribution"], rows)
+        .finish()
+}

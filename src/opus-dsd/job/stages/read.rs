@@ -1,0 +1,131 @@
+//! Stage `read`: the particles' table, the mask and the reference as files. Quick, so it is never skipped: what follows depends on it.
+
+use super::context::Context;
+use crate::job::stage::Fingerprint;
+use crate::settings::decided::DataFacts;
+use crate::settings::values::Base;
+use contract::{Problem, Result};
+use cryoem::mask::CubeGrid;
+use cryoem::mrc::read_volume;
+use cryoem::particles::{self, ParticleSet, ReadOptions};
+use cryoem::volume::Volume;
+use std::path::{Path, PathBuf};
+
+/// A map that was given, and a fingerprint of its file.
+pub(crate) struct Given {
+    pub(crate) path: PathBuf,
+    pub(crate) volume: Volume,
+    pub(crate) fingerprint: String,
+}
+
+/// The optics group with the most particles.
+#[derive(Clone, Copy)]
+struct Largest {
+    box_px: usize,
+    apix: f64,
+}
+
+/// All input of a job.
+pub(crate) struct Input {
+    pub(crate) path: PathBuf,
+    pub(crate) particles: ParticleSet,
+    pub(crate) mask: Option<Given>,
+    pub(crate) reference: Option<Given>,
+}
+
+/// Word that `--ctf` takes where the images have none.
+const NO_CTF: &str = "none";
+
+pub(crate) fn run(context: &mut Context<'_>) -> Result<Input> {
+    let said = &context.job.said;
+    let path = said.input().cloned().ok_or_else(|| Problem::input("missing").at("`--in_parts`"))?;
+    let without_ctf = said.ctf.as_ref().is_some_and(|c| c.as_os_str() == NO_CTF);
+    let options = ReadOptions {
+        apix: said.apix,
+        voltage_kv: said.voltage,
+        cs_mm: said.cs,
+        amplitude_contrast: said.amplitude_contrast,
+        phase_shift_deg: said.phase_shift,
+        datadir: said.datadir.clone(),
+        project: None,
+        poses: said.poses.clone(),
+        ctf: said.ctf.clone().filter(|_| !without_ctf),
+        without_ctf,
+    };
+    let particles = particles::read(&path, &options)?;
+    let largest = largest_group(&particles, &path)?;
+    let mut notes = Vec::new();
+    let reference = said.in_3dref.as_deref().map(|p| reference(p, largest)).transpose()?;
+    let mask = said.in_mask.as_deref().map(|p| mask(p, largest, &mut notes)).transpose()?;
+    if said.base == Some(Base::Reference) && reference.is_none() {
+        return Err(Problem::input("there is no reference map").at("`--base reference`").hint("give the map with `--in_3dref`, or leave `--base` out"));
+    }
+    context.say(&format!("particles: {} rows, {} used, of {}", particles.len(), particles.len(), path.display()));
+    for group in groups_in_words(&particles) {
+        context.say(&group);
+    }
+    for note in particles.notes.iter().chain(&notes) {
+        context.say(note);
+    }
+    for warning in particles.warnings.clone().into_iter().chain(particles.check()?) {
+        context.warn(&warning);
+    }
+    Ok(Input { path, particles, mask, reference })
+}
+
+impl Input {
+    /// What decisions rest on.
+    pub(crate) fn facts(&self) -> Result<DataFacts> {
+        let largest = largest_group(&self.particles, &self.path)?;
+        let shape = |given: &Option<Given>| given.as_ref().map(|g| Ok((g.volume.box_px()?, g.volume.apix))).transpose();
+        Ok(DataFacts {
+            particles: self.particles.len(),
+            box_px: largest.box_px,
+            apix: largest.apix,
+            reference: shape(&self.reference)?,
+            mask: shape(&self.mask)?,
+        })
+    }
+}
+
+fn largest_group(particles: &ParticleSet, path: &Path) -> Result<Largest> {
+    let sizes = group_sizes(particles);
+    let largest = (0..sizes.len()).max_by_key(|&g| (sizes[g], std::cmp::Reverse(g)));
+    let group = largest.map(|g| &particles.groups[g]).ok_or_else(|| Problem::input("holds no particles").at(path.display().to_string()))?;
+    Ok(Largest { box_px: group.box_px, apix: group.apix })
+}
+
+fn reference(path: &Path, largest: Largest) -> Result<Given> {
+    let volume = read_volume(path)?;
+    let box_px = volume.box_px().map_err(|p| p.at(format!("--in_3dref {}", path.display())))?;
+    // A map without a voxel size is taken to span the particles' box.
+    let volume = volume.or_apix(largest.box_px as f64 * largest.apix / box_px as f64);
+    Ok(Given { path: path.to_path_buf(), volume, fingerprint: Fingerprint::new("file").and_content(path)?.text() })
+}
+
+fn mask(path: &Path, largest: Largest, notes: &mut Vec<String>) -> Result<Given> {
+    let volume = cryoem::mask::read(path, CubeGrid { box_px: largest.box_px, apix: largest.apix }, notes)?;
+    Ok(Given { path: path.to_path_buf(), volume, fingerprint: Fingerprint::new("file").and_content(path)?.text() })
+}
+
+fn group_sizes(particles: &ParticleSet) -> Vec<usize> {
+    let mut sizes = vec![0; particles.groups.len()];
+    for row in &particles.rows {
+        sizes[row.group as usize] += 1;
+    }
+    sizes
+}
+
+fn groups_in_words(particles: &ParticleSet) -> Vec<String> {
+    particles
+        .groups
+        .iter()
+        .zip(group_sizes(particles))
+        .filter(|(_, n)| *n > 0)
+        .map(|(group, n)| {
+            let ctf = if group.ctf_known { format!("{} kV, Cs {} mm, amplitude contrast {}", group.voltage_kv, group.cs_mm, group.amplitude_contrast) } else { "no CTF".into() };
+            let multiplied = if group.premultiplied { ", images are multiplied by their CTF" } else { "" };
+            format!("optics group {}: {n} particles, box {} pixels of {} Å, {ctf}{multiplied}", group.name, group.box_px, group.apix)
+        })
+        .collect()
+}

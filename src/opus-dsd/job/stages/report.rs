@@ -1,0 +1,112 @@
+//! Stage `report`: `logfile.pdf` and its figures, from what the stages before left.
+
+use super::cluster::Findings;
+use super::context::Context;
+use super::read::Input;
+use super::train::{Ground, MONITOR};
+use super::{decode, publish};
+use crate::job::monitor;
+use crate::settings::decided::Decided;
+use contract::{Result, TrainOutcome};
+use cryoem::geometry::{Euler, Hopf};
+use cryoem::mrc::read_volume;
+use cryoem::particles::ParticleSet;
+use ndarray::Array2;
+use report::{State, Story};
+
+/// The report, where the host looks for it.
+pub(crate) const LOGFILE: &str = "logfile.pdf";
+const FIGURES: &str = "figures";
+
+/// Writes the report and returns the figures' names, relative to the job.
+pub(crate) fn run(context: &mut Context<'_>, input: &Input, decided: &Decided, outcome: &TrainOutcome, found: &Findings, ground: &Ground) -> Result<Vec<String>> {
+    let epochs = monitor::epochs(&context.path(MONITOR))?;
+    let fingerprint = found
+        .fingerprint
+        .clone()
+        .and(&ground.fingerprint.text())
+        .and(&decided.reasons)
+        .and(&outcome.epochs)
+        .and(&(decided.map_box_px, decided.map_apix))
+        .and(&context.job.folder_name);
+    context.stage("report", &fingerprint, |context| {
+        let story = story(context, input, decided, outcome, found, ground, epochs)?;
+        let mut outputs = vec![context.path(LOGFILE)];
+        report::write_pdf(&story, &outputs[0])?;
+        outputs.extend(report::write_figures(&story, &context.path(FIGURES))?);
+        Ok(outputs)
+    })?;
+    figures(context)
+}
+
+fn figures(context: &Context<'_>) -> Result<Vec<String>> {
+    let folder = context.path(FIGURES);
+    let entries = std::fs::read_dir(&folder).map_err(|e| contract::Problem::io(&folder, &e))?;
+    let mut names: Vec<String> = entries.flatten().map(|e| format!("{FIGURES}/{}", e.file_name().to_string_lossy())).collect();
+    names.sort();
+    Ok(names)
+}
+
+fn story(
+    context: &mut Context<'_>,
+    input: &Input,
+    decided: &Decided,
+    outcome: &TrainOutcome,
+    found: &Findings,
+    ground: &Ground,
+    epochs: Vec<report::EpochRecord>,
+) -> Result<Story> {
+    let leakage = analysis::leakage(found.latents.view(), directions(&input.particles).view(), &defoci(&input.particles))?;
+    for line in leakage.warnings() {
+        context.warn(&line);
+    }
+    let mut facts = vec![
+        ("particles".to_owned(), format!("{} rows, {} used, of {}", input.particles.len(), input.particles.len(), input.path.display())),
+        ("epochs".into(), outcome.epochs.to_string()),
+    ];
+    facts.extend(decided.reasons.iter().filter(|r| r.name != "epochs").map(|r| (r.name.clone(), r.value.clone())));
+    let states = decode::map_paths(context, found)
+        .iter()
+        .enumerate()
+        .map(|(c, path)| Ok(State { class: found.clusters.class_number(c), particles: found.clusters.sizes[c], map: read_volume(path)?.data }))
+        .collect::<Result<_>>()?;
+    let reference = match &ground.base {
+        Some(path) => Some(read_volume(path)?.resampled(decided.map_box_px, decided.map_apix)?.data),
+        None => input.reference.as_ref().map(|r| r.volume.data.clone()),
+    };
+    Ok(Story {
+        title: context.job.folder_name.trim_end_matches('/').to_owned(),
+        subtitle: format!("{} particles, {} latent dimensions, {} clusters", input.particles.len(), decided.train.layout.zdim, found.clusters.len()),
+        facts,
+        warnings: context.warnings.clone(),
+        next_steps: publish::next_steps(context, found),
+        epochs,
+        latents: found.latents.clone(),
+        pca: found.pca.clone(),
+        clusters: found.clusters.clone(),
+        view_classes: views(&input.particles).map(Hopf::view_class).collect(),
+        leakage: Some(leakage),
+        reference,
+        states,
+        apix: decided.map_apix,
+        image_apix: ground.apix,
+        panels: if decided.plot { monitor::panels(&context.path(MONITOR))? } else { Vec::new() },
+    })
+}
+
+fn views(particles: &ParticleSet) -> impl Iterator<Item = Hopf> {
+    particles.rows.iter().map(|r| Hopf::of_euler(Euler::new(r.rot_deg, r.tilt_deg, r.psi_deg)))
+}
+
+/// Unit vectors along the view, `[n, 3]`.
+fn directions(particles: &ParticleSet) -> Array2<f64> {
+    let mut all = Array2::zeros((particles.len(), 3));
+    for (view, mut direction) in views(particles).zip(all.outer_iter_mut()) {
+        direction.assign(&ndarray::arr1(&view.direction()));
+    }
+    all
+}
+
+fn defoci(particles: &ParticleSet) -> Vec<f64> {
+    particles.rows.iter().map(|r| 0.5 * (r.defocus_u_angstrom + r.defocus_v_angstrom)).collect()
+}

@@ -1,0 +1,47 @@
+//! Stage `subspace`: scores of every particle along the strongest linear variations, where the latents start from.
+
+use super::context::Context;
+use super::train::Ground;
+use crate::job::npy;
+use crate::settings::decided::Decided;
+use contract::{Prepared, Problem, Result};
+use cryoem::mrc::{read_volume, write_volume};
+use cryoem::prepare::PreparedSet;
+use reconstruction::subspace::{self, SubspaceOptions};
+use std::path::PathBuf;
+
+/// Folder of the component maps and scores in a job.
+const FOLDER: &str = "subspace";
+/// Scores of all particles, `[particles, components]`.
+const SCORES: &str = "scores.npy";
+
+/// The scores' file, where the latents are to start from scores.
+pub(crate) fn run(context: &mut Context<'_>, decided: &Decided, prepared: &Prepared, ground: &Ground) -> Result<Option<PathBuf>> {
+    let (Some(start), Some(base)) = (decided.train.warm_start, ground.base.as_ref()) else { return Ok(None) };
+    let folder = context.path(FOLDER);
+    let scores = folder.join(SCORES);
+    let components = start.components.min(decided.train.layout.zdim);
+    let options = SubspaceOptions { components, particles: start.particles, seed: decided.train.seed, ..SubspaceOptions::default() };
+    let fingerprint =
+        ground.fingerprint.clone().and(&"subspace").and(&(options.components, options.particles, options.rounds, options.size_px, options.seed));
+    context.stage("subspace", &fingerprint, |context| {
+        std::fs::create_dir_all(&folder).map_err(|e| Problem::io(&folder, &e))?;
+        let images = PreparedSet::open(prepared)?;
+        let found = subspace::fit(&images, &read_volume(base)?, &read_volume(&ground.mask)?, &options, &mut |_, _| Ok(()))?;
+        let shares = found.power.iter().map(|p| format!("{:.0}%", 100.0 * p)).collect::<Vec<_>>().join(", ");
+        context.say(&format!(
+            "linear subspace: {} components are supported by the data (power relative to the first: {shares}); grey scale of the base {:.3}",
+            found.active(),
+            found.base_scale
+        ));
+        let mut outputs = vec![scores.clone()];
+        for (k, volume) in found.volumes.iter().enumerate().take(found.active()) {
+            let path = folder.join(format!("component{:02}.mrc", k + 1));
+            write_volume(&path, volume)?;
+            outputs.push(path);
+        }
+        npy::write(&scores, found.scores.view())?;
+        Ok(outputs)
+    })?;
+    Ok(Some(scores))
+}

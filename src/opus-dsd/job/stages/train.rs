@@ -1,0 +1,134 @@
+//! Stage `train`: the engine trains, and encodes all particles at the end.
+
+use super::context::Context;
+use super::publish;
+use crate::job::atomic;
+use crate::job::engine_process::Engine;
+use crate::job::progress::Progress;
+use crate::job::stage::Fingerprint;
+use crate::settings::decided::Decided;
+use crate::settings::values::JobEpoch;
+use contract::{Command, Event, Kind, Problem, Result, TrainOutcome, TrainSpec};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// Folder of checkpoints in a job.
+pub(crate) const CHECKPOINTS: &str = "checkpoint";
+/// Folder of the loss curves' numbers and image panels.
+pub(crate) const MONITOR: &str = "monitor";
+/// What training left, for the stages that follow in a later run.
+const OUTCOME: &str = "outcome.json";
+/// How long to wait for an event before looking around.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+/// Files that training starts from.
+pub(crate) struct Ground {
+    pub(crate) prepared: PathBuf,
+    pub(crate) base: Option<PathBuf>,
+    pub(crate) mask: PathBuf,
+    /// Pixel size of the prepared images, Å.
+    pub(crate) apix: f64,
+    /// Of everything above.
+    pub(crate) fingerprint: Fingerprint,
+}
+
+pub(crate) fn run(context: &mut Context<'_>, engine: &mut Engine, decided: &Decided, ground: &Ground, scores: Option<PathBuf>) -> Result<TrainOutcome> {
+    let load = decided.load.as_ref().map(|l| checkpoint_of(l)).transpose()?;
+    let outcome_file = context.path(CHECKPOINTS).join(OUTCOME);
+    let fingerprint = ground.fingerprint.clone().and(&decided.train).and(&decided.load);
+    let spec = TrainSpec {
+        prepared: ground.prepared.clone(),
+        base: ground.base.clone(),
+        mask: ground.mask.clone(),
+        scores,
+        checkpoints: context.path(CHECKPOINTS),
+        load,
+        preview: context.path(&format!("{}.mrc", decided.preview)),
+        monitor: context.path(MONITOR),
+        settings: decided.train.clone(),
+        device: decided.grid.device.id.clone(),
+        threads: decided.grid.threads,
+    };
+    let written = outcome_file.clone();
+    context.stage("train", &fingerprint, |context| {
+        let outcome = train(context, engine, decided, spec)?;
+        atomic::write_json(&written, &outcome)?;
+        Ok(vec![written, outcome.latents.clone()])
+    })?;
+    atomic::read_json(&outcome_file)?.ok_or_else(|| Problem::failed("what training left is gone").at(outcome_file.display().to_string()))
+}
+
+fn train(context: &mut Context<'_>, engine: &mut Engine, decided: &Decided, spec: TrainSpec) -> Result<TrainOutcome> {
+    for folder in [&spec.checkpoints, &spec.monitor] {
+        std::fs::create_dir_all(folder).map_err(|e| Problem::io(folder, &e))?;
+    }
+    let mut progress = Progress::new(&decided.grid.device.id);
+    let mut published = false;
+    engine.send(&Command::Train(Box::new(spec)))?;
+    context.stop.training_begins(engine.commands()?);
+    loop {
+        let Some(event) = engine.next(PATIENCE)? else { continue };
+        context.events.add(&event);
+        if let Some(line) = progress.line(&event) {
+            context.say(&line);
+        }
+        match event {
+            Event::Warning { message } => context.warn(&message),
+            Event::Checkpoint { .. } if !published => {
+                // A job that is ended from here on can still be marked as finished and hand on its preview.
+                publish::early_nodes(context, decided)?;
+                published = true;
+            }
+            Event::Trained(outcome) => {
+                context.stop.training_ended();
+                return Ok(outcome);
+            }
+            Event::Stopped => {
+                let kind = context.stop.wish().unwrap_or(Kind::Terminated);
+                return Err(Problem::new(kind, "training was stopped"));
+            }
+            Event::Failed { problem } => return Err(problem),
+            _ => {}
+        }
+    }
+}
+
+/// The folder of another job's checkpoint.
+fn checkpoint_of(load: &JobEpoch) -> Result<PathBuf> {
+    let folder = Path::new(&load.job).join(CHECKPOINTS);
+    let mut epochs: Vec<(usize, PathBuf)> = std::fs::read_dir(&folder)
+        .map_err(|e| Problem::io(&folder, &e).hint("name the folder of a job that has trained: `--load External/job007`"))?
+        .flatten()
+        .filter_map(|entry| Some((entry.file_name().to_str()?.strip_prefix("epoch-")?.parse().ok()?, entry.path())))
+        .collect();
+    epochs.sort();
+    let found = match load.epoch {
+        Some(epoch) => epochs.iter().find(|(e, _)| *e == epoch),
+        None => epochs.last(),
+    };
+    found.map(|(_, path)| path.clone()).ok_or_else(|| {
+        let there: Vec<String> = epochs.iter().map(|(e, _)| e.to_string()).collect();
+        let there = if there.is_empty() { "none".into() } else { there.join(", ") };
+        let wanted = load.epoch.map_or("an epoch's checkpoint is not there".into(), |e| format!("no checkpoint of epoch {e}"));
+        Problem::input(wanted).at(format!("`--load` {}", folder.display())).hint(format!("epochs that were kept: {there}"))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn another_jobs_epoch_is_found() {
+        let folder = tempfile::tempdir().unwrap();
+        for name in ["epoch-002", "epoch-010", "epoch-010-00320"] {
+            std::fs::create_dir_all(folder.path().join(CHECKPOINTS).join(name)).unwrap();
+        }
+        let job = folder.path().to_string_lossy().into_owned();
+        let found = |epoch| checkpoint_of(&JobEpoch { job: job.clone(), epoch });
+        assert!(found(None).unwrap().ends_with("epoch-010"));
+        assert!(found(Some(2)).unwrap().ends_with("epoch-002"));
+        let problem = found(Some(5)).unwrap_err();
+        assert_eq!(problem.hint.unwrap(), "epochs that were kept: 2, 10");
+    }
+}

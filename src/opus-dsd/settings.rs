@@ -1,0 +1,7 @@
+//! Settings: what was said (all optional), what is decided (nothing optional), and the rules between them.
+
+mod checks;
+pub(crate) mod decided;
+pub(crate) mod rules;
+pub(crate) mod said;
+pub(crate) mod values;

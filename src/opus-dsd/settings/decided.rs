@@ -1,0 +1,338 @@
+//! What is decided: every value of a job, nothing optional that matters, each with its reason. Written to `settings.json`.
+
+use super::rules::{self, Ruled};
+use super::said::TrainSaid;
+use super::values::{Base, BetaWish, JobEpoch, Preset, WarmStartWish};
+use contract::{BaseVolume, Device, EncoderInput, Kind, ModelLayout, Numerics, Problem, ResizeAt, Result, Schedule, TrainSettings, WarmStart};
+use serde::{Deserialize, Serialize};
+use std::path::PathBuf;
+
+/// Raised when a field of `settings.json` changes its meaning.
+pub(crate) const SETTINGS_SCHEMA: u32 = 1;
+
+/// Latent dimensions where nothing is said, as the original's examples.
+const ZDIM: usize = 8;
+/// Images an optimiser step.
+const BATCH: usize = 16;
+/// Weight of the Kullback–Leibler term in nats, at noise variance 1.
+const BETA: f64 = 0.1;
+/// Periods of the cyclic schedule.
+const BETA_PERIODS: f64 = 4.0;
+/// Particles that the warm start's components are computed from, at most.
+const WARM_START_PARTICLES: usize = 5000;
+/// Components of the warm start, at most.
+const WARM_START_COMPONENTS: usize = 8;
+/// Bounds on the predicted log standard deviation of a latent.
+const LOGSTD_BOUNDS: (f64, f64) = (-6.0, 1.0);
+/// Minutes between checkpoints inside an epoch.
+const CHECKPOINT_MINUTES: f64 = 10.0;
+
+/// A value in words, and why it is so.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Reason {
+    pub(crate) name: String,
+    pub(crate) value: String,
+    pub(crate) reason: String,
+}
+
+/// What is known of the data before anything is decided.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct DataFacts {
+    /// Particles.
+    pub(crate) particles: usize,
+    /// Box of the largest optics group, pixels.
+    pub(crate) box_px: usize,
+    /// Its pixel size, Å.
+    pub(crate) apix: f64,
+    /// Box and pixel size of the reference map.
+    pub(crate) reference: Option<(usize, f64)>,
+    /// Box and pixel size of the mask.
+    pub(crate) mask: Option<(usize, f64)>,
+}
+
+/// Before the mask is on the render grid.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Grid {
+    pub(crate) preset: Preset,
+    /// Side of the prepared images, pixels.
+    pub(crate) size_px: usize,
+    /// Device that trains.
+    pub(crate) device: Device,
+    /// Threads.
+    pub(crate) threads: usize,
+}
+
+/// A job, decided.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Decided {
+    /// [`SETTINGS_SCHEMA`].
+    pub(crate) schema: u32,
+    /// Preset, image size, device.
+    pub(crate) grid: Grid,
+    /// Clusters.
+    pub(crate) clusters: usize,
+    /// Box of the maps, voxels.
+    pub(crate) map_box_px: usize,
+    /// Voxel size of the maps, Å.
+    pub(crate) map_apix: f64,
+    /// Name of the preview, without `.mrc`.
+    pub(crate) preview: String,
+    /// Panels in the report.
+    pub(crate) plot: bool,
+    /// The base comes from the reference map.
+    pub(crate) base_from_reference: bool,
+    /// Start from another job.
+    pub(crate) load: Option<JobEpoch>,
+    /// Where the split is kept.
+    pub(crate) split: Option<PathBuf>,
+    /// Everything that shapes training.
+    pub(crate) train: TrainSettings,
+    /// Why, in the order of run.out.
+    pub(crate) reasons: Vec<Reason>,
+}
+
+/// Collects values with their reasons.
+#[derive(Default)]
+pub(crate) struct Book(Vec<Reason>);
+
+impl Book {
+    /// The said value, else the rule's.
+    fn take<T: Clone + Show>(&mut self, name: &str, said: Option<T>, rule: impl FnOnce() -> Ruled<T>) -> T {
+        let ruled = match said {
+            Some(value) => Ruled { value, reason: "as said".into() },
+            None => rule(),
+        };
+        self.note(name, ruled.value.show(), ruled.reason);
+        ruled.value
+    }
+
+    /// The said value, else a constant.
+    fn or<T: Clone + Show>(&mut self, name: &str, said: Option<T>, value: T) -> T {
+        self.take(name, said, || Ruled { value, reason: "default".into() })
+    }
+
+    fn note(&mut self, name: &str, value: String, reason: impl Into<String>) {
+        self.0.push(Reason { name: name.into(), value, reason: reason.into() });
+    }
+}
+
+/// How a value is written for people.
+trait Show {
+    fn show(&self) -> String;
+}
+
+macro_rules! show_plainly {
+    ($($t:ty),*) => { $(impl Show for $t { fn show(&self) -> String { self.to_string() } })* };
+}
+show_plainly!(usize, u64, f64, String);
+
+impl Show for bool {
+    fn show(&self) -> String {
+        if *self { "yes" } else { "no" }.into()
+    }
+}
+
+impl Show for Preset {
+    fn show(&self) -> String {
+        rules::preset_name(*self).into()
+    }
+}
+
+/// First half: what preparation needs. `devices` are the engine's, best first.
+///
+/// # Errors
+/// A device that is not there.
+pub(crate) fn grid(said: &TrainSaid, facts: &DataFacts, devices: &[Device]) -> Result<(Grid, Book)> {
+    let mut book = Book::default();
+    let device = choose_device(said, devices)?;
+    let why = if said.device.is_some() || said.gpu.is_some() || said.num_gpus.is_some() { "as said" } else { "the best there is" };
+    book.note("device", format!("{} ({})", device.id, device.name), why);
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    let threads = book.take("j", said.threads, || Ruled { value: cores, reason: "all cores".into() });
+    let preset = book.take("preset", said.preset, || rules::preset(device.id != "cpu", facts.box_px));
+    let size = rules::size_px(preset, facts.box_px, said.downfrac);
+    book.note("image size", format!("{} pixels of {:.4} Å", size.value, facts.box_px as f64 * facts.apix / size.value as f64), size.reason);
+    Ok((Grid { preset, size_px: size.value, device, threads }, book))
+}
+
+/// Second half: everything else. `mask_crop_px` is the side of the region of the render grid that holds the mask, pixels.
+pub(crate) fn decide(said: &TrainSaid, facts: &DataFacts, grid: Grid, mut book: Book, mask_crop_px: usize) -> Decided {
+    let preset = grid.preset;
+    let zdim = book.or("zdim", said.zdim, ZDIM);
+    let crop = book.take("render region", None, || rules::crop_px(preset, grid.size_px, mask_crop_px));
+    let template = book.take("templateres", said.templateres, || rules::template(preset, crop));
+    let (width, encoder_grid) = rules::networks(preset);
+    let wish = said.base.unwrap_or(Base::Auto);
+    let base = match wish {
+        Base::None => BaseVolume::None,
+        Base::Learned => BaseVolume::Learned,
+        Base::Auto | Base::Reference => BaseVolume::Fixed,
+    };
+    book.note("base", format!("{wish:?}").to_lowercase(), if said.base.is_some() { "as said" } else { "default: back-projected from the same images" });
+    let has_base = base != BaseVolume::None;
+    let epochs = book.take("epochs", said.epochs, || rules::epochs(preset));
+    let batch = book.or("batch", said.batch, BATCH).min(facts.particles);
+    let rate = rules::learning_rate(preset, said.lr);
+    book.note("lr", rate.value.start.to_string(), if said.lr.is_some() { "as said, cosine to 2% of it".into() } else { rate.reason });
+    let warm_start = warm_start(said, preset, epochs, zdim, has_base, &mut book);
+    let beta = beta(said, &mut book);
+    if let Some(control) = said.beta_control {
+        book.note("beta-control", control.to_string(), "as said: the estimated signal-to-noise ratio steers the weight");
+    }
+    let lamb = book.take("lamb", said.lamb, || rules::lamb(preset));
+    let bfactor = book.take("bfactor", said.bfactor, || rules::bfactor(preset));
+    let priors = rules::volume_priors(has_base);
+    book.note("volume priors", format!("{} on mean |v|, {} on total variation", priors.value.0, priors.value.1), priors.reason);
+    let hypotheses = rules::hypotheses(preset, crop);
+    book.note("pose hypotheses", (1 + hypotheses.value.ring).to_string(), hypotheses.reason);
+    let validation_fraction = book.take("valfrac", said.valfrac, || rules::validation_fraction(preset));
+    let seed = book.or("seed", said.seed, 0);
+    let micro_batch =
+        book.take("micro-batch", said.micro_batch, || rules::micro_batch(preset, batch, template, hypotheses.value.ring, grid.device.memory_bytes)).min(batch);
+    let checkpoint_minutes = book.or("checkpoint-minutes", said.checkpoint_minutes, CHECKPOINT_MINUTES);
+    let keep_every = book.or("keep-every", said.keep_every, 0);
+    let log_interval = book.take("log-interval", said.log_interval, || rules::log_interval(facts.particles));
+    let clusters = book.take("clusters", said.clusters, || rules::clusters(facts.particles)).min(facts.particles);
+    let (map_box_px, map_apix, whence) = match (facts.reference, facts.mask) {
+        (Some((n, apix)), _) => (n, apix, "as --in_3dref"),
+        (None, Some((n, apix))) => (n, apix, "as --in_mask"),
+        (None, None) => (facts.box_px, facts.apix, "as the largest optics group"),
+    };
+    book.note("maps", format!("{map_box_px} voxels of {map_apix:.4} Å"), whence);
+    let train = TrainSettings {
+        layout: ModelLayout { zdim, z_affine_dim: 0, width, encoder_grid, resize_at: ResizeAt::Side16, template, crop },
+        numerics: Numerics::default(),
+        base,
+        warm_start,
+        encoder_input: if has_base { EncoderInput::ResidualTimesCtf } else { EncoderInput::Image },
+        hypotheses: hypotheses.value,
+        epochs,
+        batch,
+        micro_batch,
+        learning_rate: rate.value,
+        weight_decay: 0.0,
+        beta,
+        beta_control: said.beta_control,
+        lamb,
+        view_class_batches: false,
+        bfactor,
+        volume_l1: priors.value.0,
+        volume_tv: priors.value.1,
+        validation_fraction,
+        seed,
+        logstd_bounds: LOGSTD_BOUNDS,
+        guards: rules::guards(),
+        checkpoint_minutes,
+        keep_every,
+        log_interval,
+    };
+    Decided {
+        schema: SETTINGS_SCHEMA,
+        grid,
+        clusters,
+        map_box_px,
+        map_apix,
+        preview: said.tmp_prefix.clone().unwrap_or_else(|| "preview".into()),
+        plot: said.plot.is_none_or(|p| p.0),
+        base_from_reference: wish == Base::Reference,
+        load: said.load.clone(),
+        split: said.split.clone(),
+        train,
+        reasons: book.0,
+    }
+}
+
+fn warm_start(said: &TrainSaid, preset: Preset, epochs: usize, zdim: usize, has_base: bool, book: &mut Book) -> Option<WarmStart> {
+    let rule = rules::warm_start_epochs(preset, epochs);
+    let (length, why) = match said.warm_start {
+        Some(WarmStartWish::Switch(false)) => (0.0, "as said".to_owned()),
+        Some(WarmStartWish::Epochs(n)) => (n, "as said".into()),
+        Some(WarmStartWish::Switch(true)) => (rule.value, rule.reason),
+        None if !has_base => (0.0, "no base volume, so no residuals".into()),
+        None if said.load.is_some() => (0.0, "the latents come from another job".into()),
+        None => (rule.value, rule.reason),
+    };
+    book.note("warm start", if length > 0.0 { format!("{length} epochs") } else { "no".into() }, why);
+    (length > 0.0).then(|| WarmStart { epochs: length, components: zdim.min(WARM_START_COMPONENTS), particles: WARM_START_PARTICLES })
+}
+
+fn beta(said: &TrainSaid, book: &mut Book) -> Schedule {
+    match said.beta {
+        Some(BetaWish::Cos) => {
+            book.note("beta", format!("cos ({BETA_PERIODS} periods)"), "as said");
+            Schedule::Cyclic { periods: BETA_PERIODS, scale: 1.0 }
+        }
+        Some(BetaWish::Constant(value)) => Schedule::Constant(book.or("beta", Some(value), BETA)),
+        None => Schedule::Constant(book.or("beta", None, BETA)),
+    }
+}
+
+fn choose_device(said: &TrainSaid, devices: &[Device]) -> Result<Device> {
+    let (option, wanted) = match (&said.device, &said.gpu, said.num_gpus) {
+        (Some(d), ..) => ("`--device`", d.to_ascii_lowercase()),
+        (None, Some(g), _) => ("`--gpu`", g.to_ascii_lowercase()),
+        (None, None, Some(0)) => ("`--num-gpus`", "cpu".into()),
+        (None, None, Some(_)) => ("`--num-gpus`", "cuda".into()),
+        (None, None, None) => return devices.first().cloned().ok_or_else(|| Problem::new(Kind::Device, "nothing to run on")),
+    };
+    let first = wanted.strip_prefix("cuda:").unwrap_or(&wanted).split([',', ':']).next().unwrap_or_default().to_owned();
+    let id = match first.as_str() {
+        "cpu" => "cpu".to_owned(),
+        "cuda" | "gpu" => "cuda:0".into(),
+        number => format!("cuda:{number}"),
+    };
+    devices.iter().find(|d| d.id == id).cloned().ok_or_else(|| {
+        let there: Vec<_> = devices.iter().map(|d| format!("`{}` ({})", d.id, d.name)).collect();
+        Problem::new(Kind::Device, format!("`{id}` is not here")).at(option).hint(format!("choose among {}", there.join(", ")))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn facts() -> DataFacts {
+        DataFacts { particles: 1000, box_px: 48, apix: 2.3, reference: None, mask: Some((64, 2.0)) }
+    }
+
+    fn devices() -> Vec<Device> {
+        ["cuda:0", "cuda:1", "cpu"].map(|id| Device { id: id.into(), name: id.to_uppercase(), memory_bytes: 1 << 34 }).into()
+    }
+
+    fn decided(said: &TrainSaid, devices: &[Device]) -> Decided {
+        let (grid, book) = grid(said, &facts(), devices).unwrap();
+        decide(said, &facts(), grid, book, 28)
+    }
+
+    #[test]
+    fn every_value_has_its_reason() {
+        let d = decided(&TrainSaid { zdim: Some(5), ..TrainSaid::default() }, &devices()[2..]);
+        assert_eq!((d.grid.preset, d.grid.size_px, d.clusters), (Preset::Tiny, 32, 4));
+        assert_eq!((d.map_box_px, d.map_apix), (64, 2.0));
+        let zdim = d.reasons.iter().find(|r| r.name == "zdim").unwrap();
+        assert_eq!((zdim.value.as_str(), zdim.reason.as_str()), ("5", "as said"));
+        assert!(d.reasons.iter().all(|r| !r.reason.is_empty()));
+    }
+
+    #[test]
+    fn without_a_base_it_trains_as_the_original() {
+        let d = decided(&TrainSaid { base: Some(Base::None), ..TrainSaid::default() }, &devices()[2..]);
+        assert_eq!((d.train.base, d.train.warm_start, d.train.encoder_input), (BaseVolume::None, None, EncoderInput::Image));
+    }
+
+    #[test]
+    fn devices_are_chosen_by_any_spelling() {
+        for (said, id) in [
+            (TrainSaid { gpu: Some("1".into()), ..TrainSaid::default() }, "cuda:1"),
+            (TrainSaid { gpu: Some("0:1".into()), ..TrainSaid::default() }, "cuda:0"),
+            (TrainSaid { device: Some("cuda:1".into()), ..TrainSaid::default() }, "cuda:1"),
+            (TrainSaid { device: Some("cpu".into()), ..TrainSaid::default() }, "cpu"),
+            (TrainSaid { num_gpus: Some(0), ..TrainSaid::default() }, "cpu"),
+            (TrainSaid::default(), "cuda:0"),
+        ] {
+            assert_eq!(choose_device(&said, &devices()).unwrap().id, id);
+        }
+        let problem = choose_device(&TrainSaid { gpu: Some("7".into()), ..TrainSaid::default() }, &devices()).unwrap_err();
+        assert_eq!(problem.kind, Kind::Device);
+    }
+}

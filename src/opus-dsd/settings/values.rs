@@ -1,0 +1,151 @@
+//! The words that options take.
+
+use clap::ValueEnum;
+use serde::{Deserialize, Serialize};
+use std::str::FromStr;
+
+/// `yes`, `no` and the other ways in which people and graphical interfaces say so.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct YesNo(pub(crate) bool);
+
+impl FromStr for YesNo {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text.to_ascii_lowercase().as_str() {
+            "yes" | "true" | "1" | "on" => Ok(Self(true)),
+            "no" | "false" | "0" | "off" => Ok(Self(false)),
+            _ => Err("neither `yes` nor `no`".into()),
+        }
+    }
+}
+
+/// How large the networks are and which defaults go with them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Preset {
+    /// 32 pixels, narrow networks: minutes on a CPU
+    Tiny,
+    /// Networks of a quarter of the width: hours on a CPU, or one GPU
+    Small,
+    /// The original's networks: a GPU
+    Full,
+}
+
+/// What the decoder adds to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Base {
+    /// A map back-projected from the same images
+    Auto,
+    /// The map given with --in_3dref
+    Reference,
+    /// As auto, and learned as well
+    Learned,
+    /// Nothing: the decoder makes the whole map, as the original
+    None,
+}
+
+/// The sign of the images.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum InvertData {
+    /// Look at the images
+    Auto,
+    /// Particles are black: turn the sign
+    Yes,
+    /// Particles are white
+    No,
+}
+
+/// Length of the warm start of the latents.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) enum WarmStartWish {
+    /// As the preset has it, or none.
+    Switch(bool),
+    /// Epochs.
+    Epochs(f64),
+}
+
+impl FromStr for WarmStartWish {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        // `0` and `1` are epochs here, not switches: no epochs is no warm start.
+        match (text.parse::<f64>(), text.parse::<YesNo>()) {
+            (Ok(epochs), _) if epochs >= 0.0 && epochs.is_finite() => Ok(Self::Epochs(epochs)),
+            (_, Ok(YesNo(on))) => Ok(Self::Switch(on)),
+            _ => Err("neither `yes`, `no` nor a number of epochs".into()),
+        }
+    }
+}
+
+/// Weight of the Kullback–Leibler term.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) enum BetaWish {
+    /// The cyclic schedule of the original.
+    Cos,
+    /// A constant.
+    Constant(f64),
+}
+
+impl FromStr for BetaWish {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text.parse::<f64>() {
+            Ok(value) if value.is_finite() => Ok(Self::Constant(value)),
+            _ if text == "cos" => Ok(Self::Cos),
+            _ => Err("neither `cos` nor a number".into()),
+        }
+    }
+}
+
+/// Another job, and the epoch of it: `External/job007` or `External/job007:12`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct JobEpoch {
+    pub(crate) job: String,
+    pub(crate) epoch: Option<usize>,
+}
+
+impl FromStr for JobEpoch {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text.rsplit_once(':') {
+            Some((job, epoch)) => match epoch.parse() {
+                Ok(epoch) => Ok(Self { job: job.into(), epoch: Some(epoch) }),
+                Err(_) => Err(format!("`{epoch}` is not an epoch")),
+            },
+            None => Ok(Self { job: text.into(), epoch: None }),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn many_ways_to_say_yes() {
+        for yes in ["yes", "Yes", "true", "1", "on"] {
+            assert_eq!(yes.parse(), Ok(YesNo(true)));
+        }
+        assert_eq!("No".parse(), Ok(YesNo(false)));
+        assert!("maybe".parse::<YesNo>().is_err());
+    }
+
+    #[test]
+    fn warm_start_is_a_switch_or_a_number() {
+        assert_eq!("no".parse(), Ok(WarmStartWish::Switch(false)));
+        assert_eq!("1.5".parse(), Ok(WarmStartWish::Epochs(1.5)));
+        assert!("-1".parse::<WarmStartWish>().is_err());
+    }
+
+    #[test]
+    fn a_job_and_its_epoch() {
+        assert_eq!("External/job007:12".parse(), Ok(JobEpoch { job: "External/job007".into(), epoch: Some(12) }));
+        assert_eq!("External/job007/".parse(), Ok(JobEpoch { job: "External/job007/".into(), epoch: None }));
+        assert!("x:last".parse::<JobEpoch>().is_err());
+    }
+}
