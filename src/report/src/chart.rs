@@ -1,5 +1,6 @@
 //! Charts with axes, drawn by `plotters` and handed back as sheets to be set on pages.
 
+use crate::pages::grouped;
 use crate::palette::{GREY, HAIRLINE, INK};
 use crate::sheet::Sheet;
 use crate::typeface::FAMILY;
@@ -45,13 +46,16 @@ impl Axis {
     }
 
     /// The same from 0 on.
-    pub(crate) fn from_zero(mut self) -> Self {
+    pub(crate) fn starting_at_zero(mut self) -> Self {
         self.range.0 = 0.0;
         self
     }
 
     fn ticks(&self, most: usize) -> usize {
-        if self.whole { most.min((self.range.1 - self.range.0).round() as usize).max(1) } else { most }
+        /// Whole numbers up to this many all have a tick.
+        const ALL: usize = 24;
+        let numbers = (self.range.1 - self.range.0).round() as usize;
+        if self.whole && numbers <= ALL { numbers.max(1) } else { most }
     }
 
     /// A tick's number, with as many decimals as tell ticks apart, where there are at most `most` ticks.
@@ -59,12 +63,16 @@ impl Axis {
         if self.whole {
             return if (value - value.round()).abs() < 1e-6 { format!("{value:.0}") } else { String::new() };
         }
-        // Ticks stand 1, 2 or 5 times a power of ten apart.
-        let least = (self.range.1 - self.range.0) / most as f64;
-        let decade = 10f64.powf(least.log10().floor());
-        let step = if least > 5.0 * decade { 10.0 * decade } else { decade };
+        // Ticks stand 1, 2 or 5 times a power of ten apart: the smallest such step that puts no more than `most` of them into the range.
+        let (low, high) = self.range;
+        let decade = 10f64.powf(((high - low) / most as f64).log10().floor() - 1.0);
+        let fits = |step: &f64| (high / step).floor() - (low / step).ceil() < most as f64;
+        let step = [1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 100.0].map(|factor| factor * decade).into_iter().find(fits).unwrap_or(100.0 * decade);
         let decimals = (-(step * (1.0 + 1e-9)).log10().floor()).clamp(0.0, 6.0) as usize;
         let text = format!("{value:.decimals$}");
+        if decimals == 0 && value >= 0.0 {
+            return grouped(value.round() as usize);
+        }
         // Signs as printed in books; no minus in front of nothing.
         match text.strip_prefix('-') {
             Some(rest) if rest.bytes().all(|b| b == b'0' || b == b'.') => rest.to_owned(),
@@ -212,7 +220,9 @@ mod tests {
         assert_eq!(axis.label(-0.001, 6), "0.0");
         assert_eq!(axis.label(-0.5, 6), "−0.5");
         assert_eq!(Axis::around("loss", [0.0, 0.005].into_iter()).label(0.003, 6), "0.003");
-        assert_eq!(Axis::around("particles", [0.0, 900.0].into_iter()).label(200.0, 6), "200");
+        let tight = Axis { title: String::new(), range: (-1.8, 1.4), whole: false };
+        assert_eq!(tight.label(0.5, 6), "0.5");
+        assert_eq!(Axis::around("particles", [0.0, 9000.0].into_iter()).label(2000.0, 6), "2,000");
         let axis = Axis::whole("epoch", 1, 3);
         assert_eq!((axis.label(2.0, 9), axis.label(2.5, 9), axis.ticks(9)), ("2".to_owned(), String::new(), 3));
         let flat = Axis::around("loss", [2.0, 2.0].into_iter());

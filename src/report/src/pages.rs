@@ -69,7 +69,7 @@ fn check(story: &Story) -> Result<()> {
             "a map of {:?} voxels for state {}, that of the reference being {:?}",
             state.map.dim(),
             state.class,
-            story.reference.as_ref().map(|r| r.dim())
+            story.reference.as_ref().map(ndarray::ArrayBase::dim)
         ));
     }
     if let Some(panels) = story.panels.iter().find(|panels| images::pictures(panels).iter().any(|(_, image)| image.is_empty())) {

@@ -8,7 +8,7 @@ use crate::thumbnail::{Scale, diverging, grey};
 use ndarray::{Array3, ArrayView2, Axis};
 
 /// Side of a slice.
-const SIDE: f64 = 73.0;
+const SIDE: f64 = 76.0;
 /// Between slices of a state.
 const SEAM: f64 = 3.0;
 /// States side by side and one above the other.
@@ -16,7 +16,7 @@ const COLUMNS: usize = 3;
 /// See [`COLUMNS`].
 const ROWS: usize = 2;
 /// From one state to the one below.
-const ROW_HEIGHT: f64 = 2.0 * SIDE + SEAM + 46.0;
+const ROW_HEIGHT: f64 = 2.0 * SIDE + SEAM + 52.0;
 
 pub(super) fn sheets(story: &Story) -> Vec<Sheet> {
     if story.states.is_empty() {
@@ -42,7 +42,7 @@ pub(super) fn sheets(story: &Story) -> Vec<Sheet> {
         let mut page = Sheet::page(
             "Maps of the states",
             &format!(
-                "Central slices across z, y and x (columns run along x, x, y). Upper rows: density, one grey scale for all states. Lower rows: less {name}; blue where the state has less density, orange where it has more, one scale for all."
+                "Central slices across z, y and x. Upper rows: density, in one grey scale for all states. Lower rows: what is left after subtracting {name}; blue where the state has less density, orange where it has more, in one scale for all."
             ),
         );
         for (i, (state, difference_map)) in page_cells.iter().enumerate() {

@@ -26,7 +26,7 @@ pub(super) fn sheet(story: &Story) -> Result<Sheet> {
     let bars =
         sizes.iter().enumerate().map(|(c, &size)| (story.clusters.class_number(c) as f64, size as f64, class(c, sizes.len()))).collect();
     let x = Axis::whole("cluster", 1, sizes.len());
-    let y = Axis::around("particles", sizes.iter().map(|&size| size as f64).chain([0.0])).from_zero();
+    let y = Axis::around("particles", sizes.iter().map(|&size| size as f64).chain([0.0])).starting_at_zero();
     let value: fn(f64) -> String = if sizes.len() <= MOST_VALUES { |v| grouped(v as usize) } else { |_| String::new() };
     page.inset(MARGIN, top, &chart(width, height, &x, &y, Marks::Bars { bars, width: 0.72, value })?);
 
@@ -36,7 +36,7 @@ pub(super) fn sheet(story: &Story) -> Result<Sheet> {
         page.text(left, top, "Variance along each principal component", Style::new(TEXT).strong());
         let bars = shares.iter().enumerate().map(|(i, share)| ((i + 1) as f64, 100.0 * share, ACCENT)).collect();
         let x = Axis::whole("principal component", 1, shares.len());
-        let y = Axis::around("share of the variance (%)", shares.iter().map(|share| 100.0 * share).chain([0.0])).from_zero();
+        let y = Axis::around("share of the variance (%)", shares.iter().map(|share| 100.0 * share).chain([0.0])).starting_at_zero();
         let value: fn(f64) -> String = if shares.len() <= 8 { |v| format!("{v:.1}") } else { |_| String::new() };
         page.inset(left, top, &chart(right, height, &x, &y, Marks::Bars { bars, width: 0.72, value })?);
     }

@@ -78,7 +78,7 @@ pub(super) fn sheet(story: &Story) -> Result<Sheet> {
         // A term that is off has no curve.
         let series: Vec<Series> = series.filter(|s| s.points.iter().any(|p| p.1 != 0.0)).collect();
         let y = Axis::around(plan.axis, series.iter().flat_map(|s| s.points.iter().map(|p| p.1)));
-        let y = if plan.from_zero && y.range.1 > 0.0 { y.from_zero() } else { y };
+        let y = if plan.from_zero && y.range.1 > 0.0 { y.starting_at_zero() } else { y };
         page.text(left, top, plan.title, Style::new(TEXT).strong());
         page.inset(left, top + 4.0, &chart(width, height + HEADING - 4.0, &x(), &y, Marks::Lines(series))?);
     }
