@@ -105,9 +105,14 @@ pub fn prepare(
     let grids: Vec<Grid> = set.groups.iter().map(|g| Grid::new(g.box_px, g.apix, options.size_px, apix)).collect();
     let counts = counts(set);
     let mut notes = Vec::new();
-    for ((group, grid), &n) in set.groups.iter().zip(&grids).zip(&counts) {
-        if n > 0 {
-            notes.push(grid.note(&group.name));
+    let used: Vec<usize> = (0..grids.len()).filter(|&g| counts[g] > 0).collect();
+    for &g in &used {
+        // One line for all groups of the same box and pixel size.
+        let alike: Vec<usize> = used.iter().copied().filter(|&other| grids[other] == grids[g]).collect();
+        match alike.as_slice() {
+            [only] => notes.push(grids[g].note(&format!("optics group `{}`", set.groups[*only].name))),
+            [first, ..] if *first == g => notes.push(grids[g].note(&format!("{} optics groups", alike.len()))),
+            _ => {}
         }
     }
     let mut source = Source::new(set);
@@ -163,7 +168,7 @@ fn levels(
     for (g, grid) in grids.iter().enumerate() {
         if counts[g] == 0 {
             levels.push(Level::empty());
-            signs.push(None);
+            signs.push(0.0);
             continue;
         }
         let members: Vec<&Particle> = set.rows.iter().filter(|row| row.group as usize == g).collect();
@@ -171,7 +176,7 @@ fn levels(
         let sample: Vec<Particle> = (0..take).map(|i| *members[i * members.len() / take]).collect();
         let measured = measure(set, g, grid, source, &sample)?;
         levels.push(Level::estimate(&measured.backgrounds, &set.groups[g].name, notes));
-        signs.push(Some(sign::vote(&measured.contrasts)));
+        signs.push(sign::vote(&measured.contrasts));
     }
     sign::settle(set, options.invert, counts, &signs, &mut levels, notes);
     Ok(levels)
@@ -243,7 +248,9 @@ fn check_space(folder: &Path, needed: u64) -> Result<()> {
     }
     let gigabytes = |bytes: u64| bytes as f64 / 1e9;
     let what = format!("the prepared images need {:.2} GB, {:.2} GB are free", gigabytes(needed), gigabytes(free));
-    Err(Problem::new(Kind::InputOutput, what).at(folder.display().to_string()).hint("free some space, or choose another folder with `--scratch`"))
+    Err(Problem::new(Kind::InputOutput, what)
+        .at(folder.display().to_string())
+        .hint("free some space, or choose another folder with `--scratch`"))
 }
 
 #[cfg(test)]

@@ -68,7 +68,7 @@ impl Level {
             let std = if whole > 0.0 { whole } else { 1.0 };
             notes.push(format!(
                 "optics group `{name}`: no noise in the corners of the images (masked, or simulated without noise); they are divided by their \
-                 whole standard deviation, {std:.4}"
+                 whole standard deviation, {std:.3e}"
             ));
             return Self { background, noise_std: std, inverted: false, one_by_one: false };
         }
@@ -78,7 +78,7 @@ impl Level {
         let std_spread = (quantile(&stds, 0.95) - quantile(&stds, 0.05)) / within;
         if quantile(&stds, 0.05) > NO_NOISE * within && (mean_spread > UNEVEN_MEAN || std_spread > UNEVEN_STD) {
             notes.push(format!(
-                "optics group `{name}`: the images are not normalised (background from {:.3} to {:.3}, noise from {:.3} to {:.3}); each is \
+                "optics group `{name}`: the images are not normalised (background from {:.3e} to {:.3e}, noise from {:.3e} to {:.3e}); each is \
                  normalised by its own background",
                 quantile(&means, 0.05),
                 quantile(&means, 0.95),
@@ -88,7 +88,7 @@ impl Level {
             return Self { background, noise_std: within, inverted: false, one_by_one: true };
         }
         if background.abs() > OFF_ZERO * noise_std {
-            notes.push(format!("optics group `{name}`: the background of the images is {background:.3}, not 0, at a noise of {noise_std:.3}; it is subtracted"));
+            notes.push(format!("optics group `{name}`: the background of the images is {background:.3e}, not 0, at a noise of {noise_std:.3e}; it is subtracted"));
         }
         Self { background, noise_std, inverted: false, one_by_one: false }
     }

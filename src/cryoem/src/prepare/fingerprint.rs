@@ -64,7 +64,7 @@ fn pieces(path: &Path, hash: &mut Sha256) -> Result<()> {
     let mut piece = vec![0; size.min(PIECE_BYTES) as usize];
     for i in 0..PIECES {
         // From the header to the last bytes.
-        let offset = (size - piece.len() as u64) / (PIECES - 1) * i;
+        let offset = (size - piece.len() as u64) * i / (PIECES - 1);
         file.read_exact_at(&mut piece, offset).map_err(fail)?;
         hash.update(&piece);
     }

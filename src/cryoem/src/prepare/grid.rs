@@ -57,14 +57,14 @@ impl Grid {
     }
 
     /// One line about what is done.
-    pub(super) fn note(&self, name: &str) -> String {
+    pub(super) fn note(&self, who: &str) -> String {
         let Self { box_px, apix, padded_px, size_px, image_apix, .. } = self;
         let how = match padded_px.cmp(box_px) {
             std::cmp::Ordering::Less => format!(", cut to {padded_px},"),
             std::cmp::Ordering::Equal => String::new(),
             std::cmp::Ordering::Greater => format!(", padded to {padded_px},"),
         };
-        format!("optics group `{name}`: {box_px} pixels of {apix:.4} Å{how} become {size_px} of {image_apix:.4} Å")
+        format!("{who}: {box_px} pixels of {apix:.4} Å{how} become {size_px} of {image_apix:.4} Å")
     }
 }
 

@@ -1,12 +1,13 @@
 //! Whether protein is white or black in the images.
 //!
-//! An image with its CTF applied once more is the particle seen through CTF², which is nowhere negative: the particle's middle then stands out
-//! from the corners with the sign of its density. The difference is measured in discs of several radii, and tested over the sample with
-//! Student's t: what the noise adds has mean 0.
+//! Up to its first zero the CTF is positive, and beyond it the image is made so by turning the phases where the CTF is negative: the particle's
+//! middle then differs from its surroundings with the sign of its density. (Multiplying by the CTF once more, which suits the higher
+//! frequencies, would take away the low ones that hold most of this contrast.) The mean of a disc less that of the rest of the inscribed circle is
+//! taken for several radii, and tested over a sample of images with Student's t: what the noise adds has mean 0.
 
-use super::Invert;
-use super::background::{Level, corners};
+use super::background::Level;
 use super::grid::Grid;
+use super::{Invert, SAMPLE};
 use crate::ctf::Ctf;
 use crate::fft;
 use crate::particles::ParticleSet;
@@ -14,10 +15,13 @@ use ndarray::ArrayView2;
 
 /// Radii of the discs, in units of half the image.
 const RADII: [f64; 3] = [0.15, 0.3, 0.5];
-/// |t| from which a sign is believed: noise alone comes this far with any of the radii once in some ten thousand groups.
-const SURE: f64 = 4.0;
+/// Standard deviations from which a sign is believed.
+const SURE: f64 = 3.0;
+/// Standard deviations from which a group's own sign counts against that of all groups together: of hundreds of groups none comes this far by
+/// chance, and one group turned by mistake would be a difference between particles that is learned.
+const SURE_ALONE: f64 = 5.0;
 
-/// Mean in each disc less the mean of the corners.
+/// Mean in each disc less the mean of the rest of the inscribed circle.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Contrast([f64; RADII.len()]);
 
@@ -27,97 +31,83 @@ impl Contrast {
         let n = grid.size_px;
         let filtered = ctf.map(|ctf| {
             let mut spectrum = fft::rfft2(image);
-            spectrum.iter_mut().zip(ctf.half_plane(n, grid.image_apix)).for_each(|(v, c)| *v *= c);
+            spectrum.iter_mut().zip(ctf.half_plane(n, grid.image_apix)).filter(|(_, c)| *c < 0.0).for_each(|(v, _)| *v = -*v);
             fft::irfft2(spectrum, n)
         });
         let image = match &filtered {
             Some(filtered) => filtered.view(),
             None => image.reborrow(),
         };
-        let mut corner = (0.0, 0.0);
-        for at in corners(grid) {
-            corner.0 += f64::from(image[at]);
-            corner.1 += 1.0;
-        }
-        let corner = corner.0 / f64::max(corner.1, 1.0);
         let half = grid.filled_half_px();
         let centre = (n / 2) as f64;
-        let mut sums = [(0.0, 0.0); RADII.len()];
+        // Sum and number of the values in each disc, and in the whole circle.
+        let (mut discs, mut circle) = ([(0.0, 0.0); RADII.len()], (0.0, 0.0));
         for ((y, x), v) in image.indexed_iter() {
             let r = ((y as f64 - centre).powi(2) + (x as f64 - centre).powi(2)).sqrt();
-            for (sum, radius) in sums.iter_mut().zip(RADII) {
-                if r <= radius * half {
-                    sum.0 += f64::from(*v) - corner;
-                    sum.1 += 1.0;
-                }
+            if r > half {
+                continue;
+            }
+            circle = (circle.0 + f64::from(*v), circle.1 + 1.0);
+            for (disc, _) in discs.iter_mut().zip(RADII).filter(|(_, radius)| r <= radius * half) {
+                *disc = (disc.0 + f64::from(*v), disc.1 + 1.0);
             }
         }
-        Self(sums.map(|(sum, n)| sum / f64::max(n, 1.0)))
+        Self(discs.map(|(sum, count)| sum / f64::max(count, 1.0) - (circle.0 - sum) / f64::max(circle.1 - count, 1.0)))
     }
 }
 
-/// Student's t of the radius at which it is largest; positive: white.
+/// How surely white (positive) or black (negative) a group's particles are, in standard deviations: Student's t of the radius at which it is
+/// largest, as the normal deviate of about the same probability.
 pub(super) fn vote(sample: &[Contrast]) -> f64 {
     let n = sample.len() as f64;
-    let t = |i: usize| {
+    let deviate = |i: usize| {
         let mean = sample.iter().map(|c| c.0[i]).sum::<f64>() / n;
         let variance = sample.iter().map(|c| (c.0[i] - mean).powi(2)).sum::<f64>() / (n - 1.0);
-        let error = (variance / n).sqrt();
-        // Noise-free images of one view have no error, one image has none to tell.
-        if error > 0.0 {
-            mean / error
-        } else if sample.len() > 1 && mean != 0.0 {
-            SURE.copysign(mean)
-        } else {
-            0.0
-        }
+        let t = mean / (variance / n).sqrt();
+        let freedom = n - 1.0;
+        // Abramowitz and Stegun, 26.7.8. One image tells nothing; images without noise or difference give no number.
+        let z = t * (1.0 - 0.25 / freedom) / (1.0 + t * t / (2.0 * freedom)).sqrt();
+        if z.is_finite() { z } else { 0.0 }
     };
-    (0..RADII.len()).map(t).max_by(|a, b| a.abs().total_cmp(&b.abs())).unwrap_or(0.0)
+    (0..RADII.len()).map(deviate).max_by(|a, b| a.abs().total_cmp(&b.abs())).unwrap_or(0.0)
 }
 
-/// Sets every group's sign and says why. A group that cannot be told follows the surest of the others.
-pub(super) fn settle(
-    set: &ParticleSet,
-    invert: Invert,
-    counts: &[usize],
-    votes: &[Option<f64>],
-    levels: &mut [Level],
-    notes: &mut Vec<String>,
-) {
-    let surest = votes.iter().flatten().copied().filter(|t| t.abs() >= SURE).max_by(|a, b| a.abs().total_cmp(&b.abs()));
-    for (g, level) in levels.iter_mut().enumerate() {
-        let (Some(t), true) = (votes[g], counts[g] > 0) else { continue };
+/// Sets every group's sign and says why: each group's own where it is sure beyond doubt, else that of all groups together.
+pub(super) fn settle(set: &ParticleSet, invert: Invert, counts: &[usize], votes: &[f64], levels: &mut [Level], notes: &mut Vec<String>) {
+    // Votes weighted by the root of the number of images behind them (Stouffer).
+    let behind = |g: usize| counts[g].min(SAMPLE) as f64;
+    let total: f64 = (0..votes.len()).map(behind).sum();
+    let all = votes.iter().enumerate().map(|(g, z)| z * behind(g).sqrt()).sum::<f64>() / total.max(1.0).sqrt();
+    for (g, level) in levels.iter_mut().enumerate().filter(|(g, _)| counts[*g] > 0) {
         let name = &set.groups[g].name;
-        let seen = if t < 0.0 { "black" } else { "white" };
+        let own = votes[g];
+        let alone = own.abs() >= SURE_ALONE;
+        let z = if alone { own } else { all };
+        let sure = z.abs() >= SURE;
+        let seen = if z < 0.0 { "black" } else { "white" };
+        let black = sure && z < 0.0;
         level.inverted = match invert {
-            Invert::Yes | Invert::No => {
-                let turn = invert == Invert::Yes;
-                if t.abs() >= SURE && turn != (t < 0.0) {
-                    let done = if turn { "turned" } else { "left" };
-                    notes.push(format!(
-                        "optics group `{name}`: particles look {seen} (t = {t:.1}), yet the sign is {done} as `--invert-data` says"
-                    ));
-                }
-                turn
-            }
-            Invert::Auto if t.abs() >= SURE => {
-                if t < 0.0 {
-                    notes.push(format!("optics group `{name}`: particles are black (t = {t:.1}); the sign is turned"));
-                }
-                t < 0.0
-            }
-            Invert::Auto => {
-                let turn = surest.is_some_and(|other| other < 0.0);
-                let done = match (surest, turn) {
-                    (None, _) => "left as it is (white); `--invert-data` says otherwise",
-                    (Some(_), true) => "turned, as in the other groups",
-                    (Some(_), false) => "left, as in the other groups",
-                };
-                notes.push(format!(
-                    "optics group `{name}`: whether particles are white or black cannot be told (t = {t:.1}); the sign is {done}"
-                ));
-                turn
-            }
+            Invert::Auto => black,
+            Invert::Yes => true,
+            Invert::No => false,
         };
+        if invert != Invert::Auto {
+            if sure && level.inverted != black {
+                let done = if level.inverted { "turned" } else { "left" };
+                notes.push(format!(
+                    "optics group `{name}`: particles look {seen} ({z:.1} sigma), yet the sign is {done} as `--invert-data` says"
+                ));
+            }
+        } else if !sure {
+            notes.push(format!(
+                "optics group `{name}`: whether particles are white or black cannot be told ({z:.1} sigma); the sign is left (white), \
+                 `--invert-data` says otherwise"
+            ));
+        } else if black && own <= -SURE {
+            notes.push(format!("optics group `{name}`: particles are black ({own:.1} sigma); the sign is turned"));
+        } else if black || own < SURE {
+            let done = if black { "turned" } else { "left" };
+            notes.push(format!("optics group `{name}`: white or black cannot be told from its images alone ({own:.1} sigma); the sign is {done}, as in the other groups"));
+        }
     }
 }
