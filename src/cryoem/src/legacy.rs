@@ -19,6 +19,9 @@ use std::path::Path;
 /// How far a pose's matrix may be from a rotation (single precision, and programs that round).
 const ROTATION_TOLERANCE: f64 = 1e-2;
 
+/// What a CTF archive holds, for people.
+const CTF_HINT: &str = "expected box, pixel size, defocus U, V and angle, voltage, Cs, amplitude contrast, phase shift of every image";
+
 /// Columns of a CTF archive.
 const CTF_COLUMNS: usize = 9;
 
@@ -96,7 +99,8 @@ fn poses(parts: &[Value]) -> Result<Poses> {
     let mut euler = Vec::with_capacity(n);
     for (index, matrix) in matrices.enumerate() {
         if !is_rotation(&matrix) {
-            return Err(Problem::input(format!("the matrix of image {} is no rotation", index + 1)));
+            return Err(Problem::input(format!("the matrix of image {} is no rotation", index + 1))
+                .hint("write the archive again from the refinement"));
         }
         euler.push(Euler::of_matrix(&matrix));
     }
@@ -113,7 +117,8 @@ fn poses(parts: &[Value]) -> Result<Poses> {
         Some(Value::Array(array)) if array.shape == [n, 3] => {
             let angles = array.to_f64()?;
             if let Some(bad) = angles.iter().position(|angle| !angle.is_finite()) {
-                return Err(Problem::input(format!("an Euler angle of image {} is not finite", bad / 3 + 1)));
+                return Err(Problem::input(format!("an Euler angle of image {} is not finite", bad / 3 + 1))
+                    .hint("write the archive again from the refinement"));
             }
             euler = angles.chunks_exact(3).map(|a| Euler::new(a[0], a[1], a[2])).collect();
         }
@@ -163,8 +168,10 @@ pub fn read_ctf(path: &Path) -> Result<Vec<CtfRow>> {
 fn ctf(value: &Value) -> Result<Vec<CtfRow>> {
     let array = match value {
         Value::Array(array) if array.shape.len() == 2 && array.shape[1] == CTF_COLUMNS => array,
-        Value::Array(array) => return Err(Problem::input(format!("no CTF archive: an array {:?}, expected [n, 9]", array.shape))),
-        _ => return Err(Problem::input("no CTF archive: expected one array [n, 9]")),
+        Value::Array(array) => {
+            return Err(Problem::input(format!("no CTF archive: an array {:?}, expected [n, 9]", array.shape)).hint(CTF_HINT));
+        }
+        _ => return Err(Problem::input("no CTF archive: expected one array [n, 9]").hint(CTF_HINT)),
     };
     let values = array.to_f64()?;
     values
@@ -174,8 +181,7 @@ fn ctf(value: &Value) -> Result<Vec<CtfRow>> {
             let possible =
                 row.iter().all(|value| value.is_finite()) && row[0] > 0.0 && row[1] > 0.0 && row[5] > 0.0 && (0.0..=1.0).contains(&row[7]);
             if !possible {
-                return Err(Problem::input(format!("impossible values for image {}: {row:?}", index + 1))
-                    .hint("expected box, pixel size, defocus U, V and angle, voltage, Cs, amplitude contrast, phase shift"));
+                return Err(Problem::input(format!("impossible values for image {}: {row:?}", index + 1)).hint(CTF_HINT));
             }
             Ok(CtfRow {
                 box_px: row[0],

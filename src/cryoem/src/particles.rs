@@ -192,7 +192,7 @@ pub fn read(path: &Path, options: &ReadOptions) -> Result<ParticleSet> {
 /// [`read`] with the stacks' headers from elsewhere.
 fn read_with(path: &Path, options: &ReadOptions, stacks: &dyn StackSource) -> Result<ParticleSet> {
     if options.without_ctf && options.ctf.is_some() {
-        return Err(Problem::input("cannot be both a file and none").at("--ctf"));
+        return Err(Problem::input("cannot be both a file and none").at("--ctf").hint("leave one of the two out"));
     }
     match path.extension().and_then(|extension| extension.to_str()) {
         Some("mrcs" | "mrc" | "txt") => stacks::read(path, options, stacks),

@@ -130,3 +130,6 @@ fn particle_cells(set: &ParticleSet, row: &Particle, with_ctf: bool) -> Vec<Stri
 fn number(value: f64) -> String {
     format!("{value:.6}")
 }
+
+#[cfg(test)]
+mod tests;

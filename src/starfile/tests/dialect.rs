@@ -110,7 +110,7 @@ fn pairs_are_one_row() {
 fn versions_are_those_above_the_block() {
     let file =
         StarFile::parse("# version 30001\n\ndata_a\n# version 30002\nloop_\n_x\n1\n\n# version 50001\ndata_b\n\ndata_c\n").expect("STAR");
-    assert_eq!(file.blocks().map(|block| block.version()).collect::<Vec<_>>(), [Some(30001), Some(50001), None]);
+    assert_eq!(file.blocks().map(|block| starfile::Block::version(&block)).collect::<Vec<_>>(), [Some(30001), Some(50001), None]);
 }
 
 #[test]

@@ -50,7 +50,7 @@ fn every_fixture_comes_back_byte_for_byte() {
         let file = StarFile::read(&path).unwrap_or_else(|error| panic!("{error}"));
         let source = std::fs::read_to_string(&path).expect("a readable file");
         assert_eq!(file.text(), source, "{}", path.display());
-        for block in file.blocks().filter(|block| block.is_loop()) {
+        for block in file.blocks().filter(starfile::Block::is_loop) {
             let all: Vec<usize> = (0..block.rows()).collect();
             let written = subset(&file, block.index(), &all, &[]);
             let expected = if source.ends_with('\n') { source.clone() } else { source.clone() + "\n" };
@@ -63,7 +63,7 @@ fn every_fixture_comes_back_byte_for_byte() {
 fn a_subset_keeps_cells_order_and_other_blocks() {
     for path in fixtures() {
         let file = StarFile::read(&path).expect("a fixture");
-        for block in file.blocks().filter(|block| block.is_loop()) {
+        for block in file.blocks().filter(starfile::Block::is_loop) {
             let rows: Vec<usize> = (0..block.rows()).step_by(3).collect();
             let again =
                 StarFile::parse(subset(&file, block.index(), &rows, &[])).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
@@ -85,7 +85,7 @@ fn a_subset_keeps_cells_order_and_other_blocks() {
 fn a_set_column_changes_nothing_else() {
     for path in fixtures() {
         let file = StarFile::read(&path).expect("a fixture");
-        for block in file.blocks().filter(|block| block.is_loop()) {
+        for block in file.blocks().filter(starfile::Block::is_loop) {
             let rows: Vec<usize> = (0..block.rows()).collect();
             let value = |row: usize| format!("{}", row % 7 + 1);
             let text = subset(&file, block.index(), &rows, &[SetColumn { label: "rlnClassNumber", value: &value }]);

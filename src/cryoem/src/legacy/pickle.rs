@@ -126,7 +126,7 @@ struct Machine<'b> {
 }
 
 fn damaged(what: &str) -> Problem {
-    Problem::input(format!("a damaged pickle: {what}"))
+    Problem::input(format!("a damaged pickle: {what}")).hint("copy or write the file again")
 }
 
 fn refused(what: &str) -> Problem {

@@ -17,6 +17,8 @@ const AMPLITUDE_CONTRAST: std::ops::RangeInclusive<f64> = 0.0..=1.0;
 const LARGEST_APIX: f64 = 100.0;
 /// `rlnMagnification` is per unit and `rlnDetectorPixelSize` in µm: Å a µm.
 const ANGSTROM_PER_MICROMETRE: f64 = 1e4;
+/// Stands until a CTF archive's pixel size is set against the images' box.
+const APIX_OF_ARCHIVE: f64 = 0.0;
 /// Aberrations smaller than this are taken as none (they are written with six decimals).
 const NO_ABERRATION: f64 = 1e-6;
 
@@ -81,7 +83,7 @@ impl Quantity {
         if (self.valid)(value) {
             Ok(value)
         } else {
-            Err(Problem::input(format!("{value} is out of range: expected {}", self.expected)).at(at))
+            Err(Problem::input(format!("{value} is out of range: expected {}", self.expected)).at(at).hint("look at the unit"))
         }
     }
 
@@ -182,9 +184,13 @@ fn table_groups(
     for (row, &number) in numbers.iter().enumerate() {
         if index_of.insert(number, row as u32).is_some() {
             return Err(Problem::input(format!("`_rlnOpticsGroup` {number} stands twice in `data_optics`"))
-                .at(culprit(file, Some(table.row_line(row)))));
+                .at(culprit(file, Some(table.row_line(row))))
+                .hint("number the groups from 1, each once"));
         }
-        let apix = APIX.get(options.apix, pixel_size, row, file, table)?;
+        let apix = match &options.ctf {
+            Some(_) => options.apix.unwrap_or(APIX_OF_ARCHIVE),
+            None => APIX.get(options.apix, pixel_size, row, file, table)?,
+        };
         let name = names.map_or_else(|| format!("opticsGroup{number}"), |column| column.text(row).to_owned());
         let mut group = group(file, table, row, options, apix, name, number)?;
         if let Some(column) = premultiplied {
@@ -196,6 +202,7 @@ fn table_groups(
                 Some(usize::try_from(size).ok().filter(|size| *size > 0).ok_or_else(|| {
                     Problem::input(format!("`_rlnImageSize` is {size}: expected a number of pixels"))
                         .at(culprit(file, Some(column.line(row))))
+                        .hint("correct the file")
                 })?)
             }
             None => None,
@@ -214,6 +221,7 @@ fn table_groups(
                         there.join(", ")
                     ))
                     .at(culprit(file, Some(column.line(row))))
+                    .hint("number the groups in `data_optics`, and name one of them in every row")
                 })
             })
             .collect::<Result<Vec<u32>>>()?,
@@ -227,7 +235,8 @@ fn table_groups(
                 particles.name(),
                 numbers.len()
             ))
-            .at(culprit(file, Some(particles.line()))));
+            .at(culprit(file, Some(particles.line())))
+            .hint("number the groups in `data_optics`, and name one of them in every row"));
         }
     };
     Ok(Optics { groups, of_row, declared_box_px })
@@ -280,6 +289,9 @@ fn row_groups(file: &StarFile, particles: &Block<'_>, options: &ReadOptions) -> 
 
 /// Pixel size of a row of an older file: from magnification and detector pixel, or written as such.
 fn row_apix(file: &StarFile, particles: &Block<'_>, row: usize, options: &ReadOptions) -> Result<f64> {
+    if options.ctf.is_some() {
+        return Ok(options.apix.unwrap_or(APIX_OF_ARCHIVE));
+    }
     let detector = particles.find("rlnDetectorPixelSize");
     let magnification = particles.find("rlnMagnification");
     if let (None, Some(detector), Some(magnification)) = (options.apix, detector, magnification) {
@@ -356,15 +368,21 @@ pub(super) fn describe(groups: &[OpticsGroup], rows: &[Particle], notes: &mut Ve
     }
     for (group, count) in groups.iter().zip(counts) {
         let optics = if group.ctf_known {
-            format!("{} kV, Cs {} mm, amplitude contrast {}", group.voltage_kv, group.cs_mm, group.amplitude_contrast)
+            let [voltage, cs, contrast] = [group.voltage_kv, group.cs_mm, group.amplitude_contrast].map(short);
+            format!("{voltage} kV, Cs {cs} mm, amplitude contrast {contrast}")
         } else {
             "no CTF".to_owned()
         };
         let premultiplied = if group.premultiplied { ", images multiplied by their CTF" } else { "" };
         let size = if group.box_px > 0 { format!(", box {} px", group.box_px) } else { String::new() };
-        notes.push(format!(
-            "optics group {} `{}`: {count} particles, {optics}, {} Å/px{size}{premultiplied}",
-            group.number, group.name, group.apix
-        ));
+        let apix = short(group.apix);
+        notes
+            .push(format!("optics group {} `{}`: {count} particles, {optics}, {apix} Å/px{size}{premultiplied}", group.number, group.name));
     }
+}
+
+/// At most four decimals, none where there is nothing to say.
+fn short(value: f64) -> String {
+    let text = format!("{value:.4}");
+    text.trim_end_matches('0').trim_end_matches('.').to_owned()
 }

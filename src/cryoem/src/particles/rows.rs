@@ -28,7 +28,9 @@ impl Images {
         let mut index_of: HashMap<&str, u32> = HashMap::new();
         let mut last = ("", 0);
         for row in 0..block.rows() {
-            let refuse = |what: String| Problem::input(what).at(culprit(file, Some(column.line(row))));
+            let refuse = |what: String| {
+                Problem::input(what).at(culprit(file, Some(column.line(row)))).hint("an image is named `000001@stack.mrcs`, counted from 1")
+            };
             let text = column.text(row);
             let (number, name) = match text.split_once('@') {
                 Some((number, name)) => (Some(number), name),
@@ -263,7 +265,7 @@ fn find_origin<'f>(block: &Block<'f>, missing: &dyn Fn(&str, &[&str]) -> Problem
     let pair = |labels: [&str; 2]| match (block.find(labels[0]), block.find(labels[1])) {
         (Some(x), Some(y)) => Ok(Some([x, y])),
         (None, None) => Ok(None),
-        _ => Err(missing("half an origin", &labels)),
+        _ => Err(missing("half an origin", &labels).hint("write both columns, or neither")),
     };
     match (pair(["rlnOriginXAngst", "rlnOriginYAngst"])?, pair(["rlnOriginX", "rlnOriginY"])?) {
         (Some(angstrom), Some(_)) => {
@@ -301,6 +303,14 @@ pub(super) fn remark(rows: &[Particle], groups: &[OpticsGroup], notes: &mut Vec<
         .count();
     if far > 0 {
         warnings.push(format!("{far} particles have their centre outside their image: origins may be in another unit"));
+    }
+    let negative = rows.iter().map(|row| row.ctf_bfactor_angstrom2).filter(|bfactor| *bfactor < 0.0);
+    let (growing, lowest) = negative.fold((0_usize, 0.0_f64), |(count, lowest), bfactor| (count + 1, lowest.min(bfactor)));
+    if growing > 0 {
+        warnings.push(format!(
+            "{growing} particles have a negative `_rlnCtfBfactor`, down to {lowest} Å²: their CTF grows with resolution, as RELION takes it too \
+             (Warp and M write dose weights with this sign)"
+        ));
     }
     if groups.iter().any(|group| group.ctf_known) {
         let largest = rows.iter().map(|row| row.defocus_u_angstrom.abs().max(row.defocus_v_angstrom.abs())).fold(0.0, f64::max);

@@ -14,7 +14,7 @@ pub(super) fn read(path: &Path, options: &ReadOptions, source: &dyn StackSource)
     let images: Vec<(u32, u32)> =
         stacks.iter().enumerate().flat_map(|(stack, header)| (0..header.slices).map(move |slice| (stack as u32, slice as u32))).collect();
     let Some(first) = stacks.first() else {
-        return Err(Problem::input("the list names no stack").at(path.display().to_string()));
+        return Err(Problem::input("the list names no stack").at(path.display().to_string()).hint("write the path of one stack a line"));
     };
     if let Some(other) = stacks.iter().find(|stack| stack.box_px != first.box_px) {
         return Err(Problem::input(format!(
@@ -41,7 +41,9 @@ pub(super) fn read(path: &Path, options: &ReadOptions, source: &dyn StackSource)
     }
     let apix = match (options.apix, &ctf) {
         (Some(apix), _) if !(apix > 0.0 && apix.is_finite()) => {
-            return Err(Problem::input(format!("{apix} is out of range: expected a pixel size above 0 Å")).at("--apix"));
+            return Err(Problem::input(format!("{apix} is out of range: expected a pixel size above 0 Å"))
+                .at("--apix")
+                .hint("give the pixel size of the images as they lie on disk"));
         }
         (Some(apix), _) => apix,
         (None, Some(_)) => 0.0, // every row's own, below

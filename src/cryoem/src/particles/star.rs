@@ -23,7 +23,9 @@ pub fn star_problem(error: &Error) -> Problem {
             "give a RELION particle STAR file, such as the `run_data.star` of a Refine3D job"
         }
         ErrorKind::DuplicateLabel { .. } => "remove one of the two columns",
-        _ => return problem,
+        ErrorKind::Io(_) => "look at the file's path and rights: paths are relative to the project's folder",
+        ErrorKind::NotANumber { .. } | ErrorKind::NotAnInteger { .. } => "correct or remove the row, and look at the job that wrote it",
+        _ => "correct the file, or have the job that made it write it again",
     };
     problem.hint(hint)
 }
