@@ -147,14 +147,23 @@ pub fn irfft2(mut spectrum: Array2<Complex32>, n: usize) -> Array2<f32> {
     out
 }
 
-/// The central `to` × `to` part of a spectrum `[from][..]` (rows −to/2..to/2−1, columns 0..=to/2), times (to/from)² so that the values of the
-/// image keep their scale. `to` ≤ `from`, both even.
+/// A spectrum `[from][..]` on the frequencies of a `to` × `to` image, times (to/from)² so that the values of the image keep their scale: its
+/// central part (rows −to/2..to/2−1, columns 0..=to/2), or, where `to` is larger, all of it but its Nyquist frequencies, among zeros. Both
+/// sizes are even; missing columns count as zeros.
+///
+/// # Panics
+/// A size is odd.
 #[must_use]
 pub fn crop_spectrum(spectrum: ArrayView2<Complex32>, to: usize) -> Array2<Complex32> {
-    let from = spectrum.nrows();
-    assert!(to <= from && to.is_multiple_of(2) && from.is_multiple_of(2), "Fourier crop of {from} to {to}");
+    let (from, columns) = spectrum.dim();
+    assert!(to.is_multiple_of(2) && from.is_multiple_of(2), "Fourier crop of {from} to {to}");
     let scale = (to as f32 / from as f32).powi(2);
-    Array2::from_shape_fn((to, to / 2 + 1), |(y, x)| spectrum[[fft_index(signed_index(y, to), from), x]] * scale)
+    let limit = if to > from { from / 2 } else { from };
+    Array2::from_shape_fn((to, to / 2 + 1), |(y, x)| {
+        let ky = signed_index(y, to);
+        let known = x < columns && x < limit && ky.unsigned_abs() < limit;
+        if known { spectrum[[fft_index(ky, from), x]] * scale } else { Complex32::default() }
+    })
 }
 
 /// Multiplies a spectrum `[n][columns]` (of an n × n image) by phases that move the image's content by (+x, +y) pixels.
@@ -172,10 +181,10 @@ pub fn shift_spectrum(spectrum: &mut Array2<Complex32>, shift_x_px: f64, shift_y
     }
 }
 
-/// Moves the content of a square image by (+x, +y) pixels and Fourier-crops it to `to` pixels, in one pass.
+/// Moves the content of a square image by (+x, +y) pixels and Fourier-crops (or -pads) it to `to` pixels, in one pass.
 #[must_use]
 pub fn shift_and_crop(image: ArrayView2<f32>, shift_x_px: f64, shift_y_px: f64, to: usize) -> Array2<f32> {
-    let mut spectrum = rfft2_low(image, to / 2 + 1);
+    let mut spectrum = rfft2_low(image, to.min(image.nrows()) / 2 + 1);
     shift_spectrum(&mut spectrum, shift_x_px, shift_y_px);
     irfft2(crop_spectrum(spectrum.view(), to), to)
 }

@@ -137,7 +137,7 @@ fn sizes_that_follow_from_the_mask() {
         assert_eq!(mask::even(case.number("D") * case.number("downfrac")), render, "{name}");
         let masked = case.metadata("has_mask") == "True";
         let volume = masked.then(|| case.cube("mask_volume_f16"));
-        let window = mask::window(volume.as_ref().map(|v| v.view()), render);
+        let window = mask::window(volume.as_ref().map(Array3::view), render);
         assert!((window.window_r - case.number("window_r")).abs() < 1e-12, "{name}: {window:?}");
         assert_eq!(window.crop_px, case.number("crop_vol_size") as usize, "{name}");
         if let Some(volume) = volume {

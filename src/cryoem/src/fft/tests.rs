@@ -70,6 +70,13 @@ fn fourier_crop_keeps_centre_and_scale() {
 }
 
 #[test]
+fn fourier_padding_keeps_centre_and_scale() {
+    let image = gaussian(24, 12.0, 12.0, 2.0);
+    let padded = shift_and_crop(image.view(), 1.0, 0.0, 60);
+    assert!(largest_difference(padded.view(), gaussian(60, 32.5, 30.0, 5.0).view()) < 1e-4);
+}
+
+#[test]
 fn shift_and_crop_is_shift_then_crop() {
     let image = noise_image(40, 9);
     let mut spectrum = rfft2(image.view());
