@@ -60,13 +60,21 @@ pub fn read(path: &Path, particles: CubeGrid, notes: &mut Vec<String>) -> Result
     }
     if mask.apix <= 0.0 {
         mask.apix = particles.extent_angstrom() / box_px as f64;
-        notes.push(format!("mask `{}`: no pixel size in its header; taken to span the particles' box ({:.4} Å)", path.display(), mask.apix));
+        notes.push(format!(
+            "mask `{}`: no pixel size in its header; taken to span the particles' box ({:.4} Å)",
+            path.display(),
+            mask.apix
+        ));
     } else if box_px != particles.box_px || (mask.apix / particles.apix - 1.0).abs() > SAME_EXTENT {
         let own = CubeGrid { box_px, apix: mask.apix };
         if box_px == particles.box_px && (mask.apix - 1.0).abs() < 1e-6 {
             // Many programs write 1 Å for want of knowledge.
             mask.apix = particles.apix;
-            notes.push(format!("mask `{}`: its header says 1 Å, its box is the particles': their {:.4} Å are taken", path.display(), particles.apix));
+            notes.push(format!(
+                "mask `{}`: its header says 1 Å, its box is the particles': their {:.4} Å are taken",
+                path.display(),
+                particles.apix
+            ));
         } else {
             notes.push(format!(
                 "mask `{}`: {box_px} voxels of {:.4} Å ({:.0} Å) where the particles have {} of {:.4} Å ({:.0} Å); it is resampled",

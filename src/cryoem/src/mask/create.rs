@@ -56,7 +56,9 @@ pub fn from_map(map: &Volume, options: &MapMask) -> Result<(Volume, String)> {
     let mut inside: Array3<bool> = smooth.data.mapv(|v| v > threshold);
     remove_dust(&mut inside);
     if !inside.iter().any(|&v| v) {
-        return Err(Problem::input(format!("no density above {threshold}: no mask can be made from it")).hint("give a mask with `--in_mask`"));
+        return Err(
+            Problem::input(format!("no density above {threshold}: no mask can be made from it")).hint("give a mask with `--in_mask`")
+        );
     }
     let distance = squared_distances(&inside);
     let (extend, soft) = (options.extend_angstrom / map.apix, options.soft_angstrom / map.apix);
@@ -74,7 +76,8 @@ pub fn from_map(map: &Volume, options: &MapMask) -> Result<(Volume, String)> {
 pub fn soft_ball(box_px: usize, apix: f64, radius_px: f64, soft_px: f64) -> Volume {
     let centre = (box_px / 2) as f64;
     let square = |i: usize| (i as f64 - centre).powi(2);
-    let data = Array3::from_shape_fn((box_px, box_px, box_px), |(z, y, x)| edge((square(z) + square(y) + square(x)).sqrt() - radius_px, soft_px));
+    let data =
+        Array3::from_shape_fn((box_px, box_px, box_px), |(z, y, x)| edge((square(z) + square(y) + square(x)).sqrt() - radius_px, soft_px));
     Volume { data, apix }
 }
 
