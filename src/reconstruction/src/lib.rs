@@ -184,3 +184,6 @@ fn mask(given: Option<&Volume>, n: usize) -> Result<Array3<f32>> {
     Err(Problem::input(format!("mask of {side} voxels for images of {n} pixels"))
         .hint("resample the mask to the images' box and pixel size"))
 }
+
+#[cfg(test)]
+mod tests;

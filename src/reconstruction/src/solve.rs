@@ -64,7 +64,7 @@ impl Solver {
         self.back(spectrum)
     }
 
-    fn back(&self, spectrum: Array3<Complex32>) -> Array3<f32> {
+    pub(crate) fn back(&self, spectrum: Array3<Complex32>) -> Array3<f32> {
         let mut map = crop_about_centre(fft::irfft3(spectrum, self.padded()).view(), self.n);
         let c = &self.correction;
         Zip::indexed(&mut map).par_for_each(|(z, y, x), v| *v *= c[z] * c[y] * c[x]);
