@@ -40,7 +40,6 @@ impl LatentBank {
     }
 
     /// All latents, `[particles, d]`.
-    #[must_use]
     pub fn latents(&self) -> &Tensor {
         &self.latents
     }

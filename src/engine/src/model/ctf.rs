@@ -28,6 +28,18 @@ pub enum NyquistRow {
     Positive,
 }
 
+impl NyquistRow {
+    /// Signed frequencies, in cycles over the image, of rows 0 … `size` − 1.
+    pub(super) fn wrap(self, rows: &Tensor, size: i64) -> Tensor {
+        let half = (size / 2) as f64;
+        let negative = match self {
+            Self::Negative => rows.ge(half),
+            Self::Positive => rows.gt(half),
+        };
+        rows - negative.to_kind(rows.kind()) * size as f64
+    }
+}
+
 /// Frequencies of a half plane, computed once for a box size.
 #[derive(Debug)]
 pub struct FrequencyGrid {
@@ -45,11 +57,7 @@ impl FrequencyGrid {
         let half = size / 2;
         let x = (Tensor::arange(half + 1, options) / size as f64).unsqueeze(0);
         let index = Tensor::arange(size, options);
-        let wrapped = match nyquist {
-            NyquistRow::Negative => index.ge(half as f64),
-            NyquistRow::Positive => index.gt(half as f64),
-        };
-        let y = ((index - wrapped.to_kind(Kind::Double) * size as f64) / size as f64).unsqueeze(1);
+        let y = (nyquist.wrap(&index, size) / size as f64).unsqueeze(1);
         Self { squared: x.square() + y.square(), direction: y.atan2(&x.expand([size, half + 1], false)) }
     }
 
@@ -58,7 +66,6 @@ impl FrequencyGrid {
     /// `params` is `[b, 9]` as in `contract::Prepared::table`, `apix` `[b]` in Å. `turn_deg` (`[b]`), where given, is by how much the
     /// image was turned counter-clockwise in its plane since the parameters were measured. `bfactor` is in the original's unit,
     /// exp(−bfactor π² s²).
-    #[must_use]
     pub fn ctf(&self, params: &Tensor, apix: &Tensor, turn_deg: Option<&Tensor>, bfactor: f64) -> Tensor {
         let params = params.to_kind(Kind::Double);
         let column = |index: i64| params.select(1, index).reshape([-1, 1, 1]);
@@ -84,13 +91,11 @@ impl FrequencyGrid {
 }
 
 /// CTF of a batch on the half plane of `size`×`size` images; see [`FrequencyGrid::ctf`].
-#[must_use]
 pub fn ctf_half_plane(params: &Tensor, apix: &Tensor, size: i64, bfactor: f64) -> Tensor {
     FrequencyGrid::new(size, NyquistRow::Negative, params.device()).ctf(params, apix, None, bfactor)
 }
 
 /// The same for images turned counter-clockwise by `turn_deg` (`[b]`, degrees) in their plane.
-#[must_use]
 pub fn ctf_half_plane_turned(params: &Tensor, apix: &Tensor, turn_deg: &Tensor, size: i64, bfactor: f64) -> Tensor {
     FrequencyGrid::new(size, NyquistRow::Negative, params.device()).ctf(params, apix, Some(turn_deg), bfactor)
 }

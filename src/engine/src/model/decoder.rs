@@ -1,7 +1,7 @@
 //! The decoder: a latent to a volume by a ladder of transposed convolutions, and, where asked for, to a correction of the pose.
 
 use super::geometry::quaternions;
-use super::layers::{BLOCKS, HALVING, KEEPING, Layer, RECTIFIED_GAIN, channels_to_space, resize};
+use super::layers::{BLOCKS, HALVING, KEEPING, Layer, RECTIFIED_GAIN, channels_last, channels_to_space, resize};
 use contract::{ModelLayout, ResizeAt, Width};
 use tch::nn::Path;
 use tch::{Kind, Tensor};
@@ -145,20 +145,18 @@ impl Decoder {
     }
 
     /// The shape.
-    #[must_use]
     pub fn config(&self) -> &DecoderConfig {
         &self.config
     }
 
     /// Volumes `[b, 1, t, t, t]` of latents `[b, latent]` (columns beyond the structure's are left to [`Self::pose`]).
-    #[must_use]
     pub fn forward(&self, latents: &Tensor) -> Tensor {
         let batch = latents.size()[0];
         let (channels, side) = self.config.root;
         let structure = latents.narrow(1, 0, self.config.latent);
         let root = self.dense[1].rectified(&self.dense[0].rectified(&structure)).view([batch, channels, side, side, side]);
         let run = |layers: &[Layer], x: Tensor| layers.iter().fold(x, |x, layer| layer.rectified(&x));
-        let ladder = run(&self.doubling, root);
+        let ladder = run(&self.doubling, channels_last(&root)); // the layout is handed on from level to level
         let ladder = match self.config.waist {
             Some(side) => resize(&ladder, side),
             None => ladder,

@@ -1,6 +1,6 @@
 //! The encoder: a lifted, masked image cube to the mean and log standard deviation of its latent.
 
-use super::layers::{HALVING, Layer, RECTIFIED_GAIN, resize};
+use super::layers::{HALVING, Layer, RECTIFIED_GAIN, channels_last, resize};
 use contract::{EncoderGrid, ModelLayout, Width};
 use tch::Tensor;
 use tch::nn::Path;
@@ -124,13 +124,11 @@ impl Encoder {
     }
 
     /// The shape.
-    #[must_use]
     pub fn config(&self) -> &EncoderConfig {
         &self.config
     }
 
     /// Latent mean and log standard deviation, `[b, latent]` each, of masked cubes `[b, 1, e, e, e]`.
-    #[must_use]
     pub fn forward(&self, cubes: &Tensor) -> (Tensor, Tensor) {
         let Levels { mu, logstd, .. } = self.levels(cubes);
         (mu, logstd)
@@ -140,7 +138,9 @@ impl Encoder {
     #[must_use]
     pub fn levels(&self, cubes: &Tensor) -> Levels {
         let run = |layers: &[Layer], x: Tensor| layers.iter().fold(x, |x, layer| layer.rectified(&x));
-        let before = run(&self.before, cubes.shallow_clone());
+        let (first, rest) = self.before.split_at(1);
+        // One channel has no layout; the second level's is handed on.
+        let before = run(rest, channels_last(&run(first, cubes.shallow_clone())));
         let middle = match self.config.waist {
             Some(side) => resize(&before, side),
             None => before.shallow_clone(),

@@ -1,24 +1,22 @@
 //! Fourier transforms of images: origin at pixel n/2, unscaled forward, half planes `[..., n, n/2+1]` (complex).
 
+use super::ctf::NyquistRow;
 use std::f64::consts::PI;
 use tch::{Kind, Tensor};
 
 const PLANE: [i64; 2] = [-2, -1];
 
 /// Transform of images `[..., n, n]`, n even, with the origin at pixel n/2.
-#[must_use]
 pub fn forward(images: &Tensor) -> Tensor {
     images.fft_ifftshift(PLANE.as_slice()).fft_rfft2(None::<i64>, PLANE, "backward")
 }
 
 /// Images `[..., side, side]` of half planes; undoes [`forward`].
-#[must_use]
 pub fn inverse(spectra: &Tensor, side: i64) -> Tensor {
     spectra.fft_irfft2([side, side].as_slice(), PLANE, "backward").fft_fftshift(PLANE.as_slice())
 }
 
 /// Half planes of images of `to`×`to` pixels that show the same region; grey values keep their scale.
-#[must_use]
 pub fn crop(spectra: &Tensor, to: i64) -> Tensor {
     let from = spectra.size()[spectra.dim() - 2];
     if to == from {
@@ -32,15 +30,14 @@ pub fn crop(spectra: &Tensor, to: i64) -> Tensor {
 
 /// Moves images by `shift_px` (`[b, 2]`, x then y): the value at pixel r comes to lie at r + shift.
 ///
-/// `spectra` is `[b, n, n/2+1]`. The Nyquist row counts as +½, as in the original.
-#[must_use]
-pub fn translate(spectra: &Tensor, shift_px: &Tensor) -> Tensor {
+/// `spectra` is `[b, n, n/2+1]`.
+pub fn translate(spectra: &Tensor, shift_px: &Tensor, nyquist: NyquistRow) -> Tensor {
     let side = spectra.size()[spectra.dim() - 2];
     let half = side / 2;
     let options = (Kind::Float, spectra.device());
     let kx = Tensor::arange(half + 1, options) / side as f64;
     let index = Tensor::arange(side, options);
-    let ky = (&index - index.gt(half as f64).to_kind(Kind::Float) * side as f64) / side as f64;
+    let ky = nyquist.wrap(&index, side) / side as f64;
     let along = |axis: i64| shift_px.select(1, axis).reshape([-1, 1, 1]) * (-2.0 * PI);
     let phase = along(0) * kx.reshape([1, 1, -1]) + along(1) * ky.reshape([1, -1, 1]);
     spectra * Tensor::complex(&phase.cos(), &phase.sin())
@@ -50,7 +47,6 @@ pub fn translate(spectra: &Tensor, shift_px: &Tensor) -> Tensor {
 ///
 /// `images` is `[b, k, c, c]`, `filters` `[b, n, n/2+1]` with c ≤ n: the images are padded with zeros to n×n about their centre,
 /// filtered, and cropped back. A filter does not care for the origin, so nothing is shifted.
-#[must_use]
 pub fn filter(images: &Tensor, filters: &Tensor) -> Tensor {
     let side = images.size()[images.dim() - 1];
     let size = filters.size()[1];
@@ -63,7 +59,6 @@ pub fn filter(images: &Tensor, filters: &Tensor) -> Tensor {
 }
 
 /// The central `side`×`side` pixels of images `[..., n, n]`; pixel n/2 becomes pixel side/2.
-#[must_use]
 pub fn centre_crop(images: &Tensor, side: i64) -> Tensor {
     let from = images.size()[images.dim() - 1];
     let start = from / 2 - side / 2;

@@ -41,13 +41,11 @@ impl Centre {
     }
 
     /// Coordinates of a grid's points from its origin, `[side]`, f32.
-    #[must_use]
     pub fn axis(self, side: i64, device: Device) -> Tensor {
         Tensor::arange(side, (Kind::Float, device)) - self.index(side)
     }
 
     /// Points `(x, y, z)` of a cubic grid from its origin, z slowest, `[side³, 3]`, f32.
-    #[must_use]
     pub fn cube(self, side: i64, device: Device) -> Tensor {
         let axis = self.axis(side, device);
         let grids = Tensor::meshgrid_indexing(&[&axis, &axis, &axis], "ij");
@@ -56,7 +54,6 @@ impl Centre {
 
     /// Scale and offset that take a coordinate from the origin of a grid of `side` points to libtorch's sampling coordinate
     /// (−1 and 1 at the first and last point).
-    #[must_use]
     pub fn to_sampler(self, side: i64) -> (f64, f64) {
         let half = (side - 1) as f64 / 2.0;
         (1.0 / half, self.index(side) / half - 1.0)
@@ -67,7 +64,6 @@ impl Centre {
 ///
 /// `rotations` is `[..., 3, 3]`; both results have its shape. The shortest rotation is not unique for a view from straight below
 /// (third row (0, 0, −1)): there the axis is taken from the limit of tilting about y.
-#[must_use]
 pub fn split_in_plane(rotations: &Tensor) -> (Tensor, Tensor) {
     let view = rotations.select(-2, 2);
     let (x, y, z) = (view.select(-1, 0), view.select(-1, 1), view.select(-1, 2));
@@ -83,7 +79,6 @@ pub fn split_in_plane(rotations: &Tensor) -> (Tensor, Tensor) {
 }
 
 /// Rotations about the optical axis by angles in degrees, counter-clockwise, `[...] → [..., 3, 3]`.
-#[must_use]
 pub fn turns(angles_deg: &Tensor) -> Tensor {
     let radians = angles_deg * (std::f64::consts::PI / 180.0);
     let (cos, sin) = (radians.cos(), radians.sin());
@@ -94,7 +89,6 @@ pub fn turns(angles_deg: &Tensor) -> Tensor {
 }
 
 /// Rotation matrices of quaternions (w, x, y, z) of any length above zero, `[..., 4] → [..., 3, 3]`.
-#[must_use]
 pub fn quaternions(quaternions: &Tensor) -> Tensor {
     let unit = quaternions / quaternions.square().sum_dim_intlist([-1i64].as_slice(), true, Kind::Float).sqrt();
     let part = |i: i64| unit.select(-1, i);

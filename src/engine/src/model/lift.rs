@@ -40,7 +40,6 @@ impl Lift {
     }
 
     /// `images` `[b, s, s]` and `rotations` `[b, 3, 3]` to cubes `[b, 1, e, e, e]`; zero outside the image.
-    #[must_use]
     pub fn lift(&self, images: &Tensor, rotations: &Tensor) -> Tensor {
         match self.steps {
             LiftSteps::Direct => self.spread(images, rotations),
@@ -73,7 +72,6 @@ impl Lift {
 /// Turns images in their plane: the result at x is the image at (Q x), Q the upper left 2×2 of `turns` (`[b, 3, 3]`); bicubic.
 ///
 /// `images` is `[b, s, s]`, as is the result.
-#[must_use]
 pub fn turn_images(images: &Tensor, turns: &Tensor, centre: Centre) -> Tensor {
     let size = images.size();
     let (batch, side) = (size[0], size[1]);
@@ -87,7 +85,6 @@ pub fn turn_images(images: &Tensor, turns: &Tensor, centre: Centre) -> Tensor {
 }
 
 /// Lifts once, directly; see [`Lift`].
-#[must_use]
 pub fn lift(images: &Tensor, rotations: &Tensor, grid: i64, centre: Centre) -> Tensor {
     Lift::new(images.size()[2], grid, centre, LiftSteps::Direct, images.device()).lift(&images.to_kind(Kind::Float), rotations)
 }

@@ -53,25 +53,21 @@ impl Fit {
     }
 
     /// Expected squared distance less the image's power, `[b]`.
-    #[must_use]
     pub fn expected_difference(&self) -> Tensor {
         self.expected(&self.difference)
     }
 
     /// Expected squared distance Σ(ŷ − y)² in the mask, `[b]`; half of it is the negative log likelihood up to a constant.
-    #[must_use]
     pub fn squared_error(&self) -> Tensor {
         self.expected_difference() + &self.image_power
     }
 
     /// The original's reconstruction loss of each image: expected difference over the mask's area, `[b]`.
-    #[must_use]
     pub fn difference_per_pixel(&self) -> Tensor {
         self.expected_difference() / &self.area
     }
 
     /// Signal-to-noise ratio of each image, `[b]`, without gradient: rendered power over squared error; not below 0 unless asked for.
-    #[must_use]
     pub fn signal_to_noise(&self, numerics: &Numerics) -> Tensor {
         let ratio = (self.expected(&self.rendered_power) / self.squared_error()).detach();
         if numerics.snr_unclamped { ratio } else { ratio.clamp_min(0.0) }
@@ -79,14 +75,12 @@ impl Fit {
 }
 
 /// Kullback–Leibler divergence from the unit normal without its constant, in nats, `[b]`: −Σ log σ + ½ Σ(μ² + σ²).
-#[must_use]
 pub fn divergence(mu: &Tensor, logstd: &Tensor) -> Tensor {
     let sum = |x: Tensor| x.sum_dim_intlist([1i64].as_slice(), false, Kind::Float);
     sum((mu.square() + (logstd * 2.0).exp()) * 0.5 - logstd)
 }
 
 /// Kullback–Leibler divergence from the unit normal in nats, `[b]`: 0 for the normal itself.
-#[must_use]
 pub fn divergence_nats(mu: &Tensor, logstd: &Tensor) -> Tensor {
     divergence(mu, logstd) - 0.5 * mu.size()[1] as f64
 }
@@ -101,13 +95,11 @@ fn region(volumes: &Tensor, bounds: [i64; 3], back_along: usize) -> Tensor {
 }
 
 /// Mean |v| of each volume `[b, 1, t, t, t]` inside the bounds of [`super::volume::prior_bounds`], `[b]`.
-#[must_use]
 pub fn mean_magnitude(volumes: &Tensor, bounds: [i64; 3]) -> Tensor {
     region(volumes, bounds, 3).abs().flatten(1, -1).mean_dim([1i64].as_slice(), false, Kind::Float)
 }
 
 /// Mean total variation √(1e-8 + squared backward differences) of each volume inside the bounds, `[b]`.
-#[must_use]
 pub fn total_variation(volumes: &Tensor, bounds: [i64; 3]) -> Tensor {
     let here = region(volumes, bounds, 3);
     let slope2 = |axis| (&here - region(volumes, bounds, axis)).square();
@@ -166,7 +158,6 @@ pub struct Terms {
 
 impl Terms {
     /// The total that is minimised, a scalar.
-    #[must_use]
     pub fn total(&self, weights: &Weights) -> Tensor {
         &self.reconstruction
             + &self.divergence * weights.divergence

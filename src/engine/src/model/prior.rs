@@ -35,7 +35,6 @@ impl Prior {
     }
 
     /// Attraction + 3 repulsion + spread + neighbours.
-    #[must_use]
     pub fn total(&self) -> Tensor {
         &self.attraction + &self.repulsion * 3.0 + &self.spread + &self.neighbours
     }
@@ -54,7 +53,6 @@ fn spread(mu: &Tensor) -> Tensor {
 }
 
 /// Means `[b, n, d]` of each latent's nearest in the batch, nearest by sampled latent; without gradient to the choice.
-#[must_use]
 pub fn nearest_in_batch(mu: &Tensor, z: &Tensor) -> Tensor {
     let batch = mu.size()[0];
     let wanted = NEIGHBOURS.min(batch - 1);
@@ -73,7 +71,6 @@ fn neighbours(mu: &Tensor, z: &Tensor) -> Tensor {
 }
 
 /// Mean squared departure of the batch's covariance (over b) from the identity: a figure for the log.
-#[must_use]
 pub fn cross_correlation(mu: &Tensor) -> Tensor {
     let size = mu.size();
     let centred = mu - mu.mean_dim([0i64].as_slice(), true, Kind::Float);

@@ -70,7 +70,6 @@ impl Projector {
     }
 
     /// Points sampled for one projection.
-    #[must_use]
     pub fn points(&self) -> i64 {
         self.points.size()[0]
     }
@@ -78,13 +77,11 @@ impl Projector {
     /// Ray sums `[b, k, s, s]` of volumes `[b, 1, t, t, t]` under rotations `[b, k, 3, 3]`.
     ///
     /// `pixel_scale` (`[b]`) is the image's pixel size over the grid's, where they differ. The sum is over samples one pixel apart.
-    #[must_use]
     pub fn project(&self, volumes: &Tensor, rotations: &Tensor, pixel_scale: Option<&Tensor>) -> Tensor {
         self.sum_rays(&self.sample(volumes, rotations, pixel_scale, None))
     }
 
     /// Ray sums `[n, s, s]` of one volume `[1, 1, t, t, t]` under rotations `[n, 3, 3]`; `pixel_scale` is `[n]`.
-    #[must_use]
     pub fn project_one(&self, volume: &Tensor, rotations: &Tensor, pixel_scale: Option<&Tensor>) -> Tensor {
         let rotations = match pixel_scale {
             Some(scale) => rotations * scale.reshape([-1, 1, 1]),
@@ -94,7 +91,6 @@ impl Projector {
     }
 
     /// Where rays meet the mask, `[b, k, s, s]`, 0 or 1, of masks `[b, 1, t, t, t]`; no gradient.
-    #[must_use]
     pub fn silhouette(&self, masks: &Tensor, rotations: &Tensor, pixel_scale: Option<&Tensor>) -> Tensor {
         tch::no_grad(|| self.project(masks, rotations, pixel_scale).gt(0.0).to_kind(Kind::Float))
     }
@@ -102,7 +98,6 @@ impl Projector {
     /// Samples `[b, k, p]` of volumes `[b, 1, t, t, t]` at the rotated points, trilinear, zero outside.
     ///
     /// `shift_px` (`[b, k, 3]`) moves the points in the frame of the map, pixels.
-    #[must_use]
     pub fn sample(&self, volumes: &Tensor, rotations: &Tensor, pixel_scale: Option<&Tensor>, shift_px: Option<&Tensor>) -> Tensor {
         let ProjectorConfig { side, template, centre, .. } = self.config;
         let size = rotations.size();
@@ -122,7 +117,6 @@ impl Projector {
     }
 
     /// Adds samples `[b, k, p]` along their rays, `[b, k, s, s]`.
-    #[must_use]
     pub fn sum_rays(&self, samples: &Tensor) -> Tensor {
         let size = samples.size();
         let (batch, hypotheses, side) = (size[0], size[1], self.config.side);

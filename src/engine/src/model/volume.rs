@@ -50,7 +50,6 @@ impl VolumeModel {
     }
 
     /// `mask · (V0 + sd(V0) · net)` with a base, `(mask + a trace) · net` without; `[b, 1, t, t, t]`.
-    #[must_use]
     pub fn assemble(&self, net: &Tensor) -> Tensor {
         match &self.base {
             Some(base) => match &base.change {
@@ -63,7 +62,6 @@ impl VolumeModel {
     }
 
     /// The base as it stands, `[1, 1, t, t, t]`; `None` where there is none.
-    #[must_use]
     pub fn base(&self) -> Option<Tensor> {
         self.base.as_ref().map(|base| match &base.change {
             None => base.volume.shallow_clone(),
@@ -72,13 +70,11 @@ impl VolumeModel {
     }
 
     /// Grey value of one unit of the decoder's output; 1 without a base.
-    #[must_use]
     pub fn scale(&self) -> f64 {
         self.base.as_ref().map_or(1.0, |base| base.scale)
     }
 
     /// The mask, `[1, 1, t, t, t]`.
-    #[must_use]
     pub fn mask(&self) -> &Tensor {
         &self.mask
     }
@@ -87,7 +83,6 @@ impl VolumeModel {
 /// Trilinear resampling to a cube of `side` voxels that are `step` input voxels apart, origin on origin, zero outside.
 ///
 /// `volumes` is `[..., n, n, n]`; the result `[..., side, side, side]`.
-#[must_use]
 pub fn resample(volumes: &Tensor, side: i64, step: f64, centre: Centre) -> Tensor {
     let from = volumes.size()[volumes.dim() - 1];
     let options = (Kind::Double, volumes.device());
@@ -102,14 +97,12 @@ pub fn resample(volumes: &Tensor, side: i64, step: f64, centre: Centre) -> Tenso
 }
 
 /// Resampling to a cube of `side` voxels that spans the same region.
-#[must_use]
 pub fn refit(volumes: &Tensor, side: i64, centre: Centre) -> Tensor {
     let from = volumes.size()[volumes.dim() - 1];
     if side == from { volumes.shallow_clone() } else { resample(volumes, side, centre.steps(side, from), centre) }
 }
 
 /// The central `side`³ voxels of volumes `[..., n, n, n]`; voxel n/2 becomes voxel side/2.
-#[must_use]
 pub fn centre_crop(volumes: &Tensor, side: i64) -> Tensor {
     let from = volumes.size()[volumes.dim() - 1];
     let start = from / 2 - side / 2;
@@ -117,7 +110,6 @@ pub fn centre_crop(volumes: &Tensor, side: i64) -> Tensor {
 }
 
 /// The central `keep`³ voxels of a volume `[n, n, n]`, resampled to `[side, side, side]`: masks and bases on the template's grid.
-#[must_use]
 pub fn crop_and_refit(volume: &Tensor, keep: i64, side: i64, centre: Centre) -> Tensor {
     refit(&centre_crop(volume, keep), side, centre)
 }
