@@ -56,6 +56,9 @@ pub struct EncodeSpec {
     pub prepared: PathBuf,
     /// A checkpoint's folder.
     pub checkpoint: PathBuf,
+    /// Scores that the latents of these particles start from (as [`TrainSpec::scores`]), where the model had a warm start and these are
+    /// other particles than those it was trained on.
+    pub scores: Option<PathBuf>,
     /// `[particles, zdim]` f32 npy to write.
     pub latents: PathBuf,
     /// `cpu` or `cuda:N`.

@@ -15,7 +15,8 @@ pub use prepared::{GroupSummary, PREPARED_SCHEMA, Prepared};
 pub use problem::{Kind, Problem, Result};
 pub use results::{RESULTS_SCHEMA, Results, StateVolume};
 pub use training::{
-    BaseVolume, EncoderGrid, EncoderInput, Guards, Hypotheses, LearningRate, ModelLayout, Numerics, ResizeAt, Schedule, TrainSettings, WarmStart, Width,
+    BaseVolume, EncoderGrid, EncoderInput, Guards, Hypotheses, LearningRate, ModelLayout, Numerics, ResizeAt, Schedule, TrainSettings,
+    WarmStart, Width,
 };
 
 /// Identifies the build: front and engine must carry the same one.

@@ -112,7 +112,7 @@ pub enum ResizeAt {
 }
 
 /// Numerics that differ between the original and its mended form; the default is mended throughout.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Numerics {
     /// Rotate about (n−1)/2 as the original does; mended: n/2, where RELION and the FFT have their centre.
     pub rotate_about_half_pixel: bool,
@@ -124,12 +124,6 @@ pub struct Numerics {
     pub mask_target_only: bool,
     /// Let the estimated SNR (and with it the KL weight) be negative.
     pub snr_unclamped: bool,
-}
-
-impl Default for Numerics {
-    fn default() -> Self {
-        Self { rotate_about_half_pixel: false, exclude_given_pose: false, ctf_unturned: false, mask_target_only: false, snr_unclamped: false }
-    }
 }
 
 /// The volume that the decoder adds to.
