@@ -1,7 +1,7 @@
 //! Properties of the model's kernels that hold without reference numbers.
 //!
 //! Index: scalar and tensor CTF · projection of a chiral phantom · mutations that must show · adjointness · lift · micro-batches ·
-//! deterministic draws.
+//! layouts · deterministic draws.
 
 use contract::{BaseVolume, EncoderGrid, ModelLayout, Numerics, ResizeAt, Width};
 use cryoem::ctf::Ctf;
@@ -10,6 +10,7 @@ use cryoem::random::Random;
 use opus_dsd_engine::model::bank::{draw_pool, draw_random};
 use opus_dsd_engine::model::ctf::{ctf_half_plane, ctf_half_plane_turned};
 use opus_dsd_engine::model::decoder::{Decoder, DecoderConfig};
+use opus_dsd_engine::model::encoder::{Encoder, EncoderConfig};
 use opus_dsd_engine::model::fourier;
 use opus_dsd_engine::model::geometry::{Centre, split_in_plane};
 use opus_dsd_engine::model::lift::{Lift, LiftSteps};
@@ -221,6 +222,45 @@ fn no_gradient_depends_on_the_micro_batch() {
     // The base alone projects to its own images: mask and ball cut nothing.
     let seen = projector.project(&model.base().unwrap().expand([4, 1, SIDE, SIDE, SIDE], false), &poses, None);
     assert!(relative(&seen, &images) < 0.06);
+}
+
+#[test]
+fn layouts_have_the_originals_sizes() {
+    start();
+    let layout = |width, encoder_grid, resize_at, template| ModelLayout {
+        zdim: 8,
+        z_affine_dim: 0,
+        width,
+        encoder_grid,
+        resize_at,
+        template,
+        crop: 32,
+    };
+    let count = |store: &VarStore| store.variables().values().map(|variable| variable.numel() as i64).sum::<i64>();
+    // The original's first revision, whose numbers of parameters are known.
+    let first = layout(Width::Full, EncoderGrid::Fixed110, ResizeAt::Side32, 192);
+    let (encoder, decoder) = (VarStore::new(CPU), VarStore::new(CPU));
+    Encoder::new(&encoder.root(), EncoderConfig::of(&first));
+    Decoder::new(&decoder.root(), DecoderConfig::of(&first));
+    assert_eq!((count(&encoder), count(&decoder)), (28_192_752, 33_203_697));
+    assert!(encoder.variables().contains_key("down1.10.weight") && encoder.variables().contains_key("down2.0.weight"));
+    // Volumes and latents come out in the asked sizes.
+    for (width, resize_at, template) in [
+        (Width::Small, ResizeAt::Side16, 48),
+        (Width::Small, ResizeAt::Side32, 64),
+        (Width::Tiny, ResizeAt::Side16, 32),
+        (Width::Tiny, ResizeAt::Side16, 48),
+    ] {
+        let layout = layout(width, EncoderGrid::Native, resize_at, template);
+        let store = VarStore::new(CPU);
+        let encoder = Encoder::new(&store.root().sub("encoder"), EncoderConfig::of(&layout));
+        let decoder = Decoder::new(&store.root().sub("decoder"), DecoderConfig::of(&layout));
+        let (mu, logstd) = encoder.forward(&Tensor::randn([2, 1, 32, 32, 32], (Kind::Float, CPU)));
+        assert_eq!((mu.size(), logstd.size()), (vec![2, 8], vec![2, 8]));
+        let side = template as i64;
+        assert_eq!(decoder.forward(&mu).size(), [2, 1, side, side, side]);
+        assert!(decoder.pose(&mu).is_none());
+    }
 }
 
 #[test]

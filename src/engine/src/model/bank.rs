@@ -1,6 +1,6 @@
 //! A memory of every particle's latent, from which the prior draws its near and far ones.
 
-use tch::{Device, Kind, Tensor};
+use tch::{Kind, Tensor};
 
 /// Weight of the old latent when a new one arrives, as in the original.
 const MEMORY: f64 = 0.7;
@@ -71,12 +71,6 @@ impl LatentBank {
             far: gather(&far) * (1.0 - RANDOM_PART) + gather(random) * RANDOM_PART,
             nearest: pool.index_select(0, &near.select(1, 0)),
         }
-    }
-
-    /// The device of the latents.
-    #[must_use]
-    pub fn device(&self) -> Device {
-        self.latents.device()
     }
 }
 
