@@ -3,6 +3,7 @@
 mod arguments;
 mod hosted;
 mod run;
+mod simulate;
 mod train;
 
 use crate::host::relion::exit_files;
@@ -57,6 +58,7 @@ fn dispatch(argv: &[String]) -> Result<u8> {
     let said = arguments::Said { argv: argv.to_vec(), notes: normal.notes };
     match verb.as_str() {
         "run" => run::run(&matches, said),
+        "simulate" => simulate::run(&matches),
         _ => train::run(&matches, said),
     }
 }
@@ -72,4 +74,5 @@ fn command() -> Command {
         .term_width(110)
         .subcommand(train::command())
         .subcommand(run::command())
+        .subcommand(simulate::command())
 }

@@ -60,10 +60,6 @@ pub(crate) fn run(context: &mut Context<'_>) -> Result<Input> {
     if said.base == Some(Base::Reference) && reference.is_none() {
         return Err(Problem::input("there is no reference map").at("`--base reference`").hint("give the map with `--in_3dref`, or leave `--base` out"));
     }
-    context.say(&format!("particles: {} rows, {} used, of {}", particles.len(), particles.len(), path.display()));
-    for group in groups_in_words(&particles) {
-        context.say(&group);
-    }
     for note in particles.notes.iter().chain(&notes) {
         context.say(note);
     }
@@ -114,18 +110,4 @@ fn group_sizes(particles: &ParticleSet) -> Vec<usize> {
         sizes[row.group as usize] += 1;
     }
     sizes
-}
-
-fn groups_in_words(particles: &ParticleSet) -> Vec<String> {
-    particles
-        .groups
-        .iter()
-        .zip(group_sizes(particles))
-        .filter(|(_, n)| *n > 0)
-        .map(|(group, n)| {
-            let ctf = if group.ctf_known { format!("{} kV, Cs {} mm, amplitude contrast {}", group.voltage_kv, group.cs_mm, group.amplitude_contrast) } else { "no CTF".into() };
-            let multiplied = if group.premultiplied { ", images are multiplied by their CTF" } else { "" };
-            format!("optics group {}: {n} particles, box {} pixels of {} Å, {ctf}{multiplied}", group.name, group.box_px, group.apix)
-        })
-        .collect()
 }
