@@ -75,8 +75,8 @@ fn slice(source: &dyn Particles, index: usize, weight: f32) -> Result<Slice> {
         }
     }
     let scale = PADDING as f64 * source.apix() / apix;
-    // Frequencies turn as points do: those of the image lie at Aᵀk in the map. Those beyond the map's Nyquist sphere are left out.
-    let radius = (half as f64).min(half as f64 * apix / source.apix());
+    // Frequencies turn as points do: those of the image lie at Aᵀk in the map. Those that round to a shell beyond n/2 are left out.
+    let radius = (half as f64 + 0.5) * (apix / source.apix()).min(1.0);
     Ok(Slice { steps: [step(&rotation, 0, scale), step(&rotation, 1, scale)], radius: radius as f32, samples })
 }
 
@@ -145,27 +145,45 @@ impl Grid {
         self.cells[row * self.row_length() + (x + MARGIN as isize) as usize]
     }
 
-    /// Every sample stands for itself and its conjugate at −k: adds the two and drops the margin.
+    /// Every sample stands for itself and its conjugate at −k: adds the two. What lies beyond the padded box's Nyquist frequency comes in again
+    /// on the other side, as the transform is periodic.
     fn fold(&self) -> Sums {
-        let p = self.padded;
-        let mut values = Array3::zeros((p, p, p / 2 + 1));
-        let mut weights = Array3::zeros((p, p, p / 2 + 1));
+        let p = self.padded as isize;
+        let mut values = Array3::zeros((self.padded, self.padded, self.padded / 2 + 1));
+        let mut weights = Array3::zeros(values.dim());
         ndarray::Zip::indexed(values.outer_iter_mut()).and(weights.outer_iter_mut()).par_for_each(|z, mut values, mut weights| {
-            let kz = fft::signed_index(z, p);
-            for y in 0..p {
-                let ky = fft::signed_index(y, p);
-                for x in 0..=p / 2 {
-                    let mut cell = self.at(kz, ky, x as isize);
-                    if x <= MARGIN {
-                        let mirrored = self.at(-kz, -ky, -(x as isize));
-                        cell = [cell[0] + mirrored[0], cell[1] - mirrored[1], cell[2] + mirrored[2]];
-                    }
-                    values[[y, x]] = Complex32::new(cell[0], cell[1]);
-                    weights[[y, x]] = cell[2];
+            let kz = fft::signed_index(z, self.padded);
+            for ((y, x), value) in values.indexed_iter_mut() {
+                let (ky, x) = (fft::signed_index(y, self.padded), x as isize);
+                let mut cell = self.periodic(kz, ky, x);
+                let beyond = (x > p / 2 - MARGIN as isize).then_some(p - x);
+                for x in (x <= MARGIN as isize).then_some(-x).into_iter().chain(beyond) {
+                    let mirrored = self.periodic(-kz, -ky, x);
+                    cell = [cell[0] + mirrored[0], cell[1] - mirrored[1], cell[2] + mirrored[2]];
                 }
+                *value = Complex32::new(cell[0], cell[1]);
+                weights[[y, x as usize]] = cell[2];
             }
         });
         Sums { values, weights }
+    }
+
+    /// The sum of the cells that are (z, y) up to the period.
+    fn periodic(&self, z: isize, y: isize, x: isize) -> [f32; 3] {
+        let mut sum = self.at(z, y, x);
+        for (other_z, other_y) in [(self.other(z), Some(y)), (Some(z), self.other(y)), (self.other(z), self.other(y))] {
+            if let (Some(z), Some(y)) = (other_z, other_y) {
+                let cell = self.at(z, y, x);
+                (0..3).for_each(|i| sum[i] += cell[i]);
+            }
+        }
+        sum
+    }
+
+    /// The other index of the margins that stands for the same frequency.
+    fn other(&self, k: isize) -> Option<isize> {
+        let other = k - self.padded as isize * if k < 0 { -1 } else { 1 };
+        (other.unsigned_abs() <= self.reach).then_some(other)
     }
 }
 

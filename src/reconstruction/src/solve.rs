@@ -43,17 +43,17 @@ impl Solver {
         (z * z + y * y + (x * x) as f64).sqrt()
     }
 
-    /// A value per Fourier shell of the map, spread over the grid by linear interpolation; beyond the last shell: infinite.
+    /// A value per Fourier shell 0..=n/2 of the map, spread over the grid by linear interpolation; infinite beyond the last shell's rim.
     pub(crate) fn spread_shells(&self, shells: &[f64]) -> Array3<f32> {
         let p = self.padded();
+        let last = shells.len() - 1;
         Array3::from_shape_fn((p, p, p / 2 + 1), |(z, y, x)| {
             let r = self.radius(z, y, x) / PADDING as f64;
-            let (low, t) = (r as usize, r.fract());
-            match (shells.get(low), shells.get(low + 1)) {
-                (Some(a), Some(b)) => (a + (b - a) * t) as f32,
-                (Some(a), None) if t == 0.0 => *a as f32,
-                _ => f32::INFINITY,
+            if r >= last as f64 + 0.5 {
+                return f32::INFINITY;
             }
+            let (low, high) = ((r as usize).min(last), (r as usize + 1).min(last));
+            (shells[low] + (shells[high] - shells[low]) * r.fract()) as f32
         })
     }
 

@@ -105,7 +105,7 @@ fn back_projection_is_the_adjoint_of_projection() {
     assert!((projected - returned).abs() < 5e-3 * projected.abs().max(1e3), "{projected} against {returned}");
 }
 
-/// Σ over frequencies inside the Nyquist circle of CTF · F[map](Aᵀk) · conj F[image](k), by direct sums.
+/// Σ over frequencies in shells 0..=n/2 of CTF · F[map](Aᵀk) · conj F[image](k), by direct sums.
 fn inner_product_of_slices(map: &Array3<f32>, image: &[f32], rotation: &Matrix3, ctf: &Ctf) -> f64 {
     let n = map.dim().0;
     let half = (n / 2) as i32;
@@ -115,7 +115,8 @@ fn inner_product_of_slices(map: &Array3<f32>, image: &[f32], rotation: &Matrix3,
     let mut sum = 0.0;
     for kx in 0..half {
         for ky in 1 - half..half {
-            if (kx == 0 && ky < 0) || kx * kx + ky * ky >= half * half {
+            let radius = f64::from(kx * kx + ky * ky).sqrt();
+            if (kx == 0 && ky < 0) || radius >= f64::from(half) + 0.5 {
                 continue;
             }
             let k = apply(&back, [f64::from(kx), f64::from(ky), 0.0]);
