@@ -1,6 +1,7 @@
 //! The command line: a file a verb, and what all verbs share.
 
 mod arguments;
+mod demo;
 mod hosted;
 mod run;
 mod simulate;
@@ -59,6 +60,7 @@ fn dispatch(argv: &[String]) -> Result<u8> {
     match verb.as_str() {
         "run" => run::run(&matches, said),
         "simulate" => simulate::run(&matches),
+        "demo" => demo::run(&matches),
         _ => train::run(&matches, said),
     }
 }
@@ -75,4 +77,5 @@ fn command() -> Command {
         .subcommand(train::command())
         .subcommand(run::command())
         .subcommand(simulate::command())
+        .subcommand(demo::command())
 }

@@ -22,8 +22,13 @@ pub(crate) fn run(context: &mut Context<'_>, decided: &Decided, prepared: &Prepa
     let scores = folder.join(SCORES);
     let components = start.components.min(decided.train.layout.zdim);
     let options = SubspaceOptions { components, particles: start.particles, seed: decided.train.seed, ..SubspaceOptions::default() };
-    let fingerprint =
-        ground.fingerprint.clone().and(&"subspace").and(&(options.components, options.particles, options.rounds, options.size_px, options.seed));
+    let fingerprint = ground.fingerprint.clone().and(&"subspace").and(&(
+        options.components,
+        options.particles,
+        options.rounds,
+        options.size_px,
+        options.seed,
+    ));
     context.stage("subspace", &fingerprint, |context| {
         std::fs::create_dir_all(&folder).map_err(|e| Problem::io(&folder, &e))?;
         let images = PreparedSet::open(prepared)?;
