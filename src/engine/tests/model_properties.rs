@@ -240,8 +240,8 @@ fn layouts_have_the_originals_sizes() {
     // The original's first revision, whose numbers of parameters are known.
     let first = layout(Width::Full, EncoderGrid::Fixed110, ResizeAt::Side32, 192);
     let (encoder, decoder) = (VarStore::new(CPU), VarStore::new(CPU));
-    Encoder::new(&encoder.root(), EncoderConfig::of(&first));
-    Decoder::new(&decoder.root(), DecoderConfig::of(&first));
+    let _ = Encoder::new(&encoder.root(), EncoderConfig::of(&first));
+    let _ = Decoder::new(&decoder.root(), DecoderConfig::of(&first));
     assert_eq!((count(&encoder), count(&decoder)), (28_192_752, 33_203_697));
     assert!(encoder.variables().contains_key("down1.10.weight") && encoder.variables().contains_key("down2.0.weight"));
     // Volumes and latents come out in the asked sizes.
