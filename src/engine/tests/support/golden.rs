@@ -7,20 +7,20 @@ use tch::nn::VarStore;
 use tch::{Kind, Tensor};
 
 /// A golden file.
-pub struct Case {
+pub(crate) struct Case {
     /// File stem.
-    pub name: String,
+    pub(crate) name: String,
     tensors: HashMap<String, Tensor>,
     metadata: HashMap<String, String>,
 }
 
 /// The folder named by `GOLDEN_DIR`, by default the project's own copy.
-pub fn folder() -> PathBuf {
+pub(crate) fn folder() -> PathBuf {
     std::env::var_os("GOLDEN_DIR").map_or_else(|| PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../tests/data/golden"), PathBuf::from)
 }
 
 /// All cases whose name starts so; a test without a case is a failure.
-pub fn cases(prefix: &str) -> Vec<Case> {
+pub(crate) fn cases(prefix: &str) -> Vec<Case> {
     let folder = folder();
     let mut paths: Vec<PathBuf> = std::fs::read_dir(&folder)
         .unwrap_or_else(|error| panic!("{}: {error}", folder.display()))
@@ -59,48 +59,48 @@ impl Case {
     }
 
     /// A tensor, half precision widened.
-    pub fn tensor(&self, name: &str) -> Tensor {
+    pub(crate) fn tensor(&self, name: &str) -> Tensor {
         let tensor = self.tensors.get(name).unwrap_or_else(|| panic!("{} has no `{name}`", self.name));
         if tensor.kind() == Kind::Half { tensor.to_kind(Kind::Float) } else { tensor.shallow_clone() }
     }
 
     /// Whether a tensor is there.
-    pub fn has(&self, name: &str) -> bool {
+    pub(crate) fn has(&self, name: &str) -> bool {
         self.tensors.contains_key(name)
     }
 
     /// A number.
-    pub fn number(&self, name: &str) -> f64 {
+    pub(crate) fn number(&self, name: &str) -> f64 {
         self.tensor(name).to_kind(Kind::Double).reshape([-1]).double_value(&[0])
     }
 
     /// A list of whole numbers.
-    pub fn integers(&self, name: &str) -> Vec<i64> {
+    pub(crate) fn integers(&self, name: &str) -> Vec<i64> {
         Vec::<i64>::try_from(self.tensor(name).to_kind(Kind::Int64).reshape([-1])).unwrap()
     }
 
     /// A list of numbers.
-    pub fn numbers(&self, name: &str) -> Vec<f64> {
+    pub(crate) fn numbers(&self, name: &str) -> Vec<f64> {
         Vec::<f64>::try_from(self.tensor(name).to_kind(Kind::Double).reshape([-1])).unwrap()
     }
 
     /// A number of the file's metadata.
-    pub fn meta(&self, name: &str) -> f64 {
+    pub(crate) fn meta(&self, name: &str) -> f64 {
         self.metadata[name].parse().unwrap()
     }
 
     /// A flag of the file's metadata.
-    pub fn flag(&self, name: &str) -> bool {
+    pub(crate) fn flag(&self, name: &str) -> bool {
         self.metadata[name] == "True"
     }
 
     /// A list of the file's metadata.
-    pub fn meta_list(&self, name: &str) -> Vec<i64> {
+    pub(crate) fn meta_list(&self, name: &str) -> Vec<i64> {
         self.metadata[name].trim_matches(['[', ']']).split(',').map(|n| n.trim().parse().unwrap()).collect()
     }
 
     /// Compares with the named tensor (or, where only that is stored, its summary) by relative L2 norm.
-    pub fn check(&self, name: &str, got: &Tensor, tolerance: f64) {
+    pub(crate) fn check(&self, name: &str, got: &Tensor, tolerance: f64) {
         let got = got.detach().to_kind(Kind::Double);
         if self.has(name) {
             let want = self.tensor(name).to_kind(Kind::Double);
@@ -131,14 +131,14 @@ impl Case {
     }
 
     /// Compares two numbers.
-    pub fn check_number(&self, name: &str, got: f64, want: f64, tolerance: f64) {
+    pub(crate) fn check_number(&self, name: &str, got: f64, want: f64, tolerance: f64) {
         let error = (got - want).abs() / want.abs().max(f64::MIN_POSITIVE);
         assert!(error <= tolerance, "{} `{name}`: {got} against {want}, relative error {error:.2e}", self.name);
     }
 }
 
 /// Fills a network (`encoder` or `decoder`) with the weights that the golden numbers were made with; see the golden files' README.
-pub fn fill(store: &VarStore, network: &str) {
+pub(crate) fn fill(store: &VarStore, network: &str) {
     let text = std::fs::read_to_string(folder().join("params.json")).unwrap();
     let params: serde_json::Value = serde_json::from_str(&text).unwrap();
     let salt = params[format!("{network}_salt")].as_u64().unwrap();
