@@ -1,2 +1,13 @@
-//! engine
-fn main(){ let t = tch::Tensor::from_slice(&[1f32,2.0]); println!("{}", t.sum(tch::Kind::Float).double_value(&[])); }
+//! The engine process: started by `opus-dsd`, spoken to through two pipes.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    match opus_dsd_engine::session::serve() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(problem) => {
+            eprintln!("opus-dsd-engine: {problem}");
+            ExitCode::from(problem.kind.exit_status())
+        }
+    }
+}

@@ -1,0 +1,123 @@
+//! What this machine can compute on.
+
+use contract::{Device, Kind, Problem, Result};
+use libloading::os::unix::{Library, Symbol};
+use std::ffi::{CStr, c_char, c_int};
+
+/// The one libtorch version that the bindings accept (their build script checks it).
+pub const TORCH_VERSION: &str = "2.11.0";
+/// Bytes that the driver may write for a device's name.
+const NAME_BYTES: usize = 256;
+
+/// Devices, best first: GPUs in their order, then the CPU.
+#[must_use]
+pub fn list() -> Vec<Device> {
+    let gpus = if tch::Cuda::is_available() { tch::Cuda::device_count().max(0) } else { 0 };
+    let mut devices: Vec<Device> = (0..gpus).map(|index| gpu(i32::try_from(index).unwrap_or(i32::MAX))).collect();
+    devices.push(Device { id: "cpu".into(), name: cpu_name(), memory_bytes: host_memory_bytes() });
+    devices
+}
+
+/// The device of an id (`cpu` or `cuda:N`).
+///
+/// # Errors
+/// The id is none of these, or there is no such device.
+pub fn find(id: &str) -> Result<tch::Device> {
+    if id == "cpu" {
+        return Ok(tch::Device::Cpu);
+    }
+    let index: usize = id
+        .strip_prefix("cuda:")
+        .and_then(|number| number.parse().ok())
+        .ok_or_else(|| Problem::input(format!("`{id}` is neither `cpu` nor `cuda:N`")).at("device"))?;
+    let count = if tch::Cuda::is_available() { tch::Cuda::device_count().max(0) as usize } else { 0 };
+    if index >= count {
+        return Err(Problem::new(Kind::Device, format!("there is no such GPU (this machine offers {count})"))
+            .at(id)
+            .hint("run `nvidia-smi` to see what the driver offers, or choose `--gpu none`"));
+    }
+    Ok(tch::Device::Cuda(index))
+}
+
+/// A problem made of what the tensor library said: running out of memory is the device's, anything else is a failure.
+#[must_use]
+pub fn problem(what: &str) -> Problem {
+    let first = what.lines().next().unwrap_or(what).trim().to_owned();
+    let lower = what.to_lowercase();
+    let no_memory = ["out of memory", "can't allocate memory", "cannot allocate memory", "not enough memory", "bad_alloc"];
+    if no_memory.iter().any(|phrase| lower.contains(phrase)) {
+        return Problem::new(Kind::Device, format!("out of memory: {first}"))
+            .hint("lower `--micro-batch`, `--templateres` or `--downfrac`");
+    }
+    Problem::failed(first)
+}
+
+/// Half of the memory that is free now, bytes: what caches of tensors may take.
+#[must_use]
+pub fn host_memory_free_bytes() -> u64 {
+    memory_field("MemAvailable:")
+}
+
+fn host_memory_bytes() -> u64 {
+    memory_field("MemTotal:")
+}
+
+fn memory_field(name: &str) -> u64 {
+    let text = std::fs::read_to_string("/proc/meminfo").unwrap_or_default();
+    let kibibytes = text.lines().find_map(|line| line.strip_prefix(name)?.split_whitespace().next()?.parse::<u64>().ok());
+    kibibytes.unwrap_or(0) * 1024
+}
+
+fn cpu_name() -> String {
+    let text = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+    let model = text.lines().find_map(|line| line.strip_prefix("model name")?.split_once(':').map(|(_, name)| name.trim().to_owned()));
+    model.unwrap_or_else(|| "CPU".into())
+}
+
+/// Name and memory as the driver tells them; the tensor library's bindings have no call for it.
+fn gpu(index: i32) -> Device {
+    let (name, memory_bytes) = ask_driver(index).unwrap_or_else(|| ("NVIDIA GPU".into(), 0));
+    Device { id: format!("cuda:{index}"), name, memory_bytes }
+}
+
+fn ask_driver(index: i32) -> Option<(String, u64)> {
+    // SAFETY: libcuda's documented C interface; every pointer outlives its call, and failures are return codes.
+    unsafe {
+        let driver = Library::new("libcuda.so.1").ok()?;
+        let init: Symbol<unsafe extern "C" fn(u32) -> c_int> = driver.get(b"cuInit\0").ok()?;
+        let get: Symbol<unsafe extern "C" fn(*mut c_int, c_int) -> c_int> = driver.get(b"cuDeviceGet\0").ok()?;
+        let get_name: Symbol<unsafe extern "C" fn(*mut c_char, c_int, c_int) -> c_int> = driver.get(b"cuDeviceGetName\0").ok()?;
+        let get_memory: Symbol<unsafe extern "C" fn(*mut usize, c_int) -> c_int> = driver.get(b"cuDeviceTotalMem_v2\0").ok()?;
+        let (mut handle, mut name, mut bytes) = (0, [0 as c_char; NAME_BYTES], 0usize);
+        let told = init(0) == 0
+            && get(&raw mut handle, index) == 0
+            && get_name(name.as_mut_ptr(), NAME_BYTES as c_int, handle) == 0
+            && get_memory(&raw mut bytes, handle) == 0;
+        // The library stays loaded: libtorch uses it too.
+        let text = CStr::from_ptr(name.as_ptr()).to_string_lossy().into_owned();
+        std::mem::forget(driver);
+        told.then_some((text, bytes as u64))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_cpu_is_always_there() {
+        crate::torch::init_torch().unwrap();
+        let devices = list();
+        let cpu = devices.last().unwrap();
+        assert!(cpu.id == "cpu" && cpu.memory_bytes > 1 << 20 && !cpu.name.is_empty());
+        assert_eq!(find("cpu").unwrap(), tch::Device::Cpu);
+        assert_eq!(find("gpu").unwrap_err().kind, Kind::Input);
+        assert_eq!(find("cuda:99").unwrap_err().kind, Kind::Device);
+    }
+
+    #[test]
+    fn running_out_of_memory_is_the_devices_problem() {
+        assert_eq!(problem("CUDA out of memory. Tried to allocate 20 MiB\nException raised from ...").kind, Kind::Device);
+        assert_eq!(problem("The size of tensor a (3) must match").kind, Kind::Failed);
+    }
+}

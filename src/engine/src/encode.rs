@@ -1,0 +1,83 @@
+//! Particles to latents.
+
+use crate::assembly::Assembly;
+use crate::data::{Particles, runs};
+use crate::devices;
+use crate::session::Link;
+use crate::training::checkpoint::{Checkpoint, read_npy, replace_npy};
+use contract::{EncodeSpec, Problem, Result};
+use std::path::Path;
+use tch::{Kind, Tensor};
+
+/// Images encoded at a time.
+const AT_ONCE: usize = 64;
+
+/// Writes the latent means of all particles of a prepared set. `false`: stopped as asked, nothing is written.
+///
+/// # Errors
+/// The checkpoint is damaged or was trained on images of another size, or the file cannot be written.
+pub fn encode(spec: &EncodeSpec, link: &dyn Link) -> Result<bool> {
+    let device = devices::find(&spec.device)?;
+    tch::set_num_threads(i32::try_from(spec.threads).unwrap_or(1).max(1));
+    let checkpoint = Checkpoint::load(&spec.checkpoint)?;
+    let particles = Particles::open(&spec.prepared, device)?;
+    let (size, trained) = (particles.prepared().size_px, checkpoint.data.size_px);
+    if size != trained {
+        return Err(Problem::input(format!("has images of {size} pixels, the model was trained on {trained}"))
+            .at(spec.prepared.display().to_string())
+            .hint("prepare the particles as in the job that trained the model"));
+    }
+    let assembly = Assembly::of_checkpoint(&checkpoint, device)?;
+    let anchors = anchors(&assembly, &checkpoint, &particles, spec)?;
+    let Some(latents) = means(&assembly, &particles, anchors.as_ref(), &|| link.stop_asked()) else { return Ok(false) };
+    replace_npy(&spec.latents, &latents)?;
+    Ok(true)
+}
+
+/// Where the particles' latents start: the checkpoint's own scores for the particles that it was trained on, given ones for others.
+fn anchors(assembly: &Assembly, checkpoint: &Checkpoint, particles: &Particles, spec: &EncodeSpec) -> Result<Option<Tensor>> {
+    let Some(own) = &assembly.scores else { return Ok(None) };
+    let scores = match &spec.scores {
+        Some(path) => read_scores(path, particles.len(), own.size()[1] as usize)?,
+        None if particles.prepared().fingerprint == checkpoint.data.fingerprint => own.shallow_clone(),
+        None => {
+            return Err(Problem::input(
+                "the model starts its latents from scores, and other particles than those it was trained on come without",
+            )
+            .at("scores"));
+        }
+    };
+    Ok(Some(assembly.anchors(&scores)))
+}
+
+/// Reads scores of `particles` particles with at most `most` components, `[n, k]` f32.
+///
+/// # Errors
+/// The file is missing, has another shape, or holds values that are not finite.
+pub fn read_scores(path: &Path, particles: usize, most: usize) -> Result<Tensor> {
+    let scores = read_npy(path)?.to_kind(Kind::Float);
+    let shape = scores.size();
+    if shape.len() != 2 || shape[0] != particles as i64 || shape[1] > most as i64 {
+        return Err(
+            Problem::input(format!("holds {shape:?}, expected {particles} rows of at most {most} scores")).at(path.display().to_string())
+        );
+    }
+    if scores.isfinite().all().int64_value(&[]) == 0 {
+        return Err(Problem::input("holds values that are not finite").at(path.display().to_string()));
+    }
+    Ok(scores)
+}
+
+/// Latent means of all particles, `[n, d]`; `None` when `stop` said so. `anchors` are [`Assembly::anchors`] of their scores.
+#[must_use]
+pub fn means(assembly: &Assembly, particles: &Particles, anchors: Option<&Tensor>, stop: &dyn Fn() -> bool) -> Option<Tensor> {
+    let mut parts = Vec::new();
+    for batch in particles.stream(runs(particles.len(), AT_ONCE)) {
+        if stop() {
+            return None;
+        }
+        let rows = anchors.map(|anchors| anchors.index_select(0, &batch.index));
+        parts.push(tch::no_grad(|| assembly.encode(&assembly.scene.cubes(&batch), rows.as_ref()).0));
+    }
+    (!parts.is_empty()).then(|| Tensor::cat(&parts, 0).to_kind(Kind::Float))
+}

@@ -1,0 +1,96 @@
+//! Running means of what training reports, kept in double precision and saved with the checkpoint.
+
+use contract::LossTerms;
+use serde::{Deserialize, Serialize};
+
+/// What one effective batch yielded.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct BatchFigures {
+    /// Images in the batch.
+    pub images: usize,
+    /// Mean terms an image, weights applied.
+    pub terms: LossTerms,
+    /// Mean KL in nats, unweighted.
+    pub kl_nats: f64,
+    /// Signal-to-noise ratio: power of the rendering over the power of what it leaves.
+    pub snr: f64,
+    /// Standard deviation of what the network adds to (or is) the volume, mean over the batch.
+    pub volume_std: f64,
+    /// Largest and smallest log standard deviation before the clamp.
+    pub logstd_range: (f64, f64),
+}
+
+/// Sums over an interval or an epoch.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Meter {
+    images: usize,
+    terms: LossTerms,
+    kl_nats: f64,
+    snr: f64,
+}
+
+impl Meter {
+    /// Adds a batch.
+    pub fn add(&mut self, batch: &BatchFigures) {
+        let weight = batch.images as f64;
+        self.images += batch.images;
+        for (sum, value) in fields_mut(&mut self.terms).into_iter().zip(fields(&batch.terms)) {
+            *sum += weight * value;
+        }
+        self.kl_nats += weight * batch.kl_nats;
+        self.snr += weight * batch.snr;
+    }
+
+    /// Images added.
+    #[must_use]
+    pub fn images(&self) -> usize {
+        self.images
+    }
+
+    /// Mean terms an image.
+    #[must_use]
+    pub fn terms(&self) -> LossTerms {
+        let mut mean = self.terms;
+        let count = self.images.max(1) as f64;
+        for value in fields_mut(&mut mean) {
+            *value /= count;
+        }
+        mean
+    }
+
+    /// Mean KL in nats.
+    #[must_use]
+    pub fn kl_nats(&self) -> f64 {
+        self.kl_nats / self.images.max(1) as f64
+    }
+
+    /// Mean signal-to-noise ratio.
+    #[must_use]
+    pub fn snr(&self) -> f64 {
+        self.snr / self.images.max(1) as f64
+    }
+}
+
+fn fields(t: &LossTerms) -> [f64; 6] {
+    [t.reconstruction, t.kl, t.prior, t.volume, t.warm_start, t.total]
+}
+
+fn fields_mut(t: &mut LossTerms) -> [&mut f64; 6] {
+    [&mut t.reconstruction, &mut t.kl, &mut t.prior, &mut t.volume, &mut t.warm_start, &mut t.total]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn means_weigh_batches_by_their_images() {
+        let mut meter = Meter::default();
+        for (images, total) in [(10, 1.0), (30, 2.0)] {
+            let terms = LossTerms { total, ..LossTerms::default() };
+            meter.add(&BatchFigures { images, terms, kl_nats: total, ..BatchFigures::default() });
+        }
+        assert_eq!(meter.images(), 40);
+        assert!((meter.terms().total - 1.75).abs() < 1e-12 && (meter.kl_nats() - 1.75).abs() < 1e-12);
+    }
+}

@@ -1,0 +1,242 @@
+//! One effective batch: encoded whole, decoded in parts that sum their gradients.
+//!
+//! The graph is cut at the latents. Every part decodes its latents as leaves and adds to their gradient; then one pass back through the
+//! encoder takes that gradient together with the terms that live on latents. So nothing but rounding depends on the parts' size.
+
+use super::batches::Purpose;
+use super::inputs::Inputs;
+use super::meters::BatchFigures;
+use crate::assembly::Assembly;
+use crate::data::{Batch, runs};
+use crate::model::bank::{LatentBank, draw_pool, draw_random, far_of, near_of};
+use crate::model::loss::{Fit, divergence_nats, gated_prior_weight, mean_magnitude, total_variation};
+use crate::model::prior::Prior;
+use contract::LossTerms;
+use cryoem::random::Random;
+use tch::{Kind, Tensor};
+
+/// Weights of the encoder's fit to the warm start: of the mean, of the log standard deviation, and the value that the latter is drawn to
+/// (docs/concepts/learning.md).
+const FIT_MEAN: f64 = 5.0;
+const FIT_LOGSTD: f64 = 0.05;
+const FIT_LOGSTD_TO: f64 = -1.6;
+/// Noise on the scores that the decoder learns from, in their standard deviation.
+const SCORE_NOISE: f64 = 0.2;
+/// The original weighs its terms against the whole squared error; here half of it is the negative log likelihood.
+const ORIGINAL_WEIGHT: f64 = 0.5;
+
+/// What the terms weigh in this batch.
+#[derive(Clone, Copy, Debug)]
+pub struct TermWeights {
+    /// Of the divergence, nats.
+    pub divergence: f64,
+    /// Of the disentanglement prior, before its gate.
+    pub prior: f64,
+    /// Of mean |v|.
+    pub magnitude: f64,
+    /// Of the total variation.
+    pub variation: f64,
+    /// Running signal-to-noise ratio, for the prior's gate.
+    pub snr: f64,
+    /// Whether latents are given by the warm start's scores.
+    pub warm: bool,
+}
+
+/// Where random numbers come from in this batch.
+#[derive(Clone, Copy, Debug)]
+pub struct Draws {
+    /// Seed of the run.
+    pub seed: u64,
+    /// Epoch, from 1.
+    pub epoch: u64,
+    /// Times that the run was rolled back.
+    pub attempt: u64,
+    /// Number of the batch in its epoch.
+    pub batch: u64,
+}
+
+/// View classes for the prior's contrasts.
+pub struct Classes {
+    /// Class of each particle.
+    pub of: Vec<usize>,
+    /// Training particles of each class, ascending.
+    pub members: Vec<Vec<i64>>,
+}
+
+/// What a batch left besides the gradients.
+pub struct Yield {
+    /// Figures for meters and guards.
+    pub figures: BatchFigures,
+    /// Latent means, `[b, d]`.
+    pub means: Tensor,
+}
+
+/// Everything that a batch is computed with.
+pub struct Step<'a> {
+    /// Model and scene.
+    pub assembly: &'a Assembly,
+    /// Fixed inputs.
+    pub inputs: &'a Inputs,
+    /// The prior's memory.
+    pub bank: &'a LatentBank,
+    /// View classes, where the prior has a weight.
+    pub classes: Option<&'a Classes>,
+    /// Terms' weights.
+    pub weights: TermWeights,
+    /// Random numbers.
+    pub draws: Draws,
+    /// Box of the original images, pixels.
+    pub box_px: usize,
+    /// A fault to inject (tests only).
+    pub injected: Option<super::Injection>,
+}
+
+impl Step<'_> {
+    /// Adds the batch's gradients to the parameters. `None` when `stop` said so between two parts; the gradients are then of no use.
+    #[must_use]
+    pub fn gradients(&self, batch: &Batch, stop: &dyn Fn() -> bool) -> Option<Yield> {
+        let settings = &self.assembly.settings;
+        let count = batch.len() as f64;
+        let area = self.inputs.mean_area;
+        let anchors = self.inputs.anchors(batch);
+        let (mu, raw_logstd) = self.assembly.encode(&self.inputs.cubes(self.assembly, batch), anchors.as_ref());
+        let (mu, raw_logstd) = self.inject_latents(mu, raw_logstd);
+        let (low, high) = settings.logstd_bounds;
+        let logstd = raw_logstd.clamp(low, high);
+        let noise = self.noise(batch, mu.size()[1], Purpose::Latent);
+        let scores = if self.weights.warm { anchors } else { None };
+        let sampled = &mu + logstd.exp() * noise;
+        let decoded_from = match &scores {
+            Some(scores) => scores + self.noise(batch, mu.size()[1], Purpose::WarmStart) * SCORE_NOISE,
+            None => sampled.shallow_clone(),
+        };
+        let leaf = decoded_from.detach().set_requires_grad(true);
+        let mut sums = Sums::default();
+        for part in runs(batch.len(), settings.micro_batch) {
+            if stop() {
+                return None;
+            }
+            let (from, size) = (part[0], part.len());
+            let loss = self.decode_part(&batch.part(from, size), &leaf.narrow(0, from as i64, size as i64), &mut sums);
+            (loss / (count * area)).backward();
+        }
+        let mut terms =
+            LossTerms { reconstruction: sums.half_error / (count * area), volume: sums.volume / (count * area), ..LossTerms::default() };
+        // Of the unclamped deviation: the clamp has no gradient, this draws it back.
+        let divergence = divergence_nats(&mu, &raw_logstd).mean(Kind::Float);
+        let mut latent_loss = if let Some(scores) = &scores {
+            let misfit =
+                (&mu - scores).square().sum(Kind::Float) * FIT_MEAN + (&raw_logstd - FIT_LOGSTD_TO).square().sum(Kind::Float) * FIT_LOGSTD;
+            let fit = misfit / (count * area);
+            terms.warm_start = fit.double_value(&[]);
+            fit
+        } else {
+            let weighted = &divergence * (self.weights.divergence / area);
+            terms.kl = weighted.double_value(&[]);
+            weighted + (&sampled * leaf.grad()).sum(Kind::Float)
+        };
+        let snr = sums.snr / count;
+        if self.weights.prior > 0.0 && !self.weights.warm {
+            let gated = gated_prior_weight(self.weights.prior, self.weights.snr, sums.magnitude / count) * ORIGINAL_WEIGHT / area;
+            if let Some(prior) = self.prior(batch, &mu, &sampled) {
+                let weighted = prior * gated;
+                terms.prior = weighted.double_value(&[]);
+                latent_loss += weighted;
+            }
+        }
+        latent_loss.backward();
+        terms.total = terms.reconstruction + terms.kl + terms.prior + terms.volume + terms.warm_start;
+        let raw = raw_logstd.detach();
+        let figures = BatchFigures {
+            images: batch.len(),
+            terms,
+            kl_nats: divergence.double_value(&[]),
+            snr,
+            volume_std: sums.volume_std / count,
+            logstd_range: (raw.min().double_value(&[]), raw.max().double_value(&[])),
+        };
+        Some(Yield { figures, means: mu.detach() })
+    }
+
+    /// The part's loss, summed over its images; adds its figures to `sums`.
+    fn decode_part(&self, part: &Batch, latents: &Tensor, sums: &mut Sums) -> Tensor {
+        let settings = &self.assembly.settings;
+        let net = self.inject_volume(self.assembly.net(latents));
+        let volumes = self.assembly.scene.volume.assemble(&net);
+        let rendered = self.assembly.render(&volumes, latents, part, self.box_px);
+        let silhouettes = self.inputs.silhouettes(self.assembly, part);
+        let seen = self.assembly.scene.seen(&part.images).unsqueeze(1);
+        let fit = Fit::new(&rendered, &seen, &silhouettes, &settings.numerics);
+        let mut loss = fit.squared_error().sum(Kind::Float) * 0.5;
+        sums.half_error += loss.double_value(&[]);
+        sums.snr += fit.signal_to_noise(&settings.numerics).sum(Kind::Double).double_value(&[]);
+        sums.volume_std += net.detach().flatten(1, -1).std_dim([1i64].as_slice(), false, false).sum(Kind::Double).double_value(&[]);
+        let TermWeights { magnitude, variation, prior, .. } = self.weights;
+        if magnitude > 0.0 || variation > 0.0 || prior > 0.0 {
+            let bounds = self.assembly.scene.prior_bounds;
+            let size = mean_magnitude(&volumes, bounds).sum(Kind::Float);
+            sums.magnitude += size.double_value(&[]);
+            if magnitude > 0.0 || variation > 0.0 {
+                let term = (size * magnitude + total_variation(&volumes, bounds).sum(Kind::Float) * variation) * ORIGINAL_WEIGHT;
+                sums.volume += term.double_value(&[]);
+                loss += term;
+            }
+        }
+        loss
+    }
+
+    /// The disentanglement prior against latents of other view classes; `None` where there are too few of them.
+    fn prior(&self, batch: &Batch, mu: &Tensor, sampled: &Tensor) -> Option<Tensor> {
+        let classes = self.classes?;
+        let Draws { seed, epoch, attempt, batch: number } = self.draws;
+        let mut random = Random::keyed(seed, &[Purpose::Bank as u64, epoch, attempt, number]);
+        let mut draw = |n: usize| random.below(n as u64) as usize;
+        // Batches of one view class are held against the other classes, random ones against all.
+        let class = if self.assembly.settings.view_class_batches { classes.of[batch.particles[0]] } else { usize::MAX };
+        let pool = draw_pool(&classes.members, class, 1, &mut draw);
+        if near_of(pool.len() as i64) < 1 {
+            return None;
+        }
+        let far = far_of(pool.len() as i64);
+        let rows = draw_random(pool.len(), far as usize, batch.len(), &mut draw);
+        let device = mu.device();
+        let rows = Tensor::from_slice(&rows).view([batch.len() as i64, far]).to_device(device);
+        let contrast = self.bank.contrast(&batch.index, &Tensor::from_slice(&pool).to_device(device), &rows);
+        Some(Prior::new(mu, sampled, &contrast.near, &contrast.far).total())
+    }
+
+    /// Standard normal numbers of each particle in this epoch, `[b, d]`.
+    fn noise(&self, batch: &Batch, dimensions: i64, purpose: Purpose) -> Tensor {
+        let d = dimensions as usize;
+        let mut values = vec![0f32; batch.len() * d];
+        for (row, &particle) in values.chunks_exact_mut(d).zip(&batch.particles) {
+            Random::keyed(self.draws.seed, &[purpose as u64, self.draws.epoch, self.draws.attempt, particle as u64]).fill_normal(row);
+        }
+        Tensor::from_slice(&values).view([batch.len() as i64, dimensions]).to_device(batch.images.device())
+    }
+
+    fn inject_latents(&self, mu: Tensor, logstd: Tensor) -> (Tensor, Tensor) {
+        match self.injected {
+            Some(super::Injection::RunawayLogStd) => (mu, logstd + 100.0),
+            Some(super::Injection::DeadLatents) => (mu * 0.0, logstd * 0.0),
+            _ => (mu, logstd),
+        }
+    }
+
+    fn inject_volume(&self, net: Tensor) -> Tensor {
+        match self.injected {
+            Some(super::Injection::NonFiniteLoss) => net * f64::NAN,
+            Some(super::Injection::ExplodingVolume) => net * 1e3,
+            _ => net,
+        }
+    }
+}
+
+#[derive(Default)]
+struct Sums {
+    half_error: f64,
+    volume: f64,
+    magnitude: f64,
+    snr: f64,
+    volume_std: f64,
+}

@@ -1,0 +1,554 @@
+//! The run: epochs, checkpoints, roll-backs, and the final pass over all particles.
+
+use super::batches::{Batches, Split};
+use super::checkpoint::{self, Checkpoint, DataFacts, Position};
+use super::guards::Fault;
+use super::inputs::{self, Inputs};
+use super::meters::{BatchFigures, Meter};
+use super::monitor::{Line, Monitor};
+use super::optimiser::{AdamW, Parameter};
+use super::step::{Classes, Draws, Step, TermWeights};
+use super::{Faults, Outcome, resume};
+use crate::assembly::Assembly;
+use crate::data::{Batch, Particles, runs};
+use crate::decode::{Target, map_of};
+use crate::model::bank::LatentBank;
+use crate::model::loss::Fit;
+use crate::model::schedules;
+use crate::scene::{Maps, from_volume};
+use crate::session::Link;
+use crate::{devices, encode};
+use contract::{BaseVolume, Event, Kind, Problem, Result, TrainOutcome, TrainSettings, TrainSpec};
+use cryoem::geometry::Hopf;
+use cryoem::mrc;
+use std::collections::HashMap;
+use std::path::Path;
+use std::time::{Duration, Instant};
+use tch::{Device, Tensor};
+
+/// Time between two progress messages, at most.
+const PROGRESS_EVERY: Duration = Duration::from_millis(900);
+/// A latent dimension counts as active when its means vary more than this over particles.
+const ACTIVE_VARIANCE: f64 = 0.02;
+/// Weight of the newest batch in the running signal-to-noise ratio, and where it starts (the original's values).
+const SNR_NEWEST: f64 = 0.01;
+const SNR_START: f64 = 0.0025;
+/// Epochs that latents may take to come alive before a warning.
+const EPOCHS_TO_LIVE: usize = 2;
+/// The original's weight of the prior follows its saw-tooth: (beta + 0.05) / 1.05.
+const PRIOR_OFFSET: f64 = 0.05;
+/// View classes (nside 2).
+const VIEW_CLASSES: usize = 48;
+
+/// Trains as the command says, from the newest checkpoint where there is one.
+///
+/// # Errors
+/// Input that does not fit together, a checkpoint of another model, a full disk, or numbers that stay wrong after all roll-backs.
+pub fn train(spec: &TrainSpec, link: &dyn Link, faults: Faults) -> Result<Outcome> {
+    let device = devices::find(&spec.device)?;
+    tch::set_num_threads(i32::try_from(spec.threads).unwrap_or(1).max(1));
+    let particles = Particles::open(&spec.prepared, device)?;
+    let ignored = |path: &Path, problem: &Problem| link.warn(format!("ignoring the checkpoint {}: {problem}", path.display()));
+    let newest = checkpoint::newest(&spec.checkpoints, ignored)?;
+    let mut trainer = Trainer::new(spec, link, &particles, device, faults, newest)?;
+    trainer.run()
+}
+
+struct Trainer<'a> {
+    spec: &'a TrainSpec,
+    settings: &'a TrainSettings,
+    link: &'a dyn Link,
+    particles: &'a Particles,
+    device: Device,
+    assembly: Assembly,
+    inputs: Inputs,
+    optimiser: AdamW,
+    bank: LatentBank,
+    latents: Tensor,
+    position: Position,
+    split: Split,
+    batches: Batches,
+    classes: Option<Classes>,
+    data: DataFacts,
+    box_px: usize,
+    monitor: Monitor,
+    notes: Vec<String>,
+    faults: Faults,
+    progress: Progress,
+    saved_at: Instant,
+}
+
+/// When what was last said.
+struct Progress {
+    at: Instant,
+    images: usize,
+}
+
+/// How a batch or an epoch went.
+enum Course {
+    Done,
+    Stop,
+    Ill(Fault),
+}
+
+impl<'a> Trainer<'a> {
+    fn new(
+        spec: &'a TrainSpec,
+        link: &'a dyn Link,
+        particles: &'a Particles,
+        device: Device,
+        faults: Faults,
+        newest: Option<(std::path::PathBuf, Checkpoint)>,
+    ) -> Result<Self> {
+        let settings = &spec.settings;
+        let prepared = particles.prepared();
+        let maps = read_maps(spec, prepared.size_px, prepared.apix)?;
+        let mut data = DataFacts {
+            fingerprint: prepared.fingerprint.clone(),
+            particles: prepared.particles,
+            size_px: prepared.size_px,
+            apix: prepared.apix,
+            base_scale: 1.0,
+        };
+        let mut notes = Vec::new();
+        let assembly = match &newest {
+            Some((folder, checkpoint)) => {
+                resume::require_same(checkpoint, folder, settings, &data, &maps)?;
+                for note in resume::notes(checkpoint, settings) {
+                    link.log(note);
+                }
+                let mut assembly = Assembly::of_checkpoint(checkpoint, device)?;
+                assembly.settings = settings.clone();
+                assembly
+            }
+            None => fresh(spec, maps, particles, device)?,
+        };
+        data.base_scale = assembly.maps.base_scale;
+        if settings.base != BaseVolume::None {
+            notes.push(format!("grey scale of the base volume in the images: {:.4}", data.base_scale));
+        }
+        let anchors = assembly.scores.as_ref().map(|scores| assembly.anchors(scores));
+        let inputs = Inputs::new(&assembly, particles, anchors);
+        let parameters = assembly.weights().into_iter().map(|(name, value)| Parameter { name, value, rate: 1.0 }).collect();
+        let split = Split::new(settings.seed, particles.len(), settings.validation_fraction);
+        let batches = if settings.view_class_batches {
+            Batches::by_view(settings.seed, &split.training, settings.batch, |i| particles.rotation(i))
+        } else {
+            Batches::random(settings.seed, &split.training, settings.batch)
+        };
+        let shape = [particles.len() as i64, assembly.latent_dimensions()];
+        let start = inputs.all_anchors().map_or_else(|| Tensor::zeros(shape, (tch::Kind::Float, device)), Tensor::copy);
+        let position = Position { step_factor: 1.0, snr: SNR_START, ..Position::default() };
+        let mut trainer = Self {
+            optimiser: AdamW::new(parameters, settings.weight_decay),
+            bank: LatentBank::new(&start),
+            latents: start,
+            classes: (settings.lamb > 0.0).then(|| view_classes(particles, &split.training)),
+            box_px: prepared.groups.first().map_or(prepared.size_px, |group| group.box_px),
+            monitor: Monitor::open(&spec.monitor, newest.as_ref().map_or(0, |(_, checkpoint)| checkpoint.position.losses_bytes))?,
+            progress: Progress { at: Instant::now(), images: 0 },
+            saved_at: Instant::now(),
+            spec,
+            settings,
+            link,
+            particles,
+            device,
+            assembly,
+            inputs,
+            position,
+            split,
+            batches,
+            data,
+            notes,
+            faults,
+        };
+        match newest {
+            Some((folder, checkpoint)) => {
+                trainer.restore(&checkpoint)?;
+                link.log(format!("going on from {}", folder.display()));
+            }
+            None => trainer.begin()?,
+        }
+        Ok(trainer)
+    }
+
+    /// The state before the first step: what a roll-back in the first epoch returns to.
+    fn begin(&mut self) -> Result<()> {
+        if let Some(folder) = &self.spec.load {
+            let loaded = Checkpoint::load(folder)?;
+            self.assembly
+                .load_weights(&loaded.weights)
+                .map_err(|problem| problem.hint(format!("`--load` needs the same architecture as {}", folder.display())))?;
+            if loaded.latents.size() == self.latents.size() {
+                self.latents = loaded.latents.to_device(self.device);
+                self.bank = LatentBank::new(&loaded.bank.to_device(self.device));
+            } else {
+                self.link.warn(format!("{} has other particles: its weights are taken over, its latents are not", folder.display()));
+            }
+        }
+        self.save()?;
+        Ok(())
+    }
+
+    fn run(&mut self) -> Result<Outcome> {
+        while self.position.epoch < self.settings.epochs {
+            match self.epoch()? {
+                Course::Done => {}
+                Course::Stop => {
+                    self.save()?;
+                    return Ok(Outcome::Stopped);
+                }
+                Course::Ill(fault) => self.roll_back(&fault)?,
+            }
+        }
+        let anchors = self.inputs.all_anchors();
+        let Some(latents) = encode::means(&self.assembly, self.particles, anchors, &|| self.link.stop_asked()) else {
+            return Ok(Outcome::Stopped);
+        };
+        let path = self.latents_path(self.position.epoch);
+        checkpoint::replace_npy(&path, &latents)?;
+        Ok(Outcome::Complete(TrainOutcome {
+            checkpoint: self.spec.checkpoints.join(format!("epoch-{:03}", self.position.epoch)),
+            epochs: self.position.epoch,
+            latents: path,
+            notes: std::mem::take(&mut self.notes),
+        }))
+    }
+
+    /// The rest of the running epoch.
+    fn epoch(&mut self) -> Result<Course> {
+        let began = Instant::now();
+        let order = self.batches.epoch(self.position.epoch + 1, self.position.guard.roll_backs);
+        let particles = self.particles;
+        for batch in particles.stream(order[self.position.batches..].to_vec()) {
+            match self.batch(&batch)? {
+                Course::Done => {}
+                other => return Ok(other),
+            }
+            if self.saved_at.elapsed().as_secs_f64() > 60.0 * self.settings.checkpoint_minutes && self.position.batches < order.len() {
+                self.save()?;
+            }
+        }
+        self.end_epoch(began.elapsed())
+    }
+
+    /// One effective batch: gradients, guards, step.
+    fn batch(&mut self, batch: &Batch) -> Result<Course> {
+        let weights = self.weights();
+        self.optimiser.zero_grad();
+        let step = Step {
+            assembly: &self.assembly,
+            inputs: &self.inputs,
+            bank: &self.bank,
+            classes: self.classes.as_ref(),
+            weights,
+            draws: Draws {
+                seed: self.settings.seed,
+                epoch: self.position.epoch as u64 + 1,
+                attempt: self.position.guard.roll_backs as u64,
+                batch: self.position.batches as u64,
+            },
+            box_px: self.box_px,
+            injected: self.injected(),
+        };
+        let Some(result) = step.gradients(batch, &|| self.link.stop_asked()) else { return Ok(Course::Stop) };
+        let figures = result.figures;
+        if let Err(fault) = self.position.guard.batch(&self.settings.guards, self.settings.logstd_bounds, &figures) {
+            return Ok(Course::Ill(fault));
+        }
+        let rate = self.learning_rate();
+        self.optimiser.step(rate);
+        self.bank.update(&batch.index, &result.means);
+        let _ = self.latents.index_copy_(0, &batch.index, &result.means);
+        self.count(&figures);
+        self.report(rate)?;
+        Ok(Course::Done)
+    }
+
+    fn count(&mut self, figures: &BatchFigures) {
+        let position = &mut self.position;
+        position.epoch_meter.add(figures);
+        position.interval_meter.add(figures);
+        position.images += figures.images;
+        position.batches += 1;
+        position.steps += 1;
+        position.snr += SNR_NEWEST * (figures.snr - position.snr);
+    }
+
+    /// Progress by the clock, metrics by the number of images.
+    fn report(&mut self, rate: f64) -> Result<()> {
+        let (epoch, images) = (self.position.epoch + 1, self.position.images);
+        if self.progress.at.elapsed() >= PROGRESS_EVERY {
+            self.tell_progress();
+        }
+        if self.position.interval_meter.images() >= self.settings.log_interval {
+            let meter = std::mem::take(&mut self.position.interval_meter);
+            self.monitor.line(&Line::new("interval", epoch, images, &meter, rate, None))?;
+            self.position.losses_bytes = self.monitor.bytes();
+            self.link.tell(Event::Metric {
+                epoch,
+                images,
+                terms: meter.terms(),
+                kl_nats: meter.kl_nats(),
+                snr: meter.snr(),
+                learning_rate: rate,
+            });
+        }
+        Ok(())
+    }
+
+    fn tell_progress(&mut self) {
+        let images = self.position.images;
+        let seconds = self.progress.at.elapsed().as_secs_f64().max(1e-9);
+        let images_per_second = images.saturating_sub(self.progress.images) as f64 / seconds;
+        self.progress = Progress { at: Instant::now(), images };
+        self.link.tell(Event::Progress {
+            epoch: self.position.epoch + 1,
+            epochs: self.settings.epochs,
+            images,
+            of: self.split.training.len(),
+            images_per_second,
+        });
+    }
+
+    fn end_epoch(&mut self, took: Duration) -> Result<Course> {
+        let rate = self.learning_rate();
+        let meter = self.position.epoch_meter;
+        let warm = self.is_warm(self.position.epoch as f64 + 0.5);
+        if !warm {
+            match self.position.guard.epoch(&self.settings.guards, meter.kl_nats()) {
+                Err(fault) => return Ok(Course::Ill(fault)),
+                Ok(true) if self.position.epoch + 1 >= EPOCHS_TO_LIVE => self.link.warn(format!(
+                    "the latents carry almost nothing after epoch {} (mean KL {:.3} nats): the particles may be homogeneous, or try `--warm-start yes`, a lower `--beta` or more epochs",
+                    self.position.epoch + 1,
+                    meter.kl_nats()
+                )),
+                Ok(_) => {}
+            }
+        }
+        let validation = self.validate();
+        self.position.validation = validation;
+        let terms = meter.terms();
+        // The warm start's epochs minimise something else and are not compared.
+        self.position.score = if warm { None } else { Some(validation.unwrap_or(terms.total)) };
+        self.position.epoch += 1;
+        self.position.batches = 0;
+        self.position.images = 0;
+        self.position.epoch_meter = Meter::default();
+        self.progress.images = 0;
+        let epoch = self.position.epoch;
+        self.monitor.line(&Line::new("epoch", epoch, meter.images(), &meter, rate, validation))?;
+        self.position.losses_bytes = self.monitor.bytes();
+        self.monitor.panels(&self.assembly, self.particles, &self.inputs, &self.latents, self.box_px)?;
+        self.write_preview()?;
+        checkpoint::replace_npy(&self.latents_path(epoch), &self.latents)?;
+        self.save()?;
+        checkpoint::tidy(&self.spec.checkpoints, self.settings.keep_every)?;
+        self.link.tell(Event::Epoch {
+            epoch,
+            epochs: self.settings.epochs,
+            terms,
+            validation,
+            kl_nats: meter.kl_nats(),
+            active_dimensions: self.active_dimensions(),
+            snr: meter.snr(),
+            learning_rate: rate,
+            seconds: took.as_secs_f64(),
+        });
+        Ok(Course::Done)
+    }
+
+    /// Mean reconstruction loss of the validation images at their latent means; nothing is changed but their latents.
+    fn validate(&mut self) -> Option<f64> {
+        if self.split.validation.is_empty() {
+            return None;
+        }
+        let chosen: Vec<Vec<usize>> = runs(self.split.validation.len(), self.settings.micro_batch)
+            .into_iter()
+            .map(|run| run.into_iter().map(|i| self.split.validation[i]).collect())
+            .collect();
+        let mut sum = 0.0;
+        for batch in self.particles.stream(chosen) {
+            let (means, error) = tch::no_grad(|| self.misfit(&batch));
+            sum += error;
+            let _ = self.latents.index_copy_(0, &batch.index, &means);
+        }
+        Some(sum / (self.split.validation.len() as f64 * self.inputs.mean_area))
+    }
+
+    /// Latent means, and half the squared error of the renderings at them, summed.
+    fn misfit(&self, batch: &Batch) -> (Tensor, f64) {
+        let cubes = self.inputs.cubes(&self.assembly, batch);
+        let (means, _) = self.assembly.encode(&cubes, self.inputs.anchors(batch).as_ref());
+        let scene = &self.assembly.scene;
+        let volumes = scene.volume.assemble(&self.assembly.net(&means));
+        let rendered = self.assembly.render(&volumes, &means, batch, self.box_px);
+        let silhouettes = self.inputs.silhouettes(&self.assembly, batch);
+        let fit = Fit::new(&rendered, &scene.seen(&batch.images).unsqueeze(1), &silhouettes, &self.settings.numerics);
+        let error = fit.squared_error().sum(tch::Kind::Double).double_value(&[]) * 0.5;
+        (means, error)
+    }
+
+    /// Back to the last epoch's end with a smaller step.
+    fn roll_back(&mut self, fault: &Fault) -> Result<()> {
+        let roll_backs = self.position.guard.roll_backs + 1;
+        let place = format!("epoch {}, image {}", self.position.epoch + 1, self.position.images);
+        if roll_backs > self.settings.guards.roll_backs {
+            return Err(Problem::new(Kind::Numerical, format!("{fault}, and {} roll-backs did not help", roll_backs - 1))
+                .at(place)
+                .hint("check the images' normalisation and the mask, or lower `--lr`"));
+        }
+        let factor = self.position.step_factor * self.settings.guards.step_factor;
+        let folder = self.spec.checkpoints.join(format!("epoch-{:03}", self.position.epoch));
+        self.link.warn(format!("{place}: {fault}; going back to {} with {factor:.3} times the learning rate", folder.display()));
+        checkpoint::remove_after(&self.spec.checkpoints, self.position.epoch)?;
+        let good = Checkpoint::load(&folder)?;
+        self.restore(&good)?;
+        self.position.guard.roll_backs = roll_backs;
+        self.position.step_factor = factor;
+        if !self.faults.again {
+            self.faults.inject = None;
+        }
+        Ok(())
+    }
+
+    fn restore(&mut self, state: &Checkpoint) -> Result<()> {
+        self.assembly.load_weights(&state.weights)?;
+        self.optimiser
+            .restore(&state.moments, state.position.steps)
+            .map_err(|name| Problem::input(format!("lacks the optimiser's tensor `{name}`")).at(state.name()))?;
+        self.bank = LatentBank::new(&state.bank.to_device(self.device));
+        self.latents = state.latents.to_device(self.device).copy();
+        self.position = state.position.clone();
+        self.monitor.rewind(self.position.losses_bytes)?;
+        self.progress = Progress { at: Instant::now(), images: self.position.images };
+        Ok(())
+    }
+
+    fn save(&mut self) -> Result<()> {
+        let state = Checkpoint {
+            position: self.position.clone(),
+            settings: self.settings.clone(),
+            data: self.data.clone(),
+            weights: self.assembly.weights(),
+            moments: self.optimiser.moments().into_iter().collect::<HashMap<_, _>>(),
+            fixed: self.assembly.fixed(),
+            latents: self.latents.shallow_clone(),
+            bank: self.bank.latents().shallow_clone(),
+        };
+        let folder = state.save(&self.spec.checkpoints)?;
+        self.saved_at = Instant::now();
+        self.link.tell(Event::Checkpoint { folder, epoch: self.position.epoch, images: self.position.images });
+        Ok(())
+    }
+
+    fn write_preview(&self) -> Result<()> {
+        let mean = self.latents.mean_dim([0i64].as_slice(), true, tch::Kind::Float);
+        let target = Target { box_px: self.data.size_px, apix: self.data.apix, flip: false, invert: false };
+        mrc::write_volume(&self.spec.preview, &map_of(&self.assembly, &mean, &target)?)
+    }
+
+    fn latents_path(&self, epoch: usize) -> std::path::PathBuf {
+        let folder = self.spec.checkpoints.join("latents");
+        // A folder that cannot be made shows in the write that follows.
+        let _ = std::fs::create_dir_all(&folder);
+        folder.join(format!("epoch-{epoch:03}.npy"))
+    }
+
+    fn active_dimensions(&self) -> usize {
+        let variances = self.latents.var_dim([0i64].as_slice(), false, false);
+        usize::try_from(variances.gt(ACTIVE_VARIANCE).sum(tch::Kind::Int64).int64_value(&[])).unwrap_or(0)
+    }
+
+    /// Epochs done, fractions of the running one included.
+    fn epochs_done(&self) -> f64 {
+        self.position.epoch as f64 + self.position.images as f64 / self.split.training.len().max(1) as f64
+    }
+
+    fn is_warm(&self, epochs_done: f64) -> bool {
+        self.settings.warm_start.is_some_and(|start| epochs_done < start.epochs)
+    }
+
+    fn learning_rate(&self) -> f64 {
+        let done = self.epochs_done();
+        let fraction = done / self.settings.epochs as f64;
+        let rate = schedules::learning_rate(&self.settings.learning_rate, fraction, done.floor() as usize, self.position.steps as usize);
+        rate * self.position.step_factor
+    }
+
+    fn weights(&self) -> TermWeights {
+        let settings = self.settings;
+        let done = self.epochs_done();
+        let beta = schedules::weight(&settings.beta, done / settings.epochs as f64);
+        let snr = if settings.numerics.snr_unclamped { self.position.snr } else { self.position.snr.max(0.0) };
+        // As in the original, whose terms are relative to the whole squared error, where ours are relative to half of it.
+        let (divergence, prior) = match settings.beta_control {
+            Some(control) => (0.5 * control * snr * beta, settings.lamb * (beta + PRIOR_OFFSET) / (1.0 + PRIOR_OFFSET)),
+            None => (beta, settings.lamb),
+        };
+        TermWeights { divergence, prior, magnitude: settings.volume_l1, variation: settings.volume_tv, snr, warm: self.is_warm(done) }
+    }
+
+    fn injected(&self) -> Option<super::Injection> {
+        self.faults.inject.filter(|(from, _)| self.position.steps >= *from).map(|(_, injection)| injection)
+    }
+}
+
+/// A new model: the base's grey scale, the encoder's input scale, the scores that the latents start from.
+fn fresh(spec: &TrainSpec, mut maps: Maps, particles: &Particles, device: Device) -> Result<Assembly> {
+    let settings = &spec.settings;
+    if settings.base != BaseVolume::None {
+        let trial = Assembly::new(
+            settings,
+            Maps { mask: maps.mask.shallow_clone(), base: maps.base.as_ref().map(Tensor::shallow_clone), ..maps },
+            device,
+        )?;
+        let scale = inputs::base_scale(particles, &trial.scene);
+        if !(scale.is_finite() && scale > 0.0) {
+            return Err(Problem::input(format!("the base volume does not resemble the images (best grey scale {scale:.3e})"))
+                .at("base")
+                .hint("check its sign, hand and pixel size, or let the job make one (`--base auto`)"));
+        }
+        maps.base_scale = scale;
+    }
+    let mut assembly = Assembly::new(settings, maps, device)?;
+    assembly.scene.input_scale = inputs::input_scale(&assembly, particles);
+    if settings.warm_start.is_some() {
+        let path = spec
+            .scores
+            .as_ref()
+            .ok_or_else(|| Problem::input("the settings ask for a warm start, but the command names no scores").at("scores"))?;
+        assembly.scores = Some(encode::read_scores(path, particles.len(), settings.layout.zdim)?.to_device(device));
+    }
+    Ok(assembly)
+}
+
+fn read_maps(spec: &TrainSpec, size_px: usize, apix: f64) -> Result<Maps> {
+    let read = |path: &Path| -> Result<Tensor> {
+        let map = mrc::read_volume(path)?;
+        let side = map.box_px().map_err(|problem| problem.at(path.display().to_string()))?;
+        if side != size_px {
+            return Err(
+                Problem::input(format!("has {side} voxels a side, the prepared images have {size_px}")).at(path.display().to_string())
+            );
+        }
+        Ok(from_volume(&map))
+    };
+    let base = match (&spec.base, spec.settings.base) {
+        (Some(path), kind) if kind != BaseVolume::None => Some(read(path)?),
+        (None, kind) if kind != BaseVolume::None => {
+            return Err(Problem::input("the settings ask for a base volume, but the command names none").at("base"));
+        }
+        _ => None,
+    };
+    Ok(Maps { mask: read(&spec.mask)?, base, base_scale: 1.0, size_px, apix })
+}
+
+fn view_classes(particles: &Particles, training: &[usize]) -> Classes {
+    let of: Vec<usize> = (0..particles.len()).map(|i| Hopf::of_matrix(&particles.rotation(i)).view_class()).collect();
+    let mut members = vec![Vec::new(); VIEW_CLASSES];
+    for &particle in training {
+        members[of[particle]].push(particle as i64);
+    }
+    Classes { of, members }
+}

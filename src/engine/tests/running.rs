@@ -1,0 +1,12 @@
+//! The engine at work on a small set.
+//!
+//! Index: `training` (repeatable, resumable, guarded) · `decode_encode` (from a checkpoint alone) · `session` (as a process).
+
+#[path = "running/decode_encode.rs"]
+mod decode_encode;
+#[path = "running/session.rs"]
+mod session;
+#[path = "running/tiny_set.rs"]
+mod tiny_set;
+#[path = "running/training.rs"]
+mod training;

@@ -1,0 +1,230 @@
+//! Training as a whole, on a small set: repeatable, resumable bit for bit, independent of the split into parts, guarded.
+
+use crate::tiny_set::{Recorder, command, contents, latents, trained};
+use contract::*;
+use opus_dsd_engine::assembly::Assembly;
+use opus_dsd_engine::data::Particles;
+use opus_dsd_engine::model::bank::LatentBank;
+use opus_dsd_engine::torch::init_torch;
+use opus_dsd_engine::training::checkpoint::Checkpoint;
+use opus_dsd_engine::training::inputs::Inputs;
+use opus_dsd_engine::training::step::{Draws, Step, TermWeights};
+use opus_dsd_engine::training::{self, Faults, Injection, Outcome};
+use std::path::Path;
+use tch::{Device, Tensor};
+
+fn folder() -> tempfile::TempDir {
+    init_torch().unwrap();
+    tempfile::tempdir().unwrap()
+}
+
+/// A command whose files lie in a sub-folder of their own, on shared data.
+fn in_folder(spec: &TrainSpec, folder: &Path) -> TrainSpec {
+    TrainSpec {
+        checkpoints: folder.join("checkpoint"),
+        preview: folder.join("preview.mrc"),
+        monitor: folder.join("monitor"),
+        ..spec.clone()
+    }
+}
+
+#[test]
+fn a_stopped_and_resumed_run_leaves_the_same_bytes() {
+    let place = folder();
+    let spec = command(place.path());
+    let whole = in_folder(&spec, &place.path().join("whole"));
+    std::fs::create_dir_all(place.path().join("whole")).unwrap();
+    trained(&whole);
+    // 60 particles, 54 for training: 7 batches of two parts an epoch; then the final pass asks once.
+    for stops in [vec![3], vec![0, 9, 10], vec![14, 5], vec![41], vec![42], vec![20, 1, 1, 1]] {
+        let name = format!("stopped{stops:?}");
+        let spec = in_folder(&spec, &place.path().join(&name));
+        std::fs::create_dir_all(place.path().join(&name)).unwrap();
+        for &stop in &stops {
+            let outcome = training::train(&spec, &Recorder::stopping_after(stop), Faults::default()).unwrap();
+            assert!(matches!(outcome, Outcome::Stopped), "{name}");
+        }
+        trained(&spec);
+        let (a, b) = (contents(&place.path().join("whole")), contents(&place.path().join(&name)));
+        let names = |files: &[(std::path::PathBuf, Vec<u8>)]| files.iter().map(|(path, _)| path.clone()).collect::<Vec<_>>();
+        assert_eq!(names(&a), names(&b), "{name}");
+        for ((path, one), (_, other)) in a.iter().zip(&b) {
+            assert!(one == other, "{name}: {} differs", path.display());
+        }
+    }
+}
+
+#[test]
+fn the_split_into_parts_changes_nothing_but_rounding() {
+    let place = folder();
+    let spec = command(place.path());
+    let particles = Particles::open(&spec.prepared, Device::Cpu).unwrap();
+    trained(&TrainSpec { settings: TrainSettings { epochs: 1, ..spec.settings.clone() }, ..spec.clone() });
+    let checkpoint = Checkpoint::load(&spec.checkpoints.join("epoch-001")).unwrap();
+    let batch = particles.batch(&[3, 8, 1, 30, 22, 17, 5]);
+    let gradients = |micro_batch: usize| {
+        let mut assembly = Assembly::of_checkpoint(&checkpoint, Device::Cpu).unwrap();
+        assembly.settings.micro_batch = micro_batch;
+        let anchors = assembly.scores.as_ref().map(|scores| assembly.anchors(scores));
+        let inputs = Inputs::new(&assembly, &particles, anchors);
+        let bank = LatentBank::new(&checkpoint.bank);
+        let step = Step {
+            assembly: &assembly,
+            inputs: &inputs,
+            bank: &bank,
+            classes: None,
+            weights: TermWeights { divergence: 0.1, prior: 0.0, magnitude: 0.1, variation: 0.1, snr: 0.1, warm: false },
+            draws: Draws { seed: 1, epoch: 1, attempt: 0, batch: 0 },
+            box_px: crate::tiny_set::SIZE,
+            injected: None,
+        };
+        step.gradients(&batch, &|| false).unwrap();
+        let mut named: Vec<(String, Tensor)> = assembly.weights().into_iter().map(|(name, value)| (name, value.grad())).collect();
+        named.sort_by(|a, b| a.0.cmp(&b.0));
+        named
+    };
+    let whole = gradients(7);
+    for micro_batch in [1, 3] {
+        for ((name, one), (_, other)) in whole.iter().zip(gradients(micro_batch)) {
+            let scale = one.abs().max().double_value(&[]);
+            let difference = (one - other).abs().max().double_value(&[]);
+            assert!(difference <= 1e-5 * scale.max(1e-6), "{name} in parts of {micro_batch}: {difference:.2e} of {scale:.2e}");
+        }
+    }
+}
+
+type Change<'a> = &'a dyn Fn(&mut TrainSettings);
+
+#[test]
+fn every_term_of_the_loss_changes_the_latents() {
+    let place = folder();
+    let mut spec = command(place.path());
+    spec.settings.lamb = 1.0;
+    spec.settings.volume_l1 = 50.0;
+    spec.settings.volume_tv = 50.0;
+    spec.settings.hypotheses = Hypotheses { ring: 3, angle_deg: 8.0 };
+    let run = |name: &str, change: Change| {
+        let mut spec = in_folder(&spec, &place.path().join(name));
+        std::fs::create_dir_all(place.path().join(name)).unwrap();
+        change(&mut spec.settings);
+        latents(&trained(&spec).latents)
+    };
+    let all = run("all", &|_| {});
+    let without: [(&str, Change); 8] = [
+        ("kl", &|s| s.beta = Schedule::Constant(0.0)),
+        ("prior", &|s| s.lamb = 0.0),
+        ("magnitude", &|s| s.volume_l1 = 0.0),
+        ("variation", &|s| s.volume_tv = 0.0),
+        ("hypotheses", &|s| s.hypotheses.ring = 0),
+        ("warm_start", &|s| s.warm_start = None),
+        ("base", &|s| s.base = BaseVolume::None),
+        ("snr_control", &|s| s.beta_control = Some(0.5)),
+    ];
+    for (name, change) in without {
+        let other = run(name, change);
+        let difference = all.iter().zip(&other).map(|(a, b)| (a - b).abs()).fold(0f32, f32::max);
+        assert!(difference > 1e-4, "without {name} the latents differ by {difference:.1e} only");
+    }
+}
+
+#[test]
+fn faults_are_rolled_back_once_and_end_the_run_when_they_stay() {
+    for injection in [Injection::NonFiniteLoss, Injection::RunawayLogStd, Injection::ExplodingVolume, Injection::DeadLatents] {
+        let place = folder();
+        let mut spec = command(place.path());
+        spec.settings.epochs = 8;
+        // Ratios to running means count after some batches.
+        let faults = Faults { inject: Some((30, injection)), again: false };
+        let link = Recorder::new();
+        let outcome = training::train(&spec, &link, faults).unwrap();
+        let Outcome::Complete(outcome) = outcome else { panic!("{injection:?} ended the run") };
+        assert_eq!(outcome.epochs, 8);
+        assert!(link.warnings().iter().any(|warning| warning.contains("going back to")), "{injection:?}: {:?}", link.warnings());
+        let state = Checkpoint::load(&outcome.checkpoint).unwrap();
+        assert_eq!(state.position.guard.roll_backs, 1, "{injection:?}");
+        assert!((state.position.step_factor - 0.5).abs() < 1e-12);
+        assert!(latents(&outcome.latents).iter().all(|z| z.is_finite()));
+
+        let other = in_folder(&spec, &place.path().join("again"));
+        std::fs::create_dir_all(place.path().join("again")).unwrap();
+        let Err(problem) = training::train(&other, &Recorder::new(), Faults { again: true, ..faults }) else {
+            panic!("{injection:?} went on")
+        };
+        assert_eq!(problem.kind, Kind::Numerical, "{injection:?}: {problem}");
+        assert!(problem.hint.is_some() && problem.culprit.is_some());
+    }
+}
+
+#[test]
+fn damaged_checkpoints_are_ignored_and_reported() {
+    let place = folder();
+    let spec = command(place.path());
+    let whole = latents(&trained(&spec).latents);
+    let newest = spec.checkpoints.join("epoch-003");
+    let file = newest.join("weights.safetensors");
+    let mut bytes = std::fs::read(&file).unwrap();
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    std::fs::write(&file, bytes).unwrap();
+    std::fs::create_dir(spec.checkpoints.join("epoch-004-16")).unwrap();
+    let link = Recorder::new();
+    let Outcome::Complete(outcome) = training::train(&spec, &link, Faults::default()).unwrap() else { panic!("stopped") };
+    assert_eq!(link.warnings().len(), 2, "{:?}", link.warnings());
+    assert_eq!(latents(&outcome.latents), whole);
+}
+
+#[test]
+fn more_epochs_go_on_and_another_model_is_refused() {
+    let place = folder();
+    let mut spec = command(place.path());
+    trained(&spec);
+    spec.settings.epochs = 5;
+    let link = Recorder::new();
+    let Outcome::Complete(outcome) = training::train(&spec, &link, Faults::default()).unwrap() else { panic!("stopped") };
+    assert_eq!(outcome.epochs, 5);
+    let said = link.events.lock().unwrap().iter().any(|event| matches!(event, Event::Log { message } if message.contains("learning rate")));
+    assert!(said, "the log says how the learning rate goes on");
+    let refused = |change: &dyn Fn(&mut TrainSpec), word: &str| {
+        let mut spec = spec.clone();
+        change(&mut spec);
+        let Err(problem) = training::train(&spec, &Recorder::new(), Faults::default()) else { panic!("{word} was accepted") };
+        assert!(problem.kind == Kind::Input && problem.to_string().contains(word), "{problem}");
+    };
+    refused(&|s| s.settings.layout.zdim = 4, "zdim 3 → 4");
+    refused(&|s| s.settings.seed = 6, "seed");
+    refused(&|s| s.mask = s.base.clone().unwrap(), "mask");
+    refused(&|s| s.settings.base = BaseVolume::Learned, "base");
+}
+
+#[test]
+fn another_jobs_weights_and_latents_start_a_new_one() {
+    let place = folder();
+    let spec = command(place.path());
+    let first = trained(&spec);
+    let mut second = in_folder(&spec, &place.path().join("second"));
+    std::fs::create_dir_all(place.path().join("second")).unwrap();
+    second.load = Some(first.checkpoint.clone());
+    second.settings.epochs = 1;
+    trained(&second);
+    let (old, new) = (Checkpoint::load(&first.checkpoint).unwrap(), Checkpoint::load(&second.checkpoints.join("epoch-000")).unwrap());
+    assert!(old.weights.iter().all(|(name, tensor)| tensor.equal(&new.weights[name])));
+    assert!(old.latents.equal(&new.latents));
+    assert_eq!(new.position.steps, 0);
+}
+
+#[test]
+fn old_checkpoints_go_and_latents_of_every_epoch_stay() {
+    let place = folder();
+    let mut spec = command(place.path());
+    spec.settings.epochs = 7;
+    spec.settings.keep_every = 3;
+    trained(&spec);
+    let mut kept: Vec<String> =
+        std::fs::read_dir(&spec.checkpoints).unwrap().map(|e| e.unwrap().file_name().into_string().unwrap()).collect();
+    kept.sort();
+    for name in ["epoch-003", "epoch-005", "epoch-006", "epoch-007", "latents"] {
+        assert!(kept.iter().any(|k| k == name), "{name} of {kept:?}");
+    }
+    assert!(kept.len() <= 6, "at most the best besides: {kept:?}");
+    assert_eq!(std::fs::read_dir(spec.checkpoints.join("latents")).unwrap().count(), 7);
+}
