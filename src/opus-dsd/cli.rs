@@ -37,9 +37,8 @@ fn report(problem: &Problem, folder: Option<PathBuf>) -> u8 {
     };
     console.problem(problem);
     if let Some(folder) = folder {
-        if let Err(e) = exit_files::write(&folder, exit_files::Outcome::Failure) {
-            eprintln!("{e}");
-        }
+        // A folder that cannot be written has no exit file; the reason above stays the last line.
+        let _ = exit_files::write(&folder, exit_files::Outcome::Failure);
     }
     problem.kind.exit_status()
 }

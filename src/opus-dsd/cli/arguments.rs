@@ -118,9 +118,9 @@ pub(crate) fn normalise(spec: &Command, argv: &[String]) -> Result<Normal> {
         let needs_value = arg.get_num_args().is_none_or(|n| n.min_values() > 0) && arg.get_action().takes_values();
         let next_is_value = tokens.peek().is_some_and(|t| !is_option(t) && !t.is_empty());
         if needs_value && inline.is_none_or(str::is_empty) && (inline.is_some() || !next_is_value) {
-            return Err(Problem::input("has no value; its field in the host's window is empty").at(format!("`{name}`")).hint(
-                "fill the field in, or clear the parameter's name as well to take the default",
-            ));
+            return Err(Problem::input("has no value; its field in the host's window is empty")
+                .at(format!("`{name}`"))
+                .hint("fill the field in, or clear the parameter's name as well to take the default"));
         }
         match seen.iter_mut().find(|(id, ..)| id == arg.get_id()) {
             Some((.., count)) => *count += 1,
@@ -235,7 +235,9 @@ mod tests {
 
     #[test]
     fn relions_line_is_read() {
-        let (m, notes) = read("--o External/job002/ --in_parts run_data.star --in_3dref ref.mrc --in_mask mask.mrc --zdim 8 --epochs 20 --j 2 --gpu 0").unwrap();
+        let (m, notes) =
+            read("--o External/job002/ --in_parts run_data.star --in_3dref ref.mrc --in_mask mask.mrc --zdim 8 --epochs 20 --j 2 --gpu 0")
+                .unwrap();
         assert_eq!(m.get_one::<usize>("zdim"), Some(&8));
         assert_eq!(m.get_one::<usize>("threads"), Some(&2));
         assert!(notes.is_empty());

@@ -9,6 +9,8 @@ use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
 use std::process::Child;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::time::Duration;
 
@@ -19,12 +21,18 @@ const ENGINE_NAME: &str = "opus-dsd-engine";
 const GREETING_TIMEOUT: Duration = Duration::from_secs(300);
 /// Time that the engine has to leave when asked.
 const FAREWELL: Duration = Duration::from_secs(2);
+/// Time that the worker has to notice the engine's end by itself.
+const HEARING: Duration = Duration::from_millis(500);
+/// Who is to blame for an end of the engine.
+const CULPRIT: &str = "engine process";
 
 /// A running engine.
 pub(crate) struct Engine {
     child: Child,
     commands: File,
     events: Receiver<std::result::Result<Event, String>>,
+    /// Somebody has noticed the engine's end, or asked for it.
+    heard: Arc<AtomicBool>,
     /// libtorch's version.
     pub(crate) torch: String,
     /// What it can run on, best first.
@@ -34,8 +42,9 @@ pub(crate) struct Engine {
 impl Engine {
     /// Starts the engine; it loads while the caller goes on. Call [`Engine::greet`] before the first command.
     ///
+    /// An end of the engine that nobody waits for (the worker is at a stage of its own) is told to `unheard` after a moment.
     /// Must be called from a thread that lives as long as the process: the engine dies with it.
-    pub(crate) fn start(threads: usize) -> Result<Self> {
+    pub(crate) fn start(threads: usize, unheard: impl FnOnce(Problem) + Send + 'static) -> Result<Self> {
         let program = locate()?;
         let (commands_read, commands_write) = pipe()?;
         let (events_read, events_write) = pipe()?;
@@ -62,11 +71,15 @@ impl Engine {
             });
         }
         let child = command.spawn().map_err(|e| {
-            Problem::failed(format!("the engine cannot be started: {e}")).at(program.display().to_string()).hint(format!("build it with `cargo xtask build`, or name it in `{ENGINE_VARIABLE}`"))
+            Problem::failed(format!("the engine cannot be started: {e}"))
+                .at(program.display().to_string())
+                .hint(format!("build it with `cargo xtask build`, or name it in `{ENGINE_VARIABLE}`"))
         })?;
         // Our copies of the engine's ends must close, or its death would not end the pipes.
         drop((commands_read, events_write));
         let (sender, events) = channel();
+        let heard = Arc::new(AtomicBool::new(false));
+        let (pid, heard_by_worker) = (child.id(), Arc::clone(&heard));
         std::thread::spawn(move || {
             for line in BufReader::new(File::from(events_read)).lines().map_while(std::result::Result::ok) {
                 let event = serde_json::from_str(&line).map_err(|e| format!("{e}: {line}"));
@@ -74,8 +87,14 @@ impl Engine {
                     break;
                 }
             }
+            drop(sender);
+            std::thread::sleep(HEARING);
+            if !heard.load(Ordering::SeqCst) {
+                let (cause, hint) = process::cause_of_child(pid);
+                unheard(Problem::failed(cause).at(CULPRIT).hint(hint));
+            }
         });
-        Ok(Self { child, commands: File::from(commands_write), events, torch: String::new(), devices: Vec::new() })
+        Ok(Self { child, commands: File::from(commands_write), events, heard: heard_by_worker, torch: String::new(), devices: Vec::new() })
     }
 
     /// Waits for the engine's first message and refuses one of another build.
@@ -86,12 +105,15 @@ impl Engine {
         match self.next(GREETING_TIMEOUT)? {
             Some(Event::Hello { version, build_id, torch, devices }) => {
                 if build_id != BUILD_ID {
-                    return Err(Problem::failed(format!("the engine is of another build ({version}, `{build_id}`) than this program ({VERSION}, `{BUILD_ID}`)"))
-                        .at(locate()?.display().to_string())
-                        .hint("build both together with `cargo xtask build`, or unpack one release"));
+                    return Err(Problem::failed(format!(
+                        "the engine is of another build ({version}, `{build_id}`) than this program ({VERSION}, `{BUILD_ID}`)"
+                    ))
+                    .at(locate()?.display().to_string())
+                    .hint("build both together with `cargo xtask build`, or unpack one release"));
                 }
                 if devices.is_empty() {
-                    return Err(Problem::new(Kind::Device, "the engine found nothing to run on").hint("set up libtorch again with `cargo xtask setup`"));
+                    return Err(Problem::new(Kind::Device, "the engine found nothing to run on")
+                        .hint("set up libtorch again with `cargo xtask setup`"));
                 }
                 self.torch = torch;
                 self.devices = devices;
@@ -134,18 +156,20 @@ impl Engine {
     }
 
     fn post_mortem(&mut self) -> Problem {
+        self.heard.store(true, Ordering::SeqCst);
         match self.child.wait() {
             Ok(status) => {
                 let (cause, hint) = process::plain_cause(status);
-                Problem::failed(cause).at("engine process").hint(hint)
+                Problem::failed(cause).at(CULPRIT).hint(hint)
             }
-            Err(e) => Problem::failed(format!("the engine is gone: {e}")).at("engine process"),
+            Err(e) => Problem::failed(format!("the engine is gone: {e}")).at(CULPRIT),
         }
     }
 }
 
 impl Drop for Engine {
     fn drop(&mut self) {
+        self.heard.store(true, Ordering::SeqCst);
         let _ = self.commands.write_all(b"{\"command\":\"shutdown\"}\n");
         let until = std::time::Instant::now() + FAREWELL;
         while std::time::Instant::now() < until {
@@ -166,7 +190,9 @@ fn locate() -> Result<PathBuf> {
         return if path.is_file() {
             Ok(path)
         } else {
-            Err(Problem::failed("no such file").at(format!("{ENGINE_VARIABLE}={}", path.display())).hint("name the engine's executable, or unset the variable"))
+            Err(Problem::failed("no such file")
+                .at(format!("{ENGINE_VARIABLE}={}", path.display()))
+                .hint("name the engine's executable, or unset the variable"))
         };
     }
     let own = std::env::current_exe().and_then(std::fs::canonicalize).map_err(|e| Problem::failed(format!("own path unknown: {e}")))?;

@@ -24,12 +24,14 @@ const SIGNAL_GRACE: Duration = Duration::from_secs(4);
 
 /// Runs a job to its end and returns the exit status. The exit file is written last.
 pub(crate) fn run(job: &Job) -> u8 {
-    let mut console = Console::detached();
-    let outcome = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
-        let opened = open_folder(&job.folder)?;
-        console = opened;
-        supervise(job, &mut console)
-    }));
+    let mut console = match open_folder(&job.folder) {
+        Ok(console) => console,
+        Err(problem) => {
+            Console::detached().problem(&problem);
+            return problem.kind.exit_status();
+        }
+    };
+    let outcome = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| supervise(job, &mut console)));
     let end = outcome.unwrap_or_else(|_| Err(Problem::failed("the guard itself failed (see the lines above)")));
     let status = match end {
         Ok(status) => status,
@@ -70,7 +72,8 @@ fn open_folder(folder: &Path) -> Result<Console> {
 fn supervise(job: &Job, console: &mut Console) -> Result<u8> {
     let signalled = Arc::new(AtomicBool::new(false));
     let heard = Arc::clone(&signalled);
-    ctrlc::set_handler(move || heard.store(true, Ordering::SeqCst)).map_err(|e| Problem::failed(format!("signals cannot be heard: {e}")))?;
+    ctrlc::set_handler(move || heard.store(true, Ordering::SeqCst))
+        .map_err(|e| Problem::failed(format!("signals cannot be heard: {e}")))?;
     let mut worker = start_worker(job)?;
     let mut stopping: Option<Stopping> = None;
     let mut next_poll = Instant::now();

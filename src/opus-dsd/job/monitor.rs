@@ -29,7 +29,9 @@ pub(crate) fn epochs(folder: &Path) -> Result<Vec<EpochRecord>> {
     let path = folder.join(LOSSES);
     let text = std::fs::read_to_string(&path).map_err(|e| Problem::io(&path, &e))?;
     text.lines()
-        .map(|line| serde_json::from_str::<Line>(line).map_err(|e| Problem::failed(format!("not understood: {e}")).at(path.display().to_string())))
+        .map(|line| {
+            serde_json::from_str::<Line>(line).map_err(|e| Problem::failed(format!("not understood: {e}")).at(path.display().to_string()))
+        })
         .filter(|line| line.as_ref().map_or(true, |l| l.of == OF_EPOCH))
         .map(|line| {
             line.map(|l| EpochRecord {

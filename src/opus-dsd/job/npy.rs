@@ -15,14 +15,17 @@ const ALIGNMENT: usize = 64;
 /// The file cannot be read, or is no table of f32 in C order.
 pub(crate) fn read(path: &Path) -> Result<Array2<f32>> {
     let bytes = std::fs::read(path).map_err(|e| Problem::io(path, &e))?;
-    let wrong = |what: &str| Problem::input(format!("not a table of 32-bit numbers: {what}")).at(path.display().to_string()).hint("let the job write it again");
+    let wrong = |what: &str| {
+        Problem::input(format!("not a table of 32-bit numbers: {what}")).at(path.display().to_string()).hint("let the job write it again")
+    };
     let body = bytes.strip_prefix(MAGIC).ok_or_else(|| wrong("no NumPy header of version 1"))?;
     let length = body.get(..2).map(|b| usize::from(u16::from_le_bytes([b[0], b[1]]))).ok_or_else(|| wrong("cut off"))?;
     let header = body.get(2..2 + length).and_then(|h| std::str::from_utf8(h).ok()).ok_or_else(|| wrong("cut off"))?;
     if !header.contains("'<f4'") || header.contains("'fortran_order': True") {
         return Err(wrong("another type or order"));
     }
-    let shape = header.split_once("'shape':").and_then(|(_, rest)| rest.split_once('(')).and_then(|(_, rest)| rest.split_once(')')).map(|(s, _)| s);
+    let shape =
+        header.split_once("'shape':").and_then(|(_, rest)| rest.split_once('(')).and_then(|(_, rest)| rest.split_once(')')).map(|(s, _)| s);
     let sides: Vec<usize> = shape.unwrap_or_default().split(',').filter_map(|s| s.trim().parse().ok()).collect();
     let [rows, columns] = sides[..] else { return Err(wrong("not two-dimensional")) };
     let data: Vec<f32> = body[2 + length..].chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect();

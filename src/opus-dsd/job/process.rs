@@ -40,6 +40,18 @@ pub(crate) fn kill_group(leader: u32) {
     }
 }
 
+/// As [`plain_cause`], of an own child that ended and that nobody has waited for; it is not waited for here either.
+pub(crate) fn cause_of_child(pid: u32) -> (String, &'static str) {
+    // SAFETY: `info` is plain data that the call fills.
+    let (code, status) = unsafe {
+        let mut info: libc::siginfo_t = std::mem::zeroed();
+        libc::waitid(libc::P_PID, pid, &raw mut info, libc::WEXITED | libc::WNOWAIT);
+        (info.si_code, info.si_status())
+    };
+    // The encoding of wait(2): the exit status in the second byte, a signal in the first.
+    plain_cause(ExitStatus::from_raw(if code == libc::CLD_EXITED { status << 8 } else { status }))
+}
+
 /// How a process ended, in plain words, where it did not end by itself.
 pub(crate) fn plain_cause(status: ExitStatus) -> (String, &'static str) {
     match status.signal() {

@@ -34,7 +34,10 @@ impl Progress {
                 }
                 self.last_line = Instant::now();
                 let to_go = self.remaining(done, before, epochs * of);
-                Some(format!("epoch {epoch}/{epochs}: {images} of {of} images, {images_per_second:.0} images/s on {}, {to_go}", self.device))
+                Some(format!(
+                    "epoch {epoch}/{epochs}: {images} of {of} images, {images_per_second:.0} images/s on {}, {to_go}",
+                    self.device
+                ))
             }
             Event::Epoch { epoch, epochs, terms, validation, kl_nats, active_dimensions, snr, learning_rate, seconds } => {
                 self.last_line = Instant::now();

@@ -85,7 +85,10 @@ pub(crate) fn changes(before: &Provenance, now: &Provenance) -> Result<Vec<Strin
     }
     if before.input.fingerprint != now.input.fingerprint {
         return refuse(
-            format!("the particles or their images are not those that this job was begun with ({} rows then, {} now)", before.input.rows, now.input.rows),
+            format!(
+                "the particles or their images are not those that this job was begun with ({} rows then, {} now)",
+                before.input.rows, now.input.rows
+            ),
             &now.input.particles.display().to_string(),
         );
     }

@@ -30,7 +30,11 @@ pub(crate) fn run(job: &Job, console: &mut Console, stop: &Stop) -> Result<()> {
     let context = &mut context;
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     // It loads its libraries while the particles are read.
-    let mut engine = Engine::start(job.said.threads.unwrap_or(cores))?;
+    let folder = job.folder.clone();
+    let mut engine = Engine::start(job.said.threads.unwrap_or(cores), move |problem| {
+        Console::open(&folder).problem(&problem);
+        std::process::exit(problem.kind.exit_status().into());
+    })?;
     introduce(context, job_star.is_some_and(|j| j.continued));
     let input = read::run(context)?;
     engine.greet()?;

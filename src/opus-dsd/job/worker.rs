@@ -70,7 +70,8 @@ pub(crate) fn main() -> u8 {
 
 fn read_job() -> Result<Job> {
     let mut line = String::new();
-    let unread = |e: String| Problem::failed(format!("the guard's message was not understood: {e}")).hint("this verb is for the guard alone");
+    let unread =
+        |e: String| Problem::failed(format!("the guard's message was not understood: {e}")).hint("this verb is for the guard alone");
     std::io::stdin().lock().read_line(&mut line).map_err(|e| unread(e.to_string()))?;
     serde_json::from_str(&line).map_err(|e| unread(e.to_string()))
 }
@@ -99,5 +100,7 @@ fn remember_panic(info: &PanicHookInfo<'_>) {
 
 fn panic_problem() -> Problem {
     let (message, place) = PANIC.lock().ok().and_then(|mut p| p.take()).unwrap_or_default();
-    Problem::failed(format!("internal fault: {message}")).at(place).hint("this is a fault of the program; report it with run.out and run.err")
+    Problem::failed(format!("internal fault: {message}"))
+        .at(place)
+        .hint("this is a fault of the program; report it with run.out and run.err")
 }

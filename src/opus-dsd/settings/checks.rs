@@ -26,7 +26,9 @@ impl TrainSaid {
         whole("j", self.threads, 1, 4096)?;
         whole("templateres", self.templateres, TEMPLATE_STEP, MOST_TEMPLATE)?;
         if let Some(side) = self.templateres.filter(|t| t % TEMPLATE_STEP != 0) {
-            return Err(Problem::input(format!("{side} is not a multiple of {TEMPLATE_STEP}")).at("`--templateres`").hint("take 32, 48, 64, 96, 128, 160, 192 or 224"));
+            return Err(Problem::input(format!("{side} is not a multiple of {TEMPLATE_STEP}"))
+                .at("`--templateres`")
+                .hint("take 32, 48, 64, 96, 128, 160, 192 or 224"));
         }
         positive("downfrac", self.downfrac, 1.0)?;
         positive("lr", self.lr, 1.0)?;
@@ -47,9 +49,14 @@ impl TrainSaid {
             between("warm-start", Some(epochs), 0.0, 1000.0)?;
         }
         if let Some(name) = &self.tmp_prefix
-            && (name.is_empty() || name.contains("None") || !name.chars().all(|c| c.is_ascii_alphanumeric() || "_-.".contains(c)) || name.starts_with('.'))
+            && (name.is_empty()
+                || name.contains("None")
+                || !name.chars().all(|c| c.is_ascii_alphanumeric() || "_-.".contains(c))
+                || name.starts_with('.'))
         {
-            return Err(Problem::input(format!("`{name}` is not a plain file name")).at("`--tmp-prefix`").hint("use letters, digits, dashes and underscores, and not the word None"));
+            return Err(Problem::input(format!("`{name}` is not a plain file name"))
+                .at("`--tmp-prefix`")
+                .hint("use letters, digits, dashes and underscores, and not the word None"));
         }
         Ok(())
     }

@@ -3,7 +3,9 @@
 use super::rules::{self, Ruled};
 use super::said::TrainSaid;
 use super::values::{Base, BetaWish, JobEpoch, Preset, WarmStartWish};
-use contract::{BaseVolume, Device, EncoderInput, Kind, ModelLayout, Numerics, Problem, ResizeAt, Result, Schedule, TrainSettings, WarmStart};
+use contract::{
+    BaseVolume, Device, EncoderInput, Kind, ModelLayout, Numerics, Problem, ResizeAt, Result, Schedule, TrainSettings, WarmStart,
+};
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 
@@ -168,7 +170,11 @@ pub(crate) fn decide(said: &TrainSaid, facts: &DataFacts, grid: Grid, mut book: 
         Base::Learned => BaseVolume::Learned,
         Base::Auto | Base::Reference => BaseVolume::Fixed,
     };
-    book.note("base", format!("{wish:?}").to_lowercase(), if said.base.is_some() { "as said" } else { "default: back-projected from the same images" });
+    book.note(
+        "base",
+        format!("{wish:?}").to_lowercase(),
+        if said.base.is_some() { "as said" } else { "default: back-projected from the same images" },
+    );
     let has_base = base != BaseVolume::None;
     let epochs = book.take("epochs", said.epochs, || rules::epochs(preset));
     let batch = book.or("batch", said.batch, BATCH).min(facts.particles);
@@ -187,8 +193,11 @@ pub(crate) fn decide(said: &TrainSaid, facts: &DataFacts, grid: Grid, mut book: 
     book.note("pose hypotheses", (1 + hypotheses.value.ring).to_string(), hypotheses.reason);
     let validation_fraction = book.take("valfrac", said.valfrac, || rules::validation_fraction(preset));
     let seed = book.or("seed", said.seed, 0);
-    let micro_batch =
-        book.take("micro-batch", said.micro_batch, || rules::micro_batch(preset, batch, template, hypotheses.value.ring, grid.device.memory_bytes)).min(batch);
+    let micro_batch = book
+        .take("micro-batch", said.micro_batch, || {
+            rules::micro_batch(preset, batch, template, hypotheses.value.ring, grid.device.memory_bytes)
+        })
+        .min(batch);
     let checkpoint_minutes = book.or("checkpoint-minutes", said.checkpoint_minutes, CHECKPOINT_MINUTES);
     let keep_every = book.or("keep-every", said.keep_every, 0);
     let log_interval = book.take("log-interval", said.log_interval, || rules::log_interval(facts.particles));

@@ -102,7 +102,11 @@ pub(crate) fn warm_start_epochs(preset: Preset, epochs: usize) -> Ruled<f64> {
     let wanted = if preset == Preset::Tiny { 2.0 } else { 1.0 };
     // A run of few epochs still has to train its encoder by itself for most of the time.
     let most = epochs as f64 / 4.0;
-    if wanted <= most { ruled(wanted, format!("preset {}", preset_name(preset))) } else { ruled(most, format!("a quarter of {epochs} epochs")) }
+    if wanted <= most {
+        ruled(wanted, format!("preset {}", preset_name(preset)))
+    } else {
+        ruled(most, format!("a quarter of {epochs} epochs"))
+    }
 }
 
 /// Weight of the structural-disentanglement prior.

@@ -91,7 +91,10 @@ mod tests {
 
     #[test]
     fn each_host_gets_its_own_words() {
-        assert!(table(HostVersion::Three).contains("_rlnPipeLineNodeType #2 \nExternal/job002/particles.star 3 \nExternal/job002/cluster001.mrc 6 \n"));
+        assert!(
+            table(HostVersion::Three)
+                .contains("_rlnPipeLineNodeType #2 \nExternal/job002/particles.star 3 \nExternal/job002/cluster001.mrc 6 \n")
+        );
         assert!(table(HostVersion::Four).contains("particles.star ParticlesData.star.relion \n"));
         assert!(table(HostVersion::Five).contains("particles.star ParticleGroupMetadata.star.relion \n"));
         assert!(table(HostVersion::Unknown).contains("logfile.pdf LogFile.pdf.relion 13 \n"));

@@ -16,7 +16,13 @@ use std::path::PathBuf;
 const BASE: &str = "base.mrc";
 const MASK: &str = "mask.mrc";
 
-pub(crate) fn run(context: &mut Context<'_>, input: &Input, decided: &Decided, prepared: &(Prepared, PathBuf), mask: GridMask) -> Result<Ground> {
+pub(crate) fn run(
+    context: &mut Context<'_>,
+    input: &Input,
+    decided: &Decided,
+    prepared: &(Prepared, PathBuf),
+    mask: GridMask,
+) -> Result<Ground> {
     let (set, description) = prepared;
     let (base_path, mask_path) = (context.path(BASE), context.path(MASK));
     let has_base = decided.train.base != BaseVolume::None;
@@ -40,12 +46,20 @@ pub(crate) fn run(context: &mut Context<'_>, input: &Input, decided: &Decided, p
                 }
             };
             if volume.statistics().std <= 0.0 {
-                return Err(Problem::input("the base volume is empty").at("base").hint("look at the images and the mask, or train without it: `--base none`"));
+                return Err(Problem::input("the base volume is empty")
+                    .at("base")
+                    .hint("look at the images and the mask, or train without it: `--base none`"));
             }
             write_volume(&base_path, &volume)?;
             outputs.push(base_path.clone());
         }
         Ok(outputs)
     })?;
-    Ok(Ground { prepared: description.clone(), base: has_base.then(|| context.path(BASE)), mask: context.path(MASK), apix: set.apix, fingerprint })
+    Ok(Ground {
+        prepared: description.clone(),
+        base: has_base.then(|| context.path(BASE)),
+        mask: context.path(MASK),
+        apix: set.apix,
+        fingerprint,
+    })
 }

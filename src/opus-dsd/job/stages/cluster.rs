@@ -102,11 +102,8 @@ fn latents_table(particles: &ParticleSet, found: &Findings) -> String {
     labels.extend((1..=shown).map(|i| format!("opusPrincipal{i}")));
     let label_refs: Vec<&str> = labels.iter().map(String::as_str).collect();
     let rows = (0..particles.len()).map(|i| {
-        let mut cells = vec![
-            image_name(particles, i),
-            (i + 1).to_string(),
-            found.clusters.class_number(found.clusters.labels[i]).to_string(),
-        ];
+        let mut cells =
+            vec![image_name(particles, i), (i + 1).to_string(), found.clusters.class_number(found.clusters.labels[i]).to_string()];
         cells.extend(found.latents.row(i).iter().map(|v| format!("{v:.6}")));
         cells.extend((0..shown).map(|c| format!("{:.6}", scores[[i, c]])));
         cells

@@ -22,7 +22,13 @@ pub(crate) fn map_paths(context: &Context<'_>, found: &Findings) -> Vec<PathBuf>
     (0..found.clusters.len()).map(|c| context.path(&map_file(found.clusters.class_number(c)))).collect()
 }
 
-pub(crate) fn run(context: &mut Context<'_>, engine: &mut Engine, decided: &Decided, outcome: &TrainOutcome, found: &Findings) -> Result<()> {
+pub(crate) fn run(
+    context: &mut Context<'_>,
+    engine: &mut Engine,
+    decided: &Decided,
+    outcome: &TrainOutcome,
+    found: &Findings,
+) -> Result<()> {
     let ground = found.fingerprint.clone().and(&outcome.checkpoint).and(&decided.train).and(&(decided.map_box_px, decided.map_apix));
     context.stage("decode", &ground, |context| {
         let centres = context.path("stages").join("centres.npy");

@@ -27,7 +27,8 @@ pub(crate) fn early_nodes(context: &Context<'_>, decided: &Decided) -> Result<()
 
 /// Nodes of a job whose clusters are there; files that are not yet there are left out.
 pub(crate) fn cluster_nodes(context: &Context<'_>, found: &Findings) -> Result<()> {
-    let mut all: Vec<Node> = [cluster::PARTICLES, cluster::SELECTED, cluster::LARGEST].map(|f| Node { file: f.into(), content: Content::Particles }).into();
+    let mut all: Vec<Node> =
+        [cluster::PARTICLES, cluster::SELECTED, cluster::LARGEST].map(|f| Node { file: f.into(), content: Content::Particles }).into();
     all.push(Node { file: LOGFILE.into(), content: Content::Log });
     for class in (0..found.clusters.len()).map(|c| found.clusters.class_number(c)) {
         all.push(Node { file: cluster::particles_file(class), content: Content::Particles });
@@ -68,10 +69,15 @@ pub(crate) fn next_steps(context: &Context<'_>, found: &Findings) -> Vec<String>
     let (star, map) = (cluster::particles_file(class), decode::map_file(class));
     let particles = found.clusters.sizes[cluster::largest(&found.clusters)];
     let mut lines = vec![
-        format!("next: refine `{folder}{star}` ({particles} particles, the largest cluster) in a 3D auto-refine job, with `{folder}{map}` as reference, low-pass filtered, and the same mask"),
+        format!(
+            "next: refine `{folder}{star}` ({particles} particles, the largest cluster) in a 3D auto-refine job, with `{folder}{map}` as reference, low-pass filtered, and the same mask"
+        ),
         format!("look at `{folder}logfile.pdf`, and at `{folder}cluster*.mrc` side by side, before you trust a cluster"),
     ];
-    lines.push(format!("more epochs: continue this job with a larger `--epochs`; other clusters: with another `--clusters` ({} now)", found.clusters.len()));
+    lines.push(format!(
+        "more epochs: continue this job with a larger `--epochs`; other clusters: with another `--clusters` ({} now)",
+        found.clusters.len()
+    ));
     lines
 }
 

@@ -58,7 +58,9 @@ pub(crate) fn run(context: &mut Context<'_>) -> Result<Input> {
     let reference = said.in_3dref.as_deref().map(|p| reference(p, largest)).transpose()?;
     let mask = said.in_mask.as_deref().map(|p| mask(p, largest, &mut notes)).transpose()?;
     if said.base == Some(Base::Reference) && reference.is_none() {
-        return Err(Problem::input("there is no reference map").at("`--base reference`").hint("give the map with `--in_3dref`, or leave `--base` out"));
+        return Err(Problem::input("there is no reference map")
+            .at("`--base reference`")
+            .hint("give the map with `--in_3dref`, or leave `--base` out"));
     }
     for note in particles.notes.iter().chain(&notes) {
         context.say(note);

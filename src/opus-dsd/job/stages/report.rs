@@ -19,7 +19,14 @@ pub(crate) const LOGFILE: &str = "logfile.pdf";
 const FIGURES: &str = "figures";
 
 /// Writes the report and returns the figures' names, relative to the job.
-pub(crate) fn run(context: &mut Context<'_>, input: &Input, decided: &Decided, outcome: &TrainOutcome, found: &Findings, ground: &Ground) -> Result<Vec<String>> {
+pub(crate) fn run(
+    context: &mut Context<'_>,
+    input: &Input,
+    decided: &Decided,
+    outcome: &TrainOutcome,
+    found: &Findings,
+    ground: &Ground,
+) -> Result<Vec<String>> {
     let epochs = monitor::epochs(&context.path(MONITOR))?;
     let fingerprint = found
         .fingerprint
@@ -68,7 +75,9 @@ fn story(
     let states = decode::map_paths(context, found)
         .iter()
         .enumerate()
-        .map(|(c, path)| Ok(State { class: found.clusters.class_number(c), particles: found.clusters.sizes[c], map: read_volume(path)?.data }))
+        .map(|(c, path)| {
+            Ok(State { class: found.clusters.class_number(c), particles: found.clusters.sizes[c], map: read_volume(path)?.data })
+        })
         .collect::<Result<_>>()?;
     let reference = match &ground.base {
         Some(path) => Some(read_volume(path)?.resampled(decided.map_box_px, decided.map_apix)?.data),
@@ -76,7 +85,12 @@ fn story(
     };
     Ok(Story {
         title: context.job.folder_name.trim_end_matches('/').to_owned(),
-        subtitle: format!("{} particles, {} latent dimensions, {} clusters", input.particles.len(), decided.train.layout.zdim, found.clusters.len()),
+        subtitle: format!(
+            "{} particles, {} latent dimensions, {} clusters",
+            input.particles.len(),
+            decided.train.layout.zdim,
+            found.clusters.len()
+        ),
         facts,
         warnings: context.warnings.clone(),
         next_steps: publish::next_steps(context, found),

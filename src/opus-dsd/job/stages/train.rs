@@ -32,7 +32,13 @@ pub(crate) struct Ground {
     pub(crate) fingerprint: Fingerprint,
 }
 
-pub(crate) fn run(context: &mut Context<'_>, engine: &mut Engine, decided: &Decided, ground: &Ground, scores: Option<PathBuf>) -> Result<TrainOutcome> {
+pub(crate) fn run(
+    context: &mut Context<'_>,
+    engine: &mut Engine,
+    decided: &Decided,
+    ground: &Ground,
+    scores: Option<PathBuf>,
+) -> Result<TrainOutcome> {
     let load = decided.load.as_ref().map(|l| checkpoint_of(l)).transpose()?;
     let outcome_file = context.path(CHECKPOINTS).join(OUTCOME);
     let fingerprint = ground.fingerprint.clone().and(&decided.train).and(&decided.load);
