@@ -1,6 +1,7 @@
 //! The command line: a file a verb, and what all verbs share.
 
 mod arguments;
+mod decode;
 mod demo;
 mod hosted;
 mod run;
@@ -59,6 +60,7 @@ fn dispatch(argv: &[String]) -> Result<u8> {
     match verb.as_str() {
         "run" => run::run(&matches, said),
         "simulate" => simulate::run(&matches),
+        "decode" => decode::run(&matches, said),
         "demo" => demo::run(&matches),
         _ => train::run(&matches, said),
     }
@@ -74,6 +76,7 @@ fn command() -> Command {
         .disable_help_subcommand(true)
         .term_width(110)
         .subcommand(train::command())
+        .subcommand(decode::command())
         .subcommand(run::command())
         .subcommand(simulate::command())
         .subcommand(demo::command())

@@ -2,6 +2,7 @@
 
 pub(crate) mod atomic;
 pub(crate) mod console;
+pub(crate) mod decoding;
 pub(crate) mod engine_process;
 pub(crate) mod events;
 pub(crate) mod guard;
@@ -13,4 +14,5 @@ pub(crate) mod settings_file;
 pub(crate) mod stage;
 pub(crate) mod stages;
 pub(crate) mod stop;
+pub(crate) mod trained;
 pub(crate) mod worker;

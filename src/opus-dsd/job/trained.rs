@@ -1,0 +1,179 @@
+//! A job that has trained, looked at by a later one; nothing in its folder is changed.
+
+use super::stages::train::CHECKPOINTS;
+use super::{atomic, npy};
+use contract::{Problem, Result, Results};
+use ndarray::Array2;
+use serde::Deserialize;
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+
+/// A checkpoint's description in its folder, and the latents beside it.
+const HEADER: &str = "checkpoint.json";
+const LATENTS: &str = "latents.npy";
+/// What the job has to show.
+const RESULTS: &str = "results.json";
+
+/// Which epoch's model.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Epoch {
+    /// The last one.
+    Latest,
+    /// The one of the smallest loss on validation images, else on all.
+    Best,
+    /// This one.
+    Number(usize),
+}
+
+impl FromStr for Epoch {
+    type Err = String;
+
+    fn from_str(text: &str) -> std::result::Result<Self, String> {
+        match text {
+            "latest" | "last" => Ok(Self::Latest),
+            "best" => Ok(Self::Best),
+            number => number.parse().map(Self::Number).map_err(|_| "neither an epoch's number nor `latest` nor `best`".into()),
+        }
+    }
+}
+
+/// What is needed of a trained job.
+pub(crate) struct Trained {
+    /// The chosen checkpoint's folder.
+    pub(crate) checkpoint: PathBuf,
+    /// Its epoch.
+    pub(crate) epoch: usize,
+    /// Latents of all particles in the job's order, `[particles, zdim]`, at that epoch.
+    pub(crate) latents: Array2<f32>,
+    /// Box of the job's maps, voxels.
+    pub(crate) box_px: usize,
+    /// Voxel size of the job's maps, Å.
+    pub(crate) apix: f64,
+}
+
+/// A checkpoint's description, as far as it matters here.
+#[derive(Deserialize)]
+struct Header {
+    position: Position,
+}
+
+#[derive(Deserialize)]
+struct Position {
+    epoch: usize,
+    /// Not 0 in the middle of the next epoch.
+    batches: usize,
+    score: Option<f64>,
+}
+
+impl Trained {
+    /// Opens a job's folder.
+    ///
+    /// # Errors
+    /// The job has no result, or no checkpoint of that epoch.
+    pub(crate) fn open(job: &Path, epoch: Epoch) -> Result<Self> {
+        let results: Results = atomic::read_json(&job.join(RESULTS))?.ok_or_else(|| {
+            Problem::input("holds no finished job (`results.json` is missing)")
+                .at(job.display().to_string())
+                .hint("name the folder of a job of `opus-dsd train` that has ended: `--job External/job007`")
+        })?;
+        let found = checkpoints(&job.join(CHECKPOINTS))?;
+        let chosen = match epoch {
+            Epoch::Latest => found.last(),
+            Epoch::Best => found.iter().filter(|(p, _)| p.score.is_some()).min_by(|(a, _), (b, _)| score(a).total_cmp(&score(b))),
+            Epoch::Number(number) => found.iter().find(|(p, _)| p.epoch == number),
+        };
+        let Some((position, checkpoint)) = chosen else {
+            let there: Vec<String> = found.iter().map(|(p, _)| p.epoch.to_string()).collect();
+            return Err(Problem::input("has no checkpoint of that epoch")
+                .at(job.display().to_string())
+                .hint(format!("epochs that were kept: {}", if there.is_empty() { "none".into() } else { there.join(", ") })));
+        };
+        // The last epoch's checkpoint holds means from while it trained; the job's own file those of the finished model.
+        let final_ones = job.join(LATENTS);
+        let latents = if position.epoch == results.epoch { final_ones } else { checkpoint.join(LATENTS) };
+        Ok(Self {
+            checkpoint: checkpoint.clone(),
+            epoch: position.epoch,
+            latents: npy::read(&latents)?,
+            box_px: results.box_px,
+            apix: results.apix,
+        })
+    }
+}
+
+fn score(position: &Position) -> f64 {
+    position.score.unwrap_or(f64::INFINITY)
+}
+
+/// Checkpoints at the end of an epoch, by epoch.
+fn checkpoints(folder: &Path) -> Result<Vec<(Position, PathBuf)>> {
+    let entries = std::fs::read_dir(folder)
+        .map_err(|e| Problem::io(folder, &e).hint("name the folder of a job that has trained: `--job External/job007`"))?;
+    let mut found = Vec::new();
+    for path in entries.flatten().map(|entry| entry.path()) {
+        // Folders that are being written begin with a dot.
+        let named = path.file_name().is_some_and(|n| n.to_string_lossy().starts_with("epoch-"));
+        if !named {
+            continue;
+        }
+        if let Some(header) = atomic::read_json::<Header>(&path.join(HEADER))?
+            && header.position.batches == 0
+        {
+            found.push((header.position, path));
+        }
+    }
+    found.sort_by_key(|(position, _)| position.epoch);
+    Ok(found)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use contract::RESULTS_SCHEMA;
+
+    /// A folder as a job with epochs 1, 2 and 3 leaves it; the second is the best.
+    fn job() -> tempfile::TempDir {
+        let folder = tempfile::tempdir().unwrap();
+        let results = Results {
+            schema: RESULTS_SCHEMA,
+            complete: true,
+            epoch: 3,
+            apix: 2.0,
+            box_px: 48,
+            particles: "particles.star".into(),
+            volumes: Vec::new(),
+            plots: Vec::new(),
+        };
+        atomic::write_json(&folder.path().join(RESULTS), &results).unwrap();
+        for (name, epoch, batches, score) in
+            [("epoch-001", 1, 0, 0.5), ("epoch-002", 2, 0, 0.3), ("epoch-002-064", 2, 4, 0.1), ("epoch-003", 3, 0, 0.4)]
+        {
+            let at = folder.path().join(CHECKPOINTS).join(name);
+            std::fs::create_dir_all(&at).unwrap();
+            std::fs::write(at.join(HEADER), format!(r#"{{"position":{{"epoch":{epoch},"batches":{batches},"score":{score}}}}}"#)).unwrap();
+            npy::write(&at.join(LATENTS), Array2::from_elem((4, 2), epoch as f32).view()).unwrap();
+        }
+        npy::write(&folder.path().join(LATENTS), Array2::from_elem((4, 2), 9.0).view()).unwrap();
+        folder
+    }
+
+    #[test]
+    fn epochs_are_found_with_their_latents() {
+        let folder = job();
+        for (word, epoch, latent) in [("latest", 3, 9.0), ("best", 2, 2.0), ("1", 1, 1.0)] {
+            let trained = Trained::open(folder.path(), word.parse().unwrap()).unwrap();
+            assert_eq!((trained.epoch, trained.latents[[0, 0]], trained.box_px), (epoch, latent, 48), "{word}");
+            assert!(trained.checkpoint.ends_with(format!("epoch-{epoch:03}")));
+        }
+    }
+
+    #[test]
+    fn what_is_not_there_is_said() {
+        let folder = job();
+        let problem = Trained::open(folder.path(), Epoch::Number(7)).err().unwrap();
+        assert_eq!(problem.hint.unwrap(), "epochs that were kept: 1, 2, 3");
+        let empty = tempfile::tempdir().unwrap();
+        assert!(Trained::open(empty.path(), Epoch::Latest).err().unwrap().to_string().contains("no finished job"));
+        assert!("x".parse::<Epoch>().is_err());
+    }
+}
