@@ -17,7 +17,8 @@ const LOGSTD_START: f64 = -1.0;
 /// Binomial smoothing of what the decoder adds to a base volume, along each axis. A few thousand images say nothing about differences near
 /// the template's Nyquist frequency; a free network fills those shells with noise (adk-path-tiny after 4 epochs: mean FSC area 0.793
 /// without, 0.831 with it, 0.795 of the base itself; docs/concepts/learning.md).
-const SMOOTHING: [f32; 3] = [1.0, 2.0, 1.0];
+/// Weights of a voxel itself and of its two neighbours.
+const SMOOTHING: [f32; 2] = [0.5, 0.25];
 
 /// The library's generator, which initial weights are drawn from, is one for the whole process.
 static GENERATOR: Mutex<()> = Mutex::new(());
@@ -38,7 +39,7 @@ pub struct Assembly {
     pub settings: TrainSettings,
     /// Where the latents of the particles that it was trained on start, `[n, k]`, with a warm start.
     pub scores: Option<Tensor>,
-    /// `[1, 1, k, k, k]`.
+    /// `[t, t]`.
     smoothing: Option<Tensor>,
     device: Device,
 }
@@ -68,7 +69,7 @@ impl Assembly {
             maps,
             settings: settings.clone(),
             scores: None,
-            smoothing: (settings.base != BaseVolume::None).then(|| smoothing(device)),
+            smoothing: (settings.base != BaseVolume::None).then(|| smoothing(settings.layout.template as i64, device)),
             device,
         })
     }
@@ -162,10 +163,10 @@ impl Assembly {
     /// The decoder's output for latents `[b, d]`, smoothed where it adds to a base volume, `[b, 1, t, t, t]`.
     pub fn net(&self, latents: &Tensor) -> Tensor {
         let net = self.decoder.forward(latents);
-        match &self.smoothing {
-            Some(kernel) => net.conv3d(kernel, None::<Tensor>, [1; 3], [kernel.size()[2] / 2; 3], [1; 3], 1),
-            None => net,
-        }
+        let Some(rows) = &self.smoothing else { return net };
+        // Axis after axis, as products with a band matrix.
+        let planes = rows.matmul(&net.matmul(rows)).transpose(-3, -2);
+        rows.matmul(&planes).transpose(-3, -2)
     }
 
     /// Renderings of volumes under the batch's poses (hypotheses included) and CTFs, `[b, k, crop, crop]`; `latents` give the learned pose.
@@ -181,11 +182,12 @@ impl Assembly {
     }
 }
 
-/// The kernel of [`SMOOTHING`] along three axes, `[1, 1, k, k, k]`.
-fn smoothing(device: Device) -> Tensor {
+/// [`SMOOTHING`] of a row of `side` voxels as a symmetric matrix, `[side, side]`; outside the row is nothing.
+fn smoothing(side: i64, device: Device) -> Tensor {
+    let index = Tensor::arange(side, (Kind::Int64, device));
+    let apart = (index.unsqueeze(0) - index.unsqueeze(1)).abs();
     let taps = Tensor::from_slice(&SMOOTHING).to_device(device);
-    let taps = &taps / taps.sum(Kind::Float);
-    let side = SMOOTHING.len() as i64;
-    let along = |shape: [i64; 3]| taps.view(shape);
-    (along([side, 1, 1]) * along([1, side, 1]) * along([1, 1, side])).view([1, 1, side, side, side])
+    let reach = SMOOTHING.len() as i64;
+    let weights = taps.index_select(0, &apart.clamp(0, reach - 1).view([-1])).view([side, side]);
+    weights * apart.lt(reach).to_kind(Kind::Float)
 }

@@ -27,9 +27,9 @@ pub struct Inputs {
 }
 
 impl Inputs {
-    /// Looks at all particles once.
+    /// Looks at all particles once; `None` when `stop` said so.
     #[must_use]
-    pub fn new(assembly: &Assembly, particles: &Particles, anchors: Option<Tensor>) -> Self {
+    pub fn new(assembly: &Assembly, particles: &Particles, anchors: Option<Tensor>, stop: &dyn Fn() -> bool) -> Option<Self> {
         let (n, e, crop) = (particles.len(), assembly.encoder.config().grid as usize, assembly.scene.crop() as usize);
         let room = SHARE_OF_MEMORY * devices::host_memory_free_bytes() as f64;
         let cube_bytes = (n * e * e * e * size_of::<f32>()) as f64;
@@ -38,6 +38,9 @@ impl Inputs {
         let keep_cubes = cube_bytes + silhouette_bytes < room;
         let (mut cubes, mut silhouettes, mut area) = (Vec::new(), Vec::new(), 0.0);
         for run in runs(n, AT_ONCE) {
+            if stop() {
+                return None;
+            }
             let batch = particles.batch(&run);
             let silhouette = assembly.scene.silhouettes(&batch);
             area += silhouette.sum(Kind::Double).double_value(&[]);
@@ -48,12 +51,12 @@ impl Inputs {
                 cubes.push(assembly.scene.cubes(&batch).to_device(Device::Cpu));
             }
         }
-        Self {
+        Some(Self {
             cubes: keep_cubes.then(|| Tensor::cat(&cubes, 0)),
             silhouettes: keep_silhouettes.then(|| Tensor::cat(&silhouettes, 0)),
             anchors,
             mean_area: (area / n.max(1) as f64).max(1.0),
-        }
+        })
     }
 
     /// The encoder's input of a batch, `[b, 1, e, e, e]`.
@@ -109,17 +112,21 @@ pub fn input_scale(assembly: &Assembly, particles: &Particles) -> f64 {
     if variance > 0.0 && variance.is_finite() { before / variance.sqrt() } else { before }
 }
 
-/// Ratio of two sums over all images: Σ⟨CTF P V0, y⟩ / Σ|CTF P V0|², the base's grey scale in the images, for a scene whose base is as given.
+/// Ratio of two sums over all images: Σ⟨CTF P V0, y⟩ / Σ|CTF P V0|², the base's grey scale in the images, for a scene whose
+/// base is as given. `None` when `stop` said so.
 #[must_use]
-pub fn base_scale(particles: &Particles, scene: &Scene) -> f64 {
+pub fn base_scale(particles: &Particles, scene: &Scene, stop: &dyn Fn() -> bool) -> Option<f64> {
     let (mut upper, mut lower) = (0.0, 0.0);
     for run in runs(particles.len(), AT_ONCE) {
+        if stop() {
+            return None;
+        }
         let batch = particles.batch(&run);
         let ctf = scene.ctf(&batch);
-        let Some(projections) = scene.base_projections(&batch) else { return 1.0 };
+        let Some(projections) = scene.base_projections(&batch) else { return Some(1.0) };
         let shown = fourier::filter(&projections, &scene.transfer(&batch, &ctf)).squeeze_dim(1);
         upper += (&shown * scene.seen(&batch.images)).sum(Kind::Double).double_value(&[]);
         lower += shown.square().sum(Kind::Double).double_value(&[]);
     }
-    upper / lower
+    Some(upper / lower)
 }

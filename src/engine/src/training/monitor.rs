@@ -37,13 +37,22 @@ pub struct Line {
     pub learning_rate: f64,
     /// Mean reconstruction loss of the validation images.
     pub validation: Option<f64>,
+    /// Latent dimensions in use, of an epoch.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub active_dimensions: Option<usize>,
 }
 
 impl Line {
     /// A line of a meter's means.
     #[must_use]
     pub fn new(of: &'static str, epoch: usize, images: usize, meter: &Meter, learning_rate: f64, validation: Option<f64>) -> Self {
-        Self { of, epoch, images, terms: meter.terms(), kl_nats: meter.kl_nats(), snr: meter.snr(), learning_rate, validation }
+        Self { of, epoch, images, terms: meter.terms(), kl_nats: meter.kl_nats(), snr: meter.snr(), learning_rate, validation, active_dimensions: None }
+    }
+
+    /// The same with the number of latent dimensions in use.
+    #[must_use]
+    pub fn with_active_dimensions(self, active: usize) -> Self {
+        Self { active_dimensions: Some(active), ..self }
     }
 }
 

@@ -50,8 +50,10 @@ pub fn train(spec: &TrainSpec, link: &dyn Link, faults: Faults) -> Result<Outcom
     let particles = Particles::open(&spec.prepared, device)?;
     let ignored = |path: &Path, problem: &Problem| link.warn(format!("ignoring the checkpoint {}: {problem}", path.display()));
     let newest = checkpoint::newest(&spec.checkpoints, ignored)?;
-    let mut trainer = Trainer::new(spec, link, &particles, device, faults, newest)?;
-    trainer.run()
+    match Trainer::new(spec, link, &particles, device, faults, newest)? {
+        Some(mut trainer) => trainer.run(),
+        None => Ok(Outcome::Stopped),
+    }
 }
 
 struct Trainer<'a> {
@@ -92,6 +94,7 @@ enum Course {
 }
 
 impl<'a> Trainer<'a> {
+    /// `None`: stopped before the first step.
     fn new(
         spec: &'a TrainSpec,
         link: &'a dyn Link,
@@ -99,8 +102,9 @@ impl<'a> Trainer<'a> {
         device: Device,
         faults: Faults,
         newest: Option<(std::path::PathBuf, Checkpoint)>,
-    ) -> Result<Self> {
+    ) -> Result<Option<Self>> {
         let settings = &spec.settings;
+        let stop = || link.stop_asked();
         let prepared = particles.prepared();
         let maps = read_maps(spec, prepared.size_px, prepared.apix)?;
         let mut data = DataFacts {
@@ -121,14 +125,17 @@ impl<'a> Trainer<'a> {
                 assembly.settings = settings.clone();
                 assembly
             }
-            None => fresh(spec, maps, particles, device)?,
+            None => match fresh(spec, maps, particles, device, &stop)? {
+                Some(assembly) => assembly,
+                None => return Ok(None),
+            },
         };
         data.base_scale = assembly.maps.base_scale;
         if settings.base != BaseVolume::None {
             notes.push(format!("grey scale of the base volume in the images: {:.4}", data.base_scale));
         }
         let anchors = assembly.scores.as_ref().map(|scores| assembly.anchors(scores));
-        let inputs = Inputs::new(&assembly, particles, anchors);
+        let Some(inputs) = Inputs::new(&assembly, particles, anchors, &stop) else { return Ok(None) };
         let parameters = assembly.weights().into_iter().map(|(name, value)| Parameter { name, value, rate: 1.0 }).collect();
         let split = Split::new(settings.seed, particles.len(), settings.validation_fraction);
         let batches = if settings.view_class_batches {
@@ -169,7 +176,7 @@ impl<'a> Trainer<'a> {
             }
             None => trainer.begin()?,
         }
-        Ok(trainer)
+        Ok(Some(trainer))
     }
 
     /// The state before the first step: what a roll-back in the first epoch returns to.
@@ -337,7 +344,8 @@ impl<'a> Trainer<'a> {
         self.position.epoch_meter = Meter::default();
         self.progress.images = 0;
         let epoch = self.position.epoch;
-        self.monitor.line(&Line::new("epoch", epoch, meter.images(), &meter, rate, validation))?;
+        let line = Line::new("epoch", epoch, meter.images(), &meter, rate, validation).with_active_dimensions(self.active_dimensions());
+        self.monitor.line(&line)?;
         self.position.losses_bytes = self.monitor.bytes();
         self.monitor.panels(&self.assembly, self.particles, &self.inputs, &self.latents, self.box_px)?;
         self.write_preview()?;
@@ -494,8 +502,8 @@ impl<'a> Trainer<'a> {
     }
 }
 
-/// A new model: the base's grey scale, the encoder's input scale, the scores that the latents start from.
-fn fresh(spec: &TrainSpec, mut maps: Maps, particles: &Particles, device: Device) -> Result<Assembly> {
+/// A new model: the base's grey scale, the encoder's input scale, the scores that the latents start from. `None`: stopped.
+fn fresh(spec: &TrainSpec, mut maps: Maps, particles: &Particles, device: Device, stop: &dyn Fn() -> bool) -> Result<Option<Assembly>> {
     let settings = &spec.settings;
     if settings.base != BaseVolume::None {
         let trial = Assembly::new(
@@ -503,7 +511,7 @@ fn fresh(spec: &TrainSpec, mut maps: Maps, particles: &Particles, device: Device
             Maps { mask: maps.mask.shallow_clone(), base: maps.base.as_ref().map(Tensor::shallow_clone), ..maps },
             device,
         )?;
-        let scale = inputs::base_scale(particles, &trial.scene);
+        let Some(scale) = inputs::base_scale(particles, &trial.scene, stop) else { return Ok(None) };
         if !(scale.is_finite() && scale > 0.0) {
             return Err(Problem::input(format!("the base volume does not resemble the images (best grey scale {scale:.3e})"))
                 .at("base")
@@ -520,7 +528,7 @@ fn fresh(spec: &TrainSpec, mut maps: Maps, particles: &Particles, device: Device
             .ok_or_else(|| Problem::input("the settings ask for a warm start, but the command names no scores").at("scores"))?;
         assembly.scores = Some(encode::read_scores(path, particles.len(), settings.layout.zdim)?.to_device(device));
     }
-    Ok(assembly)
+    Ok(Some(assembly))
 }
 
 fn read_maps(spec: &TrainSpec, size_px: usize, apix: f64) -> Result<Maps> {

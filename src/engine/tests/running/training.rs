@@ -31,12 +31,14 @@ fn in_folder(spec: &TrainSpec, folder: &Path) -> TrainSpec {
 #[test]
 fn a_stopped_and_resumed_run_leaves_the_same_bytes() {
     let place = folder();
-    let spec = command(place.path());
+    let mut spec = command(place.path());
+    // A checkpoint after every batch, besides those of the stops.
+    spec.settings.checkpoint_minutes = 0.0;
     let whole = in_folder(&spec, &place.path().join("whole"));
     std::fs::create_dir_all(place.path().join("whole")).unwrap();
     trained(&whole);
-    // 60 particles, 54 for training: 7 batches of two parts an epoch; then the final pass asks once.
-    for stops in [vec![3], vec![0, 9, 10], vec![14, 5], vec![41], vec![42], vec![20, 1, 1, 1]] {
+    // 60 particles, 54 for training: 7 batches of two parts an epoch. Two questions come before the first step and one after the last.
+    for stops in [vec![3], vec![0, 9, 10], vec![14, 5], vec![42], vec![44], vec![20, 1, 2, 3]] {
         let name = format!("stopped{stops:?}");
         let spec = in_folder(&spec, &place.path().join(&name));
         std::fs::create_dir_all(place.path().join(&name)).unwrap();
@@ -66,7 +68,7 @@ fn the_split_into_parts_changes_nothing_but_rounding() {
         let mut assembly = Assembly::of_checkpoint(&checkpoint, Device::Cpu).unwrap();
         assembly.settings.micro_batch = micro_batch;
         let anchors = assembly.scores.as_ref().map(|scores| assembly.anchors(scores));
-        let inputs = Inputs::new(&assembly, &particles, anchors);
+        let inputs = Inputs::new(&assembly, &particles, anchors, &|| false).unwrap();
         let bank = LatentBank::new(&checkpoint.bank);
         let step = Step {
             assembly: &assembly,
