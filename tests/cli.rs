@@ -31,7 +31,7 @@ fn errors() {
         &["train", "--preset", "huge"],
         &["train", "--in_parts", "a.star"],
         &["run"],
-        &["train", "--load", "job:last", "--o", "/nonexistent/x"],
+        &["train", "--load", "job:last"],
         &["simulate", "--o", "/tmp/x", "--optics", "48.5:1"],
         &["train", "--plot", "perhaps"],
         &["a.star"],

@@ -139,11 +139,12 @@ fn negative_pixel_size() {
 fn mask_that_is_no_cube() {
     let project = Project::new();
     let mut bytes = std::fs::read(project.path("sim/mask.mrc")).unwrap();
-    // One plane less: nz (word 3) and mz (word 10).
+    // One plane less: nz (word 3), mz (word 10) and the cell's third side (word 13).
     let planes = i32::from_le_bytes(bytes[8..12].try_into().unwrap()) - 1;
     for word in [2, 9] {
         bytes[4 * word..4 * word + 4].copy_from_slice(&planes.to_le_bytes());
     }
+    bytes[48..52].copy_from_slice(&(planes as f32 * 3.0).to_le_bytes());
     bytes.truncate(bytes.len() - 4 * 32 * 32);
     std::fs::write(project.path("slab.mrc"), bytes).unwrap();
     fails(&project, "--in_parts sim/particles.star --in_mask slab.mrc", &["slab.mrc", "not a cube"]);

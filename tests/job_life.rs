@@ -164,8 +164,9 @@ fn what_would_make_another_job_is_refused() {
     let text = std::fs::read_to_string(project.path("sim/particles.star")).unwrap();
     let rows: Vec<&str> = text.trim_end().lines().collect();
     std::fs::write(project.path("fewer.star"), format!("{}\n\n", rows[..rows.len() - 1].join("\n"))).unwrap();
-    let other_input =
-        project.run(&format!("train --o {JOB}/ --in_parts fewer.star --in_mask sim/mask.mrc --preset tiny --device cpu --j 1 {SHORT}"));
+    let other_input = project.run(&format!(
+        "train --o {JOB}/ --in_parts fewer.star --datadir sim --in_mask sim/mask.mrc --preset tiny --device cpu --j 1 {SHORT}"
+    ));
     assert_eq!(other_input.status, Some(2));
     assert!(other_input.last_error().contains("fewer.star: the particles or their images are not those"), "{}", other_input.err);
     let mut after = files(&project.path(JOB));

@@ -9,58 +9,58 @@ use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
 /// Particles of the simulated set: few, so that an epoch takes seconds.
-pub const PARTICLES: usize = 96;
+pub(crate) const PARTICLES: usize = 96;
 
 /// The front's executable.
-pub fn program() -> &'static str {
+pub(crate) fn program() -> &'static str {
     env!("CARGO_BIN_EXE_opus-dsd")
 }
 
 /// The engine beside it, which `cargo xtask test` builds first.
-pub fn engine() -> PathBuf {
+pub(crate) fn engine() -> PathBuf {
     let engine = Path::new(program()).with_file_name("opus-dsd-engine");
     assert!(engine.exists(), "{} is missing: run `cargo xtask build` first", engine.display());
     engine
 }
 
 /// A folder like a host's project: `sim/` holds particles, mask and map.
-pub struct Project {
+pub(crate) struct Project {
     folder: tempfile::TempDir,
 }
 
 impl Project {
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
         std::os::unix::fs::symlink(simulated(), folder.path().join("sim")).unwrap();
         Self { folder }
     }
 
-    pub fn path(&self, name: &str) -> PathBuf {
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
     }
 
     /// A command of the front in the project's folder; arguments are separated by blanks.
-    pub fn command(&self, arguments: &str) -> Command {
+    pub(crate) fn command(&self, arguments: &str) -> Command {
         let mut command = Command::new(program());
         command.args(arguments.split_whitespace()).current_dir(self.folder.path()).env("OMP_NUM_THREADS", "1");
         command
     }
 
-    pub fn run(&self, arguments: &str) -> Ended {
+    pub(crate) fn run(&self, arguments: &str) -> Ended {
         Ended::of(self.command(arguments).output().unwrap())
     }
 
     /// A training job on the simulated set.
-    pub fn train(&self, job: &str, more: &str) -> Ended {
+    pub(crate) fn train(&self, job: &str, more: &str) -> Ended {
         self.run(&train_line(job, more))
     }
 
-    pub fn start(&self, job: &str, more: &str) -> Child {
+    pub(crate) fn start(&self, job: &str, more: &str) -> Child {
         self.command(&train_line(job, more)).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap()
     }
 
     /// Which exit files a job has.
-    pub fn exit_files(&self, job: &str) -> Vec<String> {
+    pub(crate) fn exit_files(&self, job: &str) -> Vec<String> {
         let entries =
             std::fs::read_dir(self.path(job)).map(|d| d.flatten().map(|e| e.file_name().to_string_lossy().into_owned()).collect());
         let mut names: Vec<String> = entries.unwrap_or_default();
@@ -70,31 +70,31 @@ impl Project {
     }
 
     /// Last line of a job's run.err.
-    pub fn last_error(&self, job: &str) -> String {
+    pub(crate) fn last_error(&self, job: &str) -> String {
         let text = std::fs::read_to_string(self.path(job).join("run.err")).unwrap_or_default();
         text.lines().last().unwrap_or_default().to_owned()
     }
 }
 
 /// How `train` is called on the simulated set.
-pub fn train_line(job: &str, more: &str) -> String {
+pub(crate) fn train_line(job: &str, more: &str) -> String {
     format!("train --o {job}/ --in_parts sim/particles.star --in_mask sim/mask.mrc --preset tiny --device cpu --j 1 {more}")
 }
 
 /// A process that ended.
-pub struct Ended {
-    pub status: Option<i32>,
-    pub out: String,
-    pub err: String,
+pub(crate) struct Ended {
+    pub(crate) status: Option<i32>,
+    pub(crate) out: String,
+    pub(crate) err: String,
 }
 
 impl Ended {
-    pub fn of(output: Output) -> Self {
+    pub(crate) fn of(output: Output) -> Self {
         let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
         Self { status: output.status.code(), out: text(output.stdout), err: text(output.stderr) }
     }
 
-    pub fn last_error(&self) -> &str {
+    pub(crate) fn last_error(&self) -> &str {
         self.err.lines().last().unwrap_or_default()
     }
 }
@@ -117,7 +117,7 @@ fn simulated() -> &'static Path {
 }
 
 /// Processes below one, from /proc.
-pub fn descendants(pid: u32) -> Vec<u32> {
+pub(crate) fn descendants(pid: u32) -> Vec<u32> {
     let mut parents = BTreeMap::new();
     for entry in std::fs::read_dir("/proc").unwrap().flatten() {
         let Some(child) = entry.file_name().to_str().and_then(|n| n.parse::<u32>().ok()) else { continue };
@@ -128,25 +128,26 @@ pub fn descendants(pid: u32) -> Vec<u32> {
     let mut found = vec![pid];
     let mut next = 0;
     while next < found.len() {
-        found.extend(parents.iter().filter(|(_, p)| **p == found[next]).map(|(c, _)| *c));
+        let parent = found[next];
+        found.extend(parents.iter().filter(|(_, p)| **p == parent).map(|(c, _)| *c));
         next += 1;
     }
     found.split_off(1)
 }
 
 /// Whether a process is there and not a zombie.
-pub fn is_alive(pid: u32) -> bool {
+pub(crate) fn is_alive(pid: u32) -> bool {
     std::fs::read_to_string(format!("/proc/{pid}/stat"))
         .is_ok_and(|s| !s.rsplit(')').next().unwrap_or_default().trim_start().starts_with('Z'))
 }
 
-pub fn signal(pid: u32, signal: i32) {
+pub(crate) fn signal(pid: u32, signal: i32) {
     // SAFETY: plain system call on a process that the test started.
     unsafe { libc::kill(pid as i32, signal) };
 }
 
 /// Waits until something holds; how long it took.
-pub fn wait_for(what: &str, limit: Duration, mut holds: impl FnMut() -> bool) -> Duration {
+pub(crate) fn wait_for(what: &str, limit: Duration, mut holds: impl FnMut() -> bool) -> Duration {
     let began = Instant::now();
     while !holds() {
         assert!(began.elapsed() < limit, "{what}: not within {limit:?}");
@@ -156,7 +157,7 @@ pub fn wait_for(what: &str, limit: Duration, mut holds: impl FnMut() -> bool) ->
 }
 
 /// Content of all files of a job but logs and what names the command.
-pub fn files(job: &Path) -> BTreeMap<String, Vec<u8>> {
+pub(crate) fn files(job: &Path) -> BTreeMap<String, Vec<u8>> {
     const LOGS: [&str; 5] = ["run.out", "run.err", "events.jsonl", "note.txt", "settings.json"];
     let mut all = BTreeMap::new();
     let mut folders = vec![job.to_path_buf()];

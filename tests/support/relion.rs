@@ -5,13 +5,13 @@ use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 
 /// A RELION project with a simulated set in `sim/`.
-pub struct Relion {
+pub(crate) struct Relion {
     project: Project,
 }
 
 impl Relion {
     /// A new project; `None` where RELION is not installed and this is not CI.
-    pub fn project() -> Option<Self> {
+    pub(crate) fn project() -> Option<Self> {
         if Command::new("relion_pipeliner").arg("--help").output().is_err() {
             assert!(std::env::var_os("CI").is_none(), "RELION is not installed, and CI must not skip its tests");
             eprintln!("SKIPPED: RELION (relion_pipeliner) is not installed");
@@ -21,15 +21,18 @@ impl Relion {
         let project = Project::new();
         let empty = "\n# version 30001\n\ndata_pipeline_general\n\n_rlnPipeLineJobCounter                       1\n \n";
         std::fs::write(project.path("default_pipeline.star"), empty).unwrap();
+        // RELION takes image names from the project's folder on.
+        let star = std::fs::read_to_string(project.path("sim/particles.star")).unwrap();
+        std::fs::write(project.path("particles.star"), star.replace("@particles.mrcs", "@sim/particles.mrcs")).unwrap();
         Some(Self { project })
     }
 
-    pub fn path(&self, name: &str) -> PathBuf {
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.project.path(name)
     }
 
     /// A file's text; empty where there is none.
-    pub fn text(&self, name: &str) -> String {
+    pub(crate) fn text(&self, name: &str) -> String {
         std::fs::read_to_string(self.path(name)).unwrap_or_default()
     }
 
@@ -40,7 +43,7 @@ impl Relion {
     }
 
     /// Runs a RELION program that must succeed.
-    pub fn tool(&self, program: &str, arguments: &[&str]) -> String {
+    pub(crate) fn tool(&self, program: &str, arguments: &[&str]) -> String {
         let done = self.command(program, arguments).output().unwrap();
         let text = format!("{}{}", String::from_utf8_lossy(&done.stdout), String::from_utf8_lossy(&done.stderr));
         assert!(done.status.success(), "{program} {arguments:?}: {text}");
@@ -48,26 +51,25 @@ impl Relion {
     }
 
     /// Adds a job of a type; its folder, with the closing slash.
-    pub fn add(&self, kind: &str, options: &str) -> String {
+    pub(crate) fn add(&self, kind: &str, options: &str) -> String {
         self.tool("relion_pipeliner", &["--addJob", kind, "--addJobOptions", options]);
         let counter = value_after(&self.text("default_pipeline.star"), "_rlnPipeLineJobCounter");
         format!("{kind}/job{:03}/", counter.parse::<usize>().unwrap() - 1)
     }
 
     /// Brings the particles in.
-    pub fn import(&self) {
-        let job =
-            self.add("Import", "do_raw == No;do_other == Yes;fn_in_other == sim/particles.star;node_type == Particles STAR file (.star)");
+    pub(crate) fn import(&self) {
+        let job = self.add("Import", "do_raw == No;do_other == Yes;fn_in_other == particles.star;node_type == Particles STAR file (.star)");
         self.run(&job);
         assert_eq!(self.status(&job), "2", "{}", self.text(&format!("{job}run.err")));
     }
 
     /// An External job of ours.
-    pub fn external(&self, particles: &str, parameters: &[(&str, &str)], more: &str) -> String {
+    pub(crate) fn external(&self, particles: &str, parameters: &[(&str, &str)], more: &str) -> String {
         self.external_of(crate::job::program(), particles, parameters, more)
     }
 
-    pub fn external_of(&self, program: &str, particles: &str, parameters: &[(&str, &str)], more: &str) -> String {
+    pub(crate) fn external_of(&self, program: &str, particles: &str, parameters: &[(&str, &str)], more: &str) -> String {
         let mut options = format!("fn_exe == {program};in_part == {particles};in_mask == sim/mask.mrc;nr_threads == 1");
         for (i, (label, value)) in parameters.iter().enumerate() {
             options.push_str(&format!(";param{}_label == {label}", i + 1));
@@ -82,13 +84,13 @@ impl Relion {
     }
 
     /// Runs a job to its end.
-    pub fn run(&self, job: &str) {
+    pub(crate) fn run(&self, job: &str) {
         self.tool("relion_pipeliner", &["--RunJobs", job, "--sec_wait_after", "1"]);
         self.check();
     }
 
     /// Starts a job and returns while it runs.
-    pub fn start(&self, job: &str) -> Child {
+    pub(crate) fn start(&self, job: &str) -> Child {
         self.command("relion_pipeliner", &["--RunJobs", job, "--sec_wait_after", "1"])
             .stdout(Stdio::null())
             .stderr(Stdio::null())
@@ -97,21 +99,21 @@ impl Relion {
     }
 
     /// Lets RELION look which jobs are done.
-    pub fn check(&self) {
+    pub(crate) fn check(&self) {
         self.tool("relion_pipeliner", &["--check_job_completion"]);
     }
 
     /// A job's status: 2 succeeded, 3 failed, 4 aborted.
-    pub fn status(&self, job: &str) -> String {
+    pub(crate) fn status(&self, job: &str) -> String {
         self.row(job).map(|cells| cells[3].clone()).unwrap_or_default()
     }
 
-    pub fn has_node(&self, name: &str) -> bool {
+    pub(crate) fn has_node(&self, name: &str) -> bool {
         self.row(name).is_some()
     }
 
     /// A node's type.
-    pub fn node_type(&self, name: &str) -> String {
+    pub(crate) fn node_type(&self, name: &str) -> String {
         self.row(name).map(|cells| cells[1].clone()).unwrap_or_default()
     }
 

@@ -5,6 +5,7 @@ use super::WORKER_VERB;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Arg, ArgMatches, Command};
 use contract::{Problem, Result};
+use std::num::{ParseFloatError, ParseIntError};
 use std::path::PathBuf;
 
 /// A command line as it was, and what there is to remark.
@@ -34,6 +35,7 @@ const RETIRED: &[(&str, bool, &str)] = &[
     ("--template-type", true, "there is one decoder"),
     ("--group", true, "optics groups come from the particles"),
     ("-o-g", true, "optics groups come from the particles"),
+    ("--split", true, "the split follows from `--seed` and `--valfrac`, so it is the same again without a file"),
     ("--latents", true, "`--load JOB[:EPOCH]` takes the latents along"),
     ("-d", true, "the box is read from the image stacks"),
     ("--num-workers", true, "`--threads` covers reading too"),
@@ -126,10 +128,9 @@ pub(crate) fn normalise(spec: &Command, argv: &[String]) -> Result<Normal> {
             Some((.., count)) => *count += 1,
             None => seen.push((arg.get_id().clone(), name.clone(), 1)),
         }
-        normal.args.push(inline.map_or(name.clone(), |v| format!("{name}={v}")));
-        if needs_value && inline.is_none() {
-            normal.args.extend(tokens.next().cloned());
-        }
+        // Joined, so that a value which begins with a dash stays a value.
+        let value = if needs_value && inline.is_none() { tokens.next().map(String::as_str) } else { inline };
+        normal.args.push(value.map_or(name.clone(), |v| format!("{name}={v}")));
     }
     for (_, name, count) in seen.iter().filter(|(.., count)| *count > 1) {
         normal.notes.push(format!("`{name}` is given {count} times; the last value counts"));
@@ -164,7 +165,12 @@ fn in_our_words(error: &clap::Error, verb: &str, valid: &[String]) -> Problem {
             problem.hint(if expected.is_empty() { help } else { format!("one of {expected}") })
         }
         ErrorKind::ValueValidation => {
-            let reason = std::error::Error::source(error).map(|e| format!(": {e}")).unwrap_or_default();
+            let reason = match std::error::Error::source(error) {
+                Some(e) if e.is::<ParseIntError>() => ": a whole number is expected".into(),
+                Some(e) if e.is::<ParseFloatError>() => ": a number is expected".into(),
+                Some(e) => format!(": {e}"),
+                None => String::new(),
+            };
             Problem::input(format!("`{}` is not understood{reason}", text(ContextKind::InvalidValue))).at(format!("`{name}`")).hint(help)
         }
         ErrorKind::MissingRequiredArgument => Problem::input("missing").at(format!("`{argument}`")).hint(help),
@@ -290,7 +296,7 @@ mod tests {
         .unwrap();
         assert_eq!(m.get_one::<PathBuf>("particles"), Some(&PathBuf::from("hrd.txt")));
         assert_eq!(m.get_one::<usize>("batch"), Some(&18));
-        assert_eq!(notes.len(), 6);
+        assert_eq!(notes.len(), 7);
     }
 
     #[test]

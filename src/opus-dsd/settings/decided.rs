@@ -7,7 +7,6 @@ use contract::{
     BaseVolume, Device, EncoderInput, Kind, ModelLayout, Numerics, Problem, ResizeAt, Result, Schedule, TrainSettings, WarmStart,
 };
 use serde::{Deserialize, Serialize};
-use std::path::PathBuf;
 
 /// Raised when a field of `settings.json` changes its meaning.
 pub(crate) const SETTINGS_SCHEMA: u32 = 1;
@@ -85,8 +84,6 @@ pub(crate) struct Decided {
     pub(crate) base_from_reference: bool,
     /// Start from another job.
     pub(crate) load: Option<JobEpoch>,
-    /// Where the split is kept.
-    pub(crate) split: Option<PathBuf>,
     /// Everything that shapes training.
     pub(crate) train: TrainSettings,
     /// Why, in the order of run.out.
@@ -245,7 +242,6 @@ pub(crate) fn decide(said: &TrainSaid, facts: &DataFacts, grid: Grid, mut book: 
         plot: said.plot.is_none_or(|p| p.0),
         base_from_reference: wish == Base::Reference,
         load: said.load.clone(),
-        split: said.split.clone(),
         train,
         reasons: book.0,
     }

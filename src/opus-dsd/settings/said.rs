@@ -114,9 +114,6 @@ pub(crate) struct TrainSaid {
     /// Fraction of the particles kept for validation [default: 0.1; tiny 0]
     #[arg(long, value_name = "FRACTION", help_heading = TRAINING)]
     pub(crate) valfrac: Option<f64>,
-    /// Where the split into training and validation particles is kept: read where it exists, else written
-    #[arg(long, value_name = "FILE", help_heading = TRAINING)]
-    pub(crate) split: Option<PathBuf>,
     /// Start from another job's weights and latents
     #[arg(long, value_name = "JOB[:EPOCH]", help_heading = TRAINING)]
     pub(crate) load: Option<JobEpoch>,

@@ -55,8 +55,8 @@ pub(crate) fn run(context: &mut Context<'_>) -> Result<Input> {
     let particles = particles::read(&path, &options)?;
     let largest = largest_group(&particles, &path)?;
     let mut notes = Vec::new();
-    let reference = said.in_3dref.as_deref().map(|p| reference(p, largest)).transpose()?;
-    let mask = said.in_mask.as_deref().map(|p| mask(p, largest, &mut notes)).transpose()?;
+    let reference = said.in_3dref.as_deref().map(|p| reference(p, largest).map_err(|e| of_option("--in_3dref", e))).transpose()?;
+    let mask = said.in_mask.as_deref().map(|p| mask(p, largest, &mut notes).map_err(|e| of_option("--in_mask", e))).transpose()?;
     if said.base == Some(Base::Reference) && reference.is_none() {
         return Err(Problem::input("there is no reference map")
             .at("`--base reference`")
@@ -65,7 +65,7 @@ pub(crate) fn run(context: &mut Context<'_>) -> Result<Input> {
     for note in particles.notes.iter().chain(&notes) {
         context.say(note);
     }
-    for warning in particles.warnings.clone().into_iter().chain(particles.check()?) {
+    for warning in particles.warnings.clone().into_iter().chain(particles.check().map_err(|p| p.at(path.display().to_string()))?) {
         context.warn(&warning);
     }
     Ok(Input { path, particles, mask, reference })
@@ -95,7 +95,7 @@ fn largest_group(particles: &ParticleSet, path: &Path) -> Result<Largest> {
 
 fn reference(path: &Path, largest: Largest) -> Result<Given> {
     let volume = read_volume(path)?;
-    let box_px = volume.box_px().map_err(|p| p.at(format!("--in_3dref {}", path.display())))?;
+    let box_px = volume.box_px().map_err(|p| p.at(path.display().to_string()))?;
     // A map without a voxel size is taken to span the particles' box.
     let volume = volume.or_apix(largest.box_px as f64 * largest.apix / box_px as f64);
     Ok(Given { path: path.to_path_buf(), volume, fingerprint: Fingerprint::new("file").and_content(path)?.text() })
@@ -104,6 +104,12 @@ fn reference(path: &Path, largest: Largest) -> Result<Given> {
 fn mask(path: &Path, largest: Largest, notes: &mut Vec<String>) -> Result<Given> {
     let volume = cryoem::mask::read(path, CubeGrid { box_px: largest.box_px, apix: largest.apix }, notes)?;
     Ok(Given { path: path.to_path_buf(), volume, fingerprint: Fingerprint::new("file").and_content(path)?.text() })
+}
+
+/// Names the option that brought a file in, before the file.
+fn of_option(option: &str, mut problem: Problem) -> Problem {
+    let culprit = problem.culprit.take().unwrap_or_default();
+    problem.at(format!("`{option}` {culprit}"))
 }
 
 fn group_sizes(particles: &ParticleSet) -> Vec<usize> {

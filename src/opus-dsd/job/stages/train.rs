@@ -39,7 +39,7 @@ pub(crate) fn run(
     ground: &Ground,
     scores: Option<PathBuf>,
 ) -> Result<TrainOutcome> {
-    let load = decided.load.as_ref().map(|l| checkpoint_of(l)).transpose()?;
+    let load = decided.load.as_ref().map(checkpoint_of).transpose()?;
     let outcome_file = context.path(CHECKPOINTS).join(OUTCOME);
     let fingerprint = ground.fingerprint.clone().and(&decided.train).and(&decided.load);
     let spec = TrainSpec {
