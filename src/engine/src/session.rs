@@ -72,7 +72,6 @@ pub fn serve() -> Result<()> {
         devices: devices::list(),
     });
     for command in read_in_background(commands, stop) {
-        link.stop.store(false, Ordering::Relaxed);
         if matches!(command, Ok(Command::Shutdown)) {
             break;
         }
@@ -137,6 +136,8 @@ fn read_in_background(commands: File, stop: Arc<AtomicBool>) -> Receiver<Result<
             match command {
                 Ok(Command::Stop) => stop.store(true, Ordering::Relaxed),
                 command => {
+                    // Here and not where it is executed: a stop that follows at once must not be lost.
+                    stop.store(false, Ordering::Relaxed);
                     shutdown = matches!(command, Ok(Command::Shutdown));
                     if sender.send(command).is_err() {
                         break;

@@ -34,7 +34,7 @@ struct DecodeSaid {
     #[arg(long, value_name = "K", group = "what")]
     pc: Option<usize>,
     /// Number of points along the component [default: 10]
-    #[arg(long, value_name = "N", requires = "pc")]
+    #[arg(long, value_name = "N", conflicts_with_all = ["zfile", "particles"])]
     points: Option<usize>,
     /// Particles whose latents are decoded, from 0: 0,25,50, or a file with one a line
     #[arg(long, value_name = "LIST|FILE", group = "what")]
