@@ -63,7 +63,8 @@ pub struct Preparation {
 /// Pixel size of the prepared grid, Å.
 ///
 /// # Errors
-/// The set is empty, or a size makes no sense.
+/// The set is empty, a size makes no sense, or (without a pixel size of its own) the grid is finer than the images of the optics group with
+/// the most particles.
 pub fn grid_apix(set: &ParticleSet, options: &PrepareOptions) -> Result<f64> {
     if options.size_px < 8 || !options.size_px.is_multiple_of(2) {
         return Err(Problem::input(format!("image size {} is not an even number of at least 8 pixels", options.size_px)));
@@ -75,6 +76,12 @@ pub fn grid_apix(set: &ParticleSet, options: &PrepareOptions) -> Result<f64> {
             let counts = counts(set);
             let largest = (0..set.groups.len()).max_by_key(|&g| (counts[g], std::cmp::Reverse(g)));
             let group = largest.map(|g| &set.groups[g]).ok_or_else(|| Problem::input("there are no particles"))?;
+            if options.size_px > group.box_px + group.box_px % 2 {
+                let what = format!("images of {} pixels cannot be made of {} pixels", options.size_px, group.box_px);
+                return Err(Problem::input(what)
+                    .at("image size")
+                    .hint("finer pixels than the images' own hold nothing: ask for no more than their box"));
+            }
             Ok(group.apix * group.box_px as f64 / options.size_px as f64)
         }
     }

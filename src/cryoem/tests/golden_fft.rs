@@ -4,6 +4,8 @@
 use ndarray::{Array2, Array3, ArrayView1, Axis};
 use opus_dsd_cryoem::fft::{self, Complex32};
 use opus_dsd_cryoem::mask;
+use opus_dsd_cryoem::mrc::write_volume;
+use opus_dsd_cryoem::volume::Volume;
 use safetensors::{Dtype, SafeTensors};
 use std::path::{Path, PathBuf};
 
@@ -126,6 +128,50 @@ fn volume_transforms() {
         // 4,096 values: norms up to 350.
         assert!(d < 4.0 * SPECTRUM, "{}: {d}", case.path.display());
         assert!(worst(&fft::irfft3(spectrum, 16), &case.cube("irfft3")) < IMAGE);
+    }
+}
+
+/// The original's soft circular window (1 within 0.85 of the box's half, a cosine to 0 at 0.95) is the central section of a soft ball. Images
+/// are not windowed here, but masks of that shape are made.
+#[test]
+fn soft_window() {
+    for case in cases("c_fft_") {
+        let (shape, values) = case.values("window_cos_085_095");
+        let n = *shape.last().unwrap();
+        let half = n as f64 / 2.0;
+        let ball = mask::soft_ball(n, 1.0, 0.85 * half, 0.1 * half);
+        let section = ball.data.index_axis(Axis(0), n / 2);
+        assert_eq!(values.len(), n * n);
+        let d = worst(section.iter(), values.iter());
+        assert!(d < IMAGE, "{}: {d}", case.path.display());
+    }
+}
+
+/// Headers of maps, byte by byte. Three differences are meant: the machine stamp, which the original leaves out and without which strict readers
+/// refuse the file; the format's version; and one label that says who wrote it. Statistics follow from the values and are compared with the decoder's volumes.
+#[test]
+fn map_headers() {
+    const STATISTICS: [std::ops::Range<usize>; 2] = [76..88, 216..220];
+    const STAMP: std::ops::Range<usize> = 212..216;
+    const LABELS: std::ops::Range<usize> = 220..1024;
+    const VERSION: std::ops::Range<usize> = 108..112;
+    let folder = tempfile::tempdir().unwrap();
+    for case in cases("h_evalvol") {
+        let name = case.path.display();
+        let file = SafeTensors::deserialize(&case.bytes).unwrap();
+        let want = file.tensor("header_1024_bytes").unwrap().data().to_vec();
+        let n = case.values("nxyz").1[0] as usize;
+        let apix = f64::from_le_bytes(file.tensor("target_apix").unwrap().data().try_into().unwrap());
+        let path = folder.path().join("map.mrc");
+        let data = Array3::from_shape_fn((n, n, n), |(z, y, x)| (z + 2 * y + 3 * x) as f32);
+        write_volume(&path, &Volume { data, apix }).unwrap();
+        let got = std::fs::read(&path).unwrap();
+        assert_eq!(got[STAMP], [0x44, 0x44, 0, 0], "{name}: little-endian stamp");
+        assert_eq!(want[STAMP], [0; 4], "{name}");
+        let meant: Vec<usize> = STATISTICS.into_iter().flatten().chain(STAMP).chain(LABELS).chain(VERSION).collect();
+        let differing: Vec<usize> = (0..want.len()).filter(|i| !meant.contains(i) && got[*i] != want[*i]).collect();
+        assert!(differing.is_empty(), "{name}: bytes {differing:?} of the header");
+        assert_eq!(got.len(), 1024 + 4 * n.pow(3));
     }
 }
 

@@ -42,14 +42,14 @@ impl Layout {
 pub(super) fn parse(bytes: &[u8], file_bytes: usize, path: &Path) -> Result<Layout> {
     let at = |p: Problem| p.at(path.display().to_string());
     let Some(raw) = bytes.first_chunk::<HEADER_BYTES>() else {
-        return Err(at(Problem::input(format!(
-            "is too short for an MRC file: {HEADER_BYTES} bytes expected at least, {file_bytes} found"
-        ))));
+        let what = format!("is too short for an MRC file: {HEADER_BYTES} bytes expected at least, {file_bytes} found");
+        return Err(at(Problem::input(what).hint("copy or write the file again")));
     };
     let header = decode(raw);
     let [nx, ny, nz] = [header.nx, header.ny, header.nz];
     if [nx, ny, nz].iter().any(|&n| n <= 0 || n > LARGEST_SIDE) {
-        return Err(at(Problem::input(format!("is not an MRC file: sizes {nx} × {ny} × {nz} make no sense"))));
+        let what = if is_text(raw) { "it is a text".to_owned() } else { format!("sizes {nx} × {ny} × {nz} make no sense") };
+        return Err(at(Problem::input(format!("is not an MRC file: {what}")).hint("give a map or an image stack in the MRC format")));
     }
     let mode = match Mode::from_i32(header.mode) {
         Some(m @ (Mode::Int8 | Mode::Int16 | Mode::Float32 | Mode::Uint16 | Mode::Float16)) => m,
@@ -59,7 +59,8 @@ pub(super) fn parse(bytes: &[u8], file_bytes: usize, path: &Path) -> Result<Layo
         }
     };
     if header.nsymbt < 0 {
-        return Err(at(Problem::input(format!("has an extended header of {} bytes", header.nsymbt))));
+        let what = format!("has an extended header of {} bytes", header.nsymbt);
+        return Err(at(Problem::input(what).hint("write the file again")));
     }
     let size = [nx as usize, ny as usize, nz as usize];
     let endian = header.detect_endian();
@@ -77,6 +78,11 @@ pub(super) fn parse(bytes: &[u8], file_bytes: usize, path: &Path) -> Result<Layo
             Err(at(Problem::input(what).hint("copy or write the file again")))
         }
     }
+}
+
+/// Whether a file begins as a text does: a STAR file, a list, a script.
+fn is_text(raw: &[u8; HEADER_BYTES]) -> bool {
+    raw.iter().all(|&byte| byte >= b' ' || byte.is_ascii_whitespace())
 }
 
 /// Decodes in the byte order that the stamp says, or in the other one if only that makes sense.

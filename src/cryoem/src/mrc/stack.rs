@@ -24,10 +24,13 @@ impl StackReader {
     /// bytes expected and found.
     pub fn open(path: &Path) -> Result<Self> {
         let path = super::plain_path(path);
-        let file = File::open(&path).map_err(|e| Problem::io(&path, &e))?;
+        let file = File::open(&path)
+            .map_err(|e| Problem::io(&path, &e).hint("look at the file's path and rights: paths are relative to the project's folder"))?;
         let facts = file.metadata().map_err(|e| Problem::io(&path, &e))?;
         if !facts.is_file() {
-            return Err(Problem::input("is not a file").at(path.display().to_string()));
+            return Err(Problem::input("is not a file")
+                .at(path.display().to_string())
+                .hint("give a map or an image stack in the MRC format"));
         }
         if facts.len() < HEADER_BYTES as u64 {
             // An empty file cannot be mapped.
@@ -70,7 +73,9 @@ impl StackReader {
     pub fn box_px(&self) -> Result<usize> {
         match self.size_px() {
             (x, y) if x == y => Ok(x),
-            (x, y) => Err(Problem::input(format!("images are not square: {x} × {y} pixels")).at(self.path.display().to_string())),
+            (x, y) => Err(Problem::input(format!("images are not square: {x} × {y} pixels"))
+                .at(self.path.display().to_string())
+                .hint("extract the particles again with a square box")),
         }
     }
 

@@ -68,7 +68,7 @@ impl Level {
             let std = if whole > 0.0 { whole } else { 1.0 };
             notes.push(format!(
                 "optics group `{name}`: no noise in the corners of the images (masked, or simulated without noise); they are divided by their \
-                 whole standard deviation, {std:.3e}"
+                 whole standard deviation, {std:.4}"
             ));
             return Self { background, noise_std: std, inverted: false, one_by_one: false };
         }

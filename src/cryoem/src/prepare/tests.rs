@@ -347,6 +347,10 @@ fn impossible_sizes_are_refused() {
     for bad in [options(31), options(0), PrepareOptions { apix: Some(-2.0), ..options(32) }] {
         assert!(prepare(&set, &bad, &out, &mut |_, _| Ok(())).is_err(), "{bad:?}");
     }
+    // Finer than the images: nothing would be in the new frequencies. A pixel size that was asked for is another matter.
+    let finer = prepare(&set, &options(50), &out, &mut |_, _| Ok(())).unwrap_err().to_string();
+    assert!(finer.contains("images of 50 pixels cannot be made of 48 pixels") && finer.contains("hint: "), "{finer}");
+    assert!(prepare(&set, &PrepareOptions { apix: Some(2.0), ..options(50) }, &out, &mut |_, _| Ok(())).is_ok());
     let empty = ParticleSet { rows: vec![], ..set };
     assert!(prepare(&empty, &options(32), &out, &mut |_, _| Ok(())).unwrap_err().to_string().contains("no particles"));
 }
