@@ -20,6 +20,9 @@ const LOGSTD_START: f64 = -1.0;
 /// Weights of a voxel itself and of its two neighbours.
 const SMOOTHING: [f32; 2] = [0.5, 0.25];
 
+/// Weights of the encoder's last layer of the mean (its bias starts at zero anyway).
+const ENCODER_MEAN: &str = "encoder.mu.weight";
+
 /// The library's generator, which initial weights are drawn from, is one for the whole process.
 static GENERATOR: Mutex<()> = Mutex::new(());
 
@@ -101,6 +104,13 @@ impl Assembly {
     #[must_use]
     pub fn device(&self) -> Device {
         self.device
+    }
+
+    /// Makes the encoder's mean start at zero, so that latents which start from scores start exactly there.
+    pub fn silence_mean(&mut self) {
+        if let Some(mut weight) = self.store.variables().remove(ENCODER_MEAN) {
+            let _ = tch::no_grad(|| weight.zero_());
+        }
     }
 
     /// Learned tensors by name (shared storage).

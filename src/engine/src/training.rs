@@ -2,6 +2,7 @@
 
 pub mod batches;
 pub mod checkpoint;
+pub mod ground;
 pub mod guards;
 pub mod inputs;
 pub mod meters;

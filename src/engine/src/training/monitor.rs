@@ -46,7 +46,17 @@ impl Line {
     /// A line of a meter's means.
     #[must_use]
     pub fn new(of: &'static str, epoch: usize, images: usize, meter: &Meter, learning_rate: f64, validation: Option<f64>) -> Self {
-        Self { of, epoch, images, terms: meter.terms(), kl_nats: meter.kl_nats(), snr: meter.snr(), learning_rate, validation, active_dimensions: None }
+        Self {
+            of,
+            epoch,
+            images,
+            terms: meter.terms(),
+            kl_nats: meter.kl_nats(),
+            snr: meter.snr(),
+            learning_rate,
+            validation,
+            active_dimensions: None,
+        }
     }
 
     /// The same with the number of latent dimensions in use.

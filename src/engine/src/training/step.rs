@@ -92,9 +92,10 @@ pub struct Step<'a> {
 }
 
 impl Step<'_> {
-    /// Adds the batch's gradients to the parameters. `None` when `stop` said so between two parts; the gradients are then of no use.
+    /// Adds the batch's gradients to the parameters. `stop` is asked before every part and told how many images
+    /// of the batch are done; `None` when it said so, and the gradients are then of no use.
     #[must_use]
-    pub fn gradients(&self, batch: &Batch, stop: &dyn Fn() -> bool) -> Option<Yield> {
+    pub fn gradients(&self, batch: &Batch, stop: &dyn Fn(usize) -> bool) -> Option<Yield> {
         let settings = &self.assembly.settings;
         let count = batch.len() as f64;
         let area = self.inputs.mean_area;
@@ -113,10 +114,10 @@ impl Step<'_> {
         let leaf = decoded_from.detach().set_requires_grad(true);
         let mut sums = Sums::default();
         for part in runs(batch.len(), settings.micro_batch) {
-            if stop() {
+            let (from, size) = (part[0], part.len());
+            if stop(from) {
                 return None;
             }
-            let (from, size) = (part[0], part.len());
             let loss = self.decode_part(&batch.part(from, size), &leaf.narrow(0, from as i64, size as i64), &mut sums);
             (loss / (count * area)).backward();
         }

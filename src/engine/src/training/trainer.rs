@@ -3,24 +3,23 @@
 use super::batches::{Batches, Split};
 use super::checkpoint::{self, Checkpoint, DataFacts, Position};
 use super::guards::Fault;
-use super::inputs::{self, Inputs};
+use super::inputs::Inputs;
 use super::meters::{BatchFigures, Meter};
 use super::monitor::{Line, Monitor};
 use super::optimiser::{AdamW, Parameter};
 use super::step::{Classes, Draws, Step, TermWeights};
-use super::{Faults, Outcome, resume};
+use super::{Faults, Outcome, ground, resume};
 use crate::assembly::Assembly;
 use crate::data::{Batch, Particles, runs};
 use crate::decode::{Target, map_of};
 use crate::model::bank::LatentBank;
 use crate::model::loss::Fit;
 use crate::model::schedules;
-use crate::scene::{Maps, from_volume};
 use crate::session::Link;
 use crate::{devices, encode};
 use contract::{BaseVolume, Event, Kind, Problem, Result, TrainOutcome, TrainSettings, TrainSpec};
-use cryoem::geometry::Hopf;
 use cryoem::mrc;
+use std::cell::Cell;
 use std::collections::HashMap;
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -37,8 +36,6 @@ const SNR_START: f64 = 0.0025;
 const EPOCHS_TO_LIVE: usize = 2;
 /// The original's weight of the prior follows its saw-tooth: (beta + 0.05) / 1.05.
 const PRIOR_OFFSET: f64 = 0.05;
-/// View classes (nside 2).
-const VIEW_CLASSES: usize = 48;
 
 /// Trains as the command says, from the newest checkpoint where there is one.
 ///
@@ -76,11 +73,12 @@ struct Trainer<'a> {
     monitor: Monitor,
     notes: Vec<String>,
     faults: Faults,
-    progress: Progress,
+    progress: Cell<Progress>,
     saved_at: Instant,
 }
 
 /// When what was last said.
+#[derive(Clone, Copy)]
 struct Progress {
     at: Instant,
     images: usize,
@@ -106,7 +104,7 @@ impl<'a> Trainer<'a> {
         let settings = &spec.settings;
         let stop = || link.stop_asked();
         let prepared = particles.prepared();
-        let maps = read_maps(spec, prepared.size_px, prepared.apix)?;
+        let maps = ground::read_maps(spec, prepared.size_px, prepared.apix)?;
         let mut data = DataFacts {
             fingerprint: prepared.fingerprint.clone(),
             particles: prepared.particles,
@@ -125,7 +123,7 @@ impl<'a> Trainer<'a> {
                 assembly.settings = settings.clone();
                 assembly
             }
-            None => match fresh(spec, maps, particles, device, &stop)? {
+            None => match ground::fresh(spec, maps, particles, device, &stop)? {
                 Some(assembly) => assembly,
                 None => return Ok(None),
             },
@@ -150,10 +148,10 @@ impl<'a> Trainer<'a> {
             optimiser: AdamW::new(parameters, settings.weight_decay),
             bank: LatentBank::new(&start),
             latents: start,
-            classes: (settings.lamb > 0.0).then(|| view_classes(particles, &split.training)),
+            classes: (settings.lamb > 0.0).then(|| ground::view_classes(particles, &split.training)),
             box_px: prepared.groups.first().map_or(prepared.size_px, |group| group.box_px),
             monitor: Monitor::open(&spec.monitor, newest.as_ref().map_or(0, |(_, checkpoint)| checkpoint.position.losses_bytes))?,
-            progress: Progress { at: Instant::now(), images: 0 },
+            progress: Cell::new(Progress { at: Instant::now(), images: 0 }),
             saved_at: Instant::now(),
             spec,
             settings,
@@ -258,7 +256,11 @@ impl<'a> Trainer<'a> {
             box_px: self.box_px,
             injected: self.injected(),
         };
-        let Some(result) = step.gradients(batch, &|| self.link.stop_asked()) else { return Ok(Course::Stop) };
+        let asked = |done: usize| {
+            self.tell_progress(done);
+            self.link.stop_asked()
+        };
+        let Some(result) = step.gradients(batch, &asked) else { return Ok(Course::Stop) };
         let figures = result.figures;
         if let Err(fault) = self.position.guard.batch(&self.settings.guards, self.settings.logstd_bounds, &figures) {
             return Ok(Course::Ill(fault));
@@ -284,10 +286,8 @@ impl<'a> Trainer<'a> {
 
     /// Progress by the clock, metrics by the number of images.
     fn report(&mut self, rate: f64) -> Result<()> {
+        self.tell_progress(0);
         let (epoch, images) = (self.position.epoch + 1, self.position.images);
-        if self.progress.at.elapsed() >= PROGRESS_EVERY {
-            self.tell_progress();
-        }
         if self.position.interval_meter.images() >= self.settings.log_interval {
             let meter = std::mem::take(&mut self.position.interval_meter);
             self.monitor.line(&Line::new("interval", epoch, images, &meter, rate, None))?;
@@ -304,17 +304,21 @@ impl<'a> Trainer<'a> {
         Ok(())
     }
 
-    fn tell_progress(&mut self) {
-        let images = self.position.images;
-        let seconds = self.progress.at.elapsed().as_secs_f64().max(1e-9);
-        let images_per_second = images.saturating_sub(self.progress.images) as f64 / seconds;
-        self.progress = Progress { at: Instant::now(), images };
+    /// Tells how far the epoch is, where that was not told lately; `done` images of the running batch are decoded.
+    fn tell_progress(&self, done: usize) {
+        let last = self.progress.get();
+        let seconds = last.at.elapsed().as_secs_f64();
+        if seconds < PROGRESS_EVERY.as_secs_f64() {
+            return;
+        }
+        let images = self.position.images + done;
+        self.progress.set(Progress { at: Instant::now(), images });
         self.link.tell(Event::Progress {
             epoch: self.position.epoch + 1,
             epochs: self.settings.epochs,
             images,
             of: self.split.training.len(),
-            images_per_second,
+            images_per_second: images.saturating_sub(last.images) as f64 / seconds,
         });
     }
 
@@ -342,7 +346,7 @@ impl<'a> Trainer<'a> {
         self.position.batches = 0;
         self.position.images = 0;
         self.position.epoch_meter = Meter::default();
-        self.progress.images = 0;
+        self.progress.set(Progress { at: Instant::now(), images: 0 });
         let epoch = self.position.epoch;
         let line = Line::new("epoch", epoch, meter.images(), &meter, rate, validation).with_active_dimensions(self.active_dimensions());
         self.monitor.line(&line)?;
@@ -429,7 +433,7 @@ impl<'a> Trainer<'a> {
         self.latents = state.latents.to_device(self.device).copy();
         self.position = state.position.clone();
         self.monitor.rewind(self.position.losses_bytes)?;
-        self.progress = Progress { at: Instant::now(), images: self.position.images };
+        self.progress.set(Progress { at: Instant::now(), images: self.position.images });
         Ok(())
     }
 
@@ -500,63 +504,4 @@ impl<'a> Trainer<'a> {
     fn injected(&self) -> Option<super::Injection> {
         self.faults.inject.filter(|(from, _)| self.position.steps >= *from).map(|(_, injection)| injection)
     }
-}
-
-/// A new model: the base's grey scale, the encoder's input scale, the scores that the latents start from. `None`: stopped.
-fn fresh(spec: &TrainSpec, mut maps: Maps, particles: &Particles, device: Device, stop: &dyn Fn() -> bool) -> Result<Option<Assembly>> {
-    let settings = &spec.settings;
-    if settings.base != BaseVolume::None {
-        let trial = Assembly::new(
-            settings,
-            Maps { mask: maps.mask.shallow_clone(), base: maps.base.as_ref().map(Tensor::shallow_clone), ..maps },
-            device,
-        )?;
-        let Some(scale) = inputs::base_scale(particles, &trial.scene, stop) else { return Ok(None) };
-        if !(scale.is_finite() && scale > 0.0) {
-            return Err(Problem::input(format!("the base volume does not resemble the images (best grey scale {scale:.3e})"))
-                .at("base")
-                .hint("check its sign, hand and pixel size, or let the job make one (`--base auto`)"));
-        }
-        maps.base_scale = scale;
-    }
-    let mut assembly = Assembly::new(settings, maps, device)?;
-    assembly.scene.input_scale = inputs::input_scale(&assembly, particles);
-    if settings.warm_start.is_some() {
-        let path = spec
-            .scores
-            .as_ref()
-            .ok_or_else(|| Problem::input("the settings ask for a warm start, but the command names no scores").at("scores"))?;
-        assembly.scores = Some(encode::read_scores(path, particles.len(), settings.layout.zdim)?.to_device(device));
-    }
-    Ok(Some(assembly))
-}
-
-fn read_maps(spec: &TrainSpec, size_px: usize, apix: f64) -> Result<Maps> {
-    let read = |path: &Path| -> Result<Tensor> {
-        let map = mrc::read_volume(path)?;
-        let side = map.box_px().map_err(|problem| problem.at(path.display().to_string()))?;
-        if side != size_px {
-            return Err(
-                Problem::input(format!("has {side} voxels a side, the prepared images have {size_px}")).at(path.display().to_string())
-            );
-        }
-        Ok(from_volume(&map))
-    };
-    let base = match (&spec.base, spec.settings.base) {
-        (Some(path), kind) if kind != BaseVolume::None => Some(read(path)?),
-        (None, kind) if kind != BaseVolume::None => {
-            return Err(Problem::input("the settings ask for a base volume, but the command names none").at("base"));
-        }
-        _ => None,
-    };
-    Ok(Maps { mask: read(&spec.mask)?, base, base_scale: 1.0, size_px, apix })
-}
-
-fn view_classes(particles: &Particles, training: &[usize]) -> Classes {
-    let of: Vec<usize> = (0..particles.len()).map(|i| Hopf::of_matrix(&particles.rotation(i)).view_class()).collect();
-    let mut members = vec![Vec::new(); VIEW_CLASSES];
-    for &particle in training {
-        members[of[particle]].push(particle as i64);
-    }
-    Classes { of, members }
 }
