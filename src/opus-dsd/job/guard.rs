@@ -129,6 +129,10 @@ fn start_worker(job: &Job) -> Result<Child> {
     let program = std::env::current_exe().map_err(unstartable)?;
     let mut command = Command::new(program);
     command.arg(crate::cli::WORKER_VERB).stdin(Stdio::piped());
+    if let Some(threads) = job.said.threads {
+        // `--j` is the share of the machine that the host gives, also for what the worker computes itself.
+        command.env("RAYON_NUM_THREADS", threads.to_string());
+    }
     process::tie_to_parent(&mut command, true);
     let mut worker = command.spawn().map_err(unstartable)?;
     let mut line = serde_json::to_string(job).map_err(|e| Problem::failed(format!("the job cannot be handed to the worker: {e}")))?;

@@ -54,6 +54,17 @@ pub(crate) fn write(folder: &Path, provenance: &Provenance) -> Result<()> {
     atomic::write_json(&folder.join(SETTINGS_FILE), provenance)
 }
 
+/// The base volume and where it comes from, in words.
+fn base(settings: &Decided) -> String {
+    let whence = if settings.base_from_reference { ", from the reference" } else { "" };
+    format!("{:?}{whence}", settings.train.base)
+}
+
+/// What the latents start from, in words; its length may follow the number of epochs.
+fn warm_start(settings: &Decided) -> String {
+    settings.train.warm_start.map_or("none".into(), |w| format!("{} components of at most {} particles", w.components, w.particles))
+}
+
 /// Lines about what changed since the job ran before.
 ///
 /// # Errors
@@ -74,7 +85,9 @@ pub(crate) fn changes(before: &Provenance, now: &Provenance) -> Result<Vec<Strin
         ("`--zdim`", old.train.layout.zdim.to_string(), new.train.layout.zdim.to_string()),
         ("`--downfrac`", format!("{} pixels", old.grid.size_px), format!("{} pixels", new.grid.size_px)),
         ("`--templateres`", old.train.layout.template.to_string(), new.train.layout.template.to_string()),
-        ("`--base`", format!("{:?}", old.train.base), format!("{:?}", new.train.base)),
+        ("`--base`", base(old), base(new)),
+        ("`--warm-start`", warm_start(old), warm_start(new)),
+        ("encoder input", format!("{:?}", old.train.encoder_input), format!("{:?}", new.train.encoder_input)),
         ("`--seed`", old.train.seed.to_string(), new.train.seed.to_string()),
         ("`--valfrac`", old.train.validation_fraction.to_string(), new.train.validation_fraction.to_string()),
     ];

@@ -20,12 +20,14 @@ struct Record {
 /// A file that a stage left.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 struct Output {
+    /// Relative to the job folder where it lies in it, so that a copied or moved job looks at its own files.
     path: PathBuf,
     bytes: u64,
 }
 
 /// Records of stages, one file each below `stages/`.
 pub(crate) struct Ledger {
+    job_folder: PathBuf,
     folder: PathBuf,
 }
 
@@ -33,7 +35,7 @@ impl Ledger {
     pub(crate) fn open(job_folder: &Path) -> Result<Self> {
         let folder = job_folder.join("stages");
         std::fs::create_dir_all(&folder).map_err(|e| Problem::io(&folder, &e))?;
-        Ok(Self { folder })
+        Ok(Self { job_folder: job_folder.to_path_buf(), folder })
     }
 
     /// Whether a stage was done on this ground, and all that it left is there.
@@ -42,7 +44,7 @@ impl Ledger {
         let Ok(Some(record)) = atomic::read_json::<Record>(&self.path(stage)) else { return false };
         record.schema == LEDGER_SCHEMA
             && record.fingerprint == fingerprint
-            && record.outputs.iter().all(|o| std::fs::metadata(&o.path).is_ok_and(|m| m.len() == o.bytes))
+            && record.outputs.iter().all(|o| std::fs::metadata(self.job_folder.join(&o.path)).is_ok_and(|m| m.len() == o.bytes))
     }
 
     /// Notes that a stage is done.
@@ -52,7 +54,11 @@ impl Ledger {
     pub(crate) fn done(&self, stage: &str, fingerprint: &str, outputs: &[PathBuf]) -> Result<()> {
         let outputs = outputs
             .iter()
-            .map(|path| std::fs::metadata(path).map(|m| Output { path: path.clone(), bytes: m.len() }).map_err(|e| Problem::io(path, &e)))
+            .map(|path| {
+                let metadata = std::fs::metadata(path).map_err(|e| Problem::io(path, &e))?;
+                let path = path.strip_prefix(&self.job_folder).unwrap_or(path).to_path_buf();
+                Ok(Output { path, bytes: metadata.len() })
+            })
             .collect::<Result<Vec<_>>>()?;
         atomic::write_json(&self.path(stage), &Record { schema: LEDGER_SCHEMA, fingerprint: fingerprint.into(), outputs })
     }
@@ -113,6 +119,20 @@ mod tests {
         assert!(!ledger.is_fresh("base", "b"));
         std::fs::write(&output, b"half").unwrap();
         assert!(!ledger.is_fresh("base", "a"));
+    }
+
+    #[test]
+    fn a_copied_job_looks_at_its_own_files() {
+        let folder = tempfile::tempdir().unwrap();
+        let (first, second) = (folder.path().join("job001"), folder.path().join("job002"));
+        let ledger = Ledger::open(&first).unwrap();
+        std::fs::write(first.join("out.mrc"), b"map").unwrap();
+        ledger.done("base", "a", &[first.join("out.mrc")]).unwrap();
+        let copy = Ledger::open(&second).unwrap();
+        std::fs::copy(first.join("stages/base.json"), second.join("stages/base.json")).unwrap();
+        assert!(!copy.is_fresh("base", "a"), "its own file is not there");
+        std::fs::copy(first.join("out.mrc"), second.join("out.mrc")).unwrap();
+        assert!(copy.is_fresh("base", "a"));
     }
 
     #[test]

@@ -19,22 +19,30 @@ const STAR_VERSION: u32 = 30001;
 /// What users are asked to cite.
 const CITATION: &str = "Luo Z., Ni F., Wang Q., Ma J. (2023) OPUS-DSD: deep structural disentanglement for cryo-EM single-particle analysis. Nature Methods 20, 1729-1738";
 
-/// Nodes of a job that has a checkpoint and no clusters yet.
+/// Nodes of a job that has a checkpoint: the preview, and what an earlier run of a continued job has left.
 pub(crate) fn early_nodes(context: &Context<'_>, decided: &Decided) -> Result<()> {
-    let node = Node { file: format!("{}.mrc", decided.preview), content: Content::Map };
-    nodes::write(context.folder(), &context.job.folder_name, &[node], context.host)
+    let mut all = vec![Node { file: format!("{}.mrc", decided.preview), content: Content::Map }];
+    all.extend(nodes_of(1..=decided.clusters));
+    nodes::write(context.folder(), &context.job.folder_name, &all, context.host)
 }
 
 /// Nodes of a job whose clusters are there; files that are not yet there are left out.
 pub(crate) fn cluster_nodes(context: &Context<'_>, found: &Findings) -> Result<()> {
-    let mut all: Vec<Node> =
-        [cluster::PARTICLES, cluster::SELECTED, cluster::LARGEST].map(|f| Node { file: f.into(), content: Content::Particles }).into();
-    all.push(Node { file: LOGFILE.into(), content: Content::Log });
-    for class in (0..found.clusters.len()).map(|c| found.clusters.class_number(c)) {
-        all.push(Node { file: cluster::particles_file(class), content: Content::Particles });
-        all.push(Node { file: decode::map_file(class), content: Content::Map });
-    }
+    let all: Vec<Node> = nodes_of((0..found.clusters.len()).map(|c| found.clusters.class_number(c))).collect();
     nodes::write(context.folder(), &context.job.folder_name, &all, context.host)
+}
+
+/// Everything that a job hands on, for the given clusters.
+fn nodes_of(classes: impl IntoIterator<Item = usize>) -> impl Iterator<Item = Node> {
+    let whole = [cluster::PARTICLES, cluster::SELECTED, cluster::LARGEST].map(|f| Node { file: f.into(), content: Content::Particles });
+    let log = Node { file: LOGFILE.into(), content: Content::Log };
+    let states = classes.into_iter().flat_map(|class| {
+        [
+            Node { file: cluster::particles_file(class), content: Content::Particles },
+            Node { file: decode::map_file(class), content: Content::Map },
+        ]
+    });
+    whole.into_iter().chain([log]).chain(states)
 }
 
 pub(crate) fn run(context: &mut Context<'_>, decided: &Decided, outcome: &TrainOutcome, found: &Findings, plots: &[String]) -> Result<()> {
@@ -49,7 +57,7 @@ pub(crate) fn run(context: &mut Context<'_>, decided: &Decided, outcome: &TrainO
         note::append(
             context.folder(),
             &[
-                format!("opus-dsd {}: {} epochs, {} clusters; see logfile.pdf", contract::VERSION, results.epoch, results.volumes.len()),
+                format!("opus-dsd {}: epochs {}, clusters {}; see logfile.pdf", contract::VERSION, results.epoch, results.volumes.len()),
                 format!("largest cluster: {} particles, {}", largest.n, cluster::particles_file(largest.class)),
                 format!("please cite: {CITATION}"),
             ],
@@ -68,9 +76,10 @@ pub(crate) fn next_steps(context: &Context<'_>, found: &Findings) -> Vec<String>
     let class = found.clusters.class_number(cluster::largest(&found.clusters));
     let (star, map) = (cluster::particles_file(class), decode::map_file(class));
     let particles = found.clusters.sizes[cluster::largest(&found.clusters)];
+    let mask = if context.job.said.in_mask.is_some() { "the same mask" } else { "a mask made from it" };
     let mut lines = vec![
         format!(
-            "next: refine `{folder}{star}` ({particles} particles, the largest cluster) in a 3D auto-refine job, with `{folder}{map}` as reference, low-pass filtered, and the same mask"
+            "next: refine `{folder}{star}` ({particles} particles, the largest cluster) in a 3D auto-refine job, with `{folder}{map}` as reference, low-pass filtered, and {mask}"
         ),
         format!("look at `{folder}logfile.pdf`, and at `{folder}cluster*.mrc` side by side, before you trust a cluster"),
     ];

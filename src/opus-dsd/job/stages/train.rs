@@ -40,7 +40,6 @@ pub(crate) fn run(
     scores: Option<PathBuf>,
 ) -> Result<TrainOutcome> {
     let load = decided.load.as_ref().map(checkpoint_of).transpose()?;
-    let outcome_file = context.path(CHECKPOINTS).join(OUTCOME);
     let fingerprint = ground.fingerprint.clone().and(&decided.train).and(&decided.load);
     let spec = TrainSpec {
         prepared: ground.prepared.clone(),
@@ -55,13 +54,31 @@ pub(crate) fn run(
         device: decided.grid.device.id.clone(),
         threads: decided.grid.threads,
     };
-    let written = outcome_file.clone();
+    let written = context.path(CHECKPOINTS).join(OUTCOME);
     context.stage("train", &fingerprint, |context| {
         let outcome = train(context, engine, decided, spec)?;
-        atomic::write_json(&written, &outcome)?;
-        Ok(vec![written, outcome.latents.clone()])
+        let latents = outcome.latents.clone();
+        atomic::write_json(&written, &within(context.folder(), outcome))?;
+        Ok(vec![written, latents])
     })?;
-    atomic::read_json(&outcome_file)?.ok_or_else(|| Problem::failed("what training left is gone").at(outcome_file.display().to_string()))
+    read_outcome(context.folder())
+}
+
+/// The outcome with paths relative to the job folder, so that a copied job uses its own files.
+fn within(folder: &Path, outcome: TrainOutcome) -> TrainOutcome {
+    let relative = |path: PathBuf| path.strip_prefix(folder).map(Path::to_path_buf).unwrap_or(path);
+    TrainOutcome { checkpoint: relative(outcome.checkpoint), latents: relative(outcome.latents), ..outcome }
+}
+
+/// What training left in a job folder.
+///
+/// # Errors
+/// It is not there, or is not understood.
+pub(crate) fn read_outcome(folder: &Path) -> Result<TrainOutcome> {
+    let path = folder.join(CHECKPOINTS).join(OUTCOME);
+    let outcome: TrainOutcome =
+        atomic::read_json(&path)?.ok_or_else(|| Problem::failed("what training left is gone").at(path.display().to_string()))?;
+    Ok(TrainOutcome { checkpoint: folder.join(outcome.checkpoint), latents: folder.join(outcome.latents), ..outcome })
 }
 
 fn train(context: &mut Context<'_>, engine: &mut Engine, decided: &Decided, spec: TrainSpec) -> Result<TrainOutcome> {
