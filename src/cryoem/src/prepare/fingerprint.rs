@@ -8,13 +8,16 @@ use std::fs::File;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 
-/// Pieces of each stack that are hashed; enough to see that another file has taken its place, little to read.
-const PIECES: u64 = 8;
+/// Pieces of all stacks together that are hashed, at most: 256 MB, which a slow disk reads in seconds. Half of every small set, so that a changed
+/// image is seen; enough of a large one to see that another file has taken a stack's place.
+const PIECES: u64 = 65_536;
+/// Pieces of a stack, at least.
+const LEAST_PIECES: u64 = 8;
 /// Bytes of a piece.
 const PIECE_BYTES: u64 = 4096;
 
 /// Changes when the particles, their poses or optics, the images, or a setting that shapes the prepared images changes. Of the stacks the name,
-/// the size and eight pieces count; not the time, which copying a project changes.
+/// the size and even pieces of the content count; not the time, which copying a project changes.
 ///
 /// # Errors
 /// A stack cannot be read, or the options make no sense.
@@ -46,25 +49,27 @@ pub fn fingerprint(set: &ParticleSet, options: &PrepareOptions) -> Result<String
         ];
         numbers.iter().for_each(|v| hash.update(v.to_le_bytes()));
     }
+    let most = (PIECES / set.stacks.len().max(1) as u64).max(LEAST_PIECES);
     for path in &set.stacks {
         // The folder may change with the place that the project is at.
         hash.update(path.file_name().unwrap_or_default().as_encoded_bytes());
-        pieces(path, &mut hash)?;
+        pieces(path, most, &mut hash)?;
     }
     let digest = hash.finalize();
     Ok(digest[..16].iter().map(|byte| format!("{byte:02x}")).collect())
 }
 
-/// Adds size and even pieces of a file.
-fn pieces(path: &Path, hash: &mut Sha256) -> Result<()> {
+/// Adds size and at most so many even pieces of a file.
+fn pieces(path: &Path, most: u64, hash: &mut Sha256) -> Result<()> {
     let fail = |e: std::io::Error| Problem::io(path, &e);
     let file = File::open(path).map_err(fail)?;
     let size = file.metadata().map_err(fail)?.len();
     hash.update(size.to_le_bytes());
     let mut piece = vec![0; size.min(PIECE_BYTES) as usize];
-    for i in 0..PIECES {
+    let count = (size / (2 * PIECE_BYTES)).clamp(LEAST_PIECES, most);
+    for i in 0..count {
         // From the header to the last bytes.
-        let offset = (size - piece.len() as u64) * i / (PIECES - 1);
+        let offset = (size - piece.len() as u64) * i / (count - 1);
         file.read_exact_at(&mut piece, offset).map_err(fail)?;
         hash.update(&piece);
     }
