@@ -170,7 +170,11 @@ pub(crate) fn decide(said: &TrainSaid, facts: &DataFacts, grid: Grid, mut book: 
     book.note(
         "base",
         format!("{wish:?}").to_lowercase(),
-        if said.base.is_some() { "as said" } else { "default: back-projected from the same images" },
+        match (said.base.is_some(), facts.reference.is_some()) {
+            (true, _) => "as said",
+            (false, false) => "default: back-projected from the same images",
+            (false, true) => "default: back-projected from the same images; `--base reference` takes --in_3dref",
+        },
     );
     let has_base = base != BaseVolume::None;
     let epochs = book.take("epochs", said.epochs, || rules::epochs(preset));
@@ -185,7 +189,7 @@ pub(crate) fn decide(said: &TrainSaid, facts: &DataFacts, grid: Grid, mut book: 
     let lamb = book.take("lamb", said.lamb, || rules::lamb(preset));
     let bfactor = book.take("bfactor", said.bfactor, || rules::bfactor(preset));
     let priors = rules::volume_priors(has_base);
-    book.note("volume priors", format!("{} on mean |v|, {} on total variation", priors.value.0, priors.value.1), priors.reason);
+    book.note("volume priors", format!("{} on |v|, {} on variation", priors.value.0, priors.value.1), priors.reason);
     let hypotheses = rules::hypotheses(preset, crop);
     book.note("pose hypotheses", (1 + hypotheses.value.ring).to_string(), hypotheses.reason);
     let validation_fraction = book.take("valfrac", said.valfrac, || rules::validation_fraction(preset));

@@ -55,7 +55,9 @@ pub(crate) fn mask(input: &Input, facts: &DataFacts, grid: &Grid) -> Result<Grid
     }
     let radius_px = BALL * grid.size_px as f64 / 2.0;
     let volume = mask::soft_ball(grid.size_px, render.apix, radius_px, BALL_EDGE_PX);
-    Ok(GridMask { volume, whence: format!("a ball of {:.0} Å, since neither mask nor map is given", 2.0 * radius_px * render.apix) })
+    Ok(GridMask {
+        volume, whence: format!("a ball of {:.0} Å across, since neither mask nor map is given", 2.0 * radius_px * render.apix)
+    })
 }
 
 /// Side of the region that holds the mask, pixels.

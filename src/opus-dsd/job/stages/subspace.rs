@@ -33,12 +33,13 @@ pub(crate) fn run(context: &mut Context<'_>, decided: &Decided, prepared: &Prepa
         std::fs::create_dir_all(&folder).map_err(|e| Problem::io(&folder, &e))?;
         let images = PreparedSet::open(prepared)?;
         let found = subspace::fit(&images, &read_volume(base)?, &read_volume(&ground.mask)?, &options, &mut |_, _| Ok(()))?;
-        let shares = found.power.iter().map(|p| format!("{:.0}%", 100.0 * p)).collect::<Vec<_>>().join(", ");
-        context.say(&format!(
-            "linear subspace: {} components are supported by the data (power relative to the first: {shares}); grey scale of the base {:.3}",
-            found.active(),
-            found.base_scale
-        ));
+        let shares = found.power.iter().take(found.active()).map(|p| format!("{:.0}%", 100.0 * p)).collect::<Vec<_>>().join(", ");
+        let supported = match found.active() {
+            0 => "no linear variation is supported by the data".to_owned(),
+            1 => "one component is supported by the data".to_owned(),
+            n => format!("{n} components are supported by the data (power relative to the first: {shares})"),
+        };
+        context.say(&format!("linear subspace: {supported}; grey scale of the base {:.3}", found.base_scale));
         let mut outputs = vec![scores.clone()];
         for (k, volume) in found.volumes.iter().enumerate().take(found.active()) {
             let path = folder.join(format!("component{:02}.mrc", k + 1));
