@@ -32,8 +32,13 @@ const CPU: Device = Device::Cpu;
 const ORIGINAL: Numerics =
     Numerics { rotate_about_half_pixel: true, exclude_given_pose: true, ctf_unturned: true, mask_target_only: true, snr_unclamped: true };
 
-/// Allowed errors of gradients. Each is a sum of some 10⁵ samples that nearly cancel, whose slope jumps where a sample crosses a voxel's face
-/// or the mask's edge: our own gradients differ by as much between two memory layouts of the same convolution (up to 4e-3 in the first 64 elements).
+/// Allowed errors of gradients, above the 1e-3 of the golden files' README, which is below what their single precision resolves. Each gradient
+/// is a sum of some 10⁵ samples that nearly cancel, whose slope jumps where a sample crosses a voxel's face or the mask's edge. Measured:
+///
+/// - these kernels in double precision: norms within 8.3e-4 of the golden ones, first 64 elements within 7.0e-3;
+/// - in double precision too, stored angles moved by one unit in their last (single-precision) place: norms of those elements change by up to
+///   1.3e-3, and their distance from the golden ones wanders (affine head: 2.7e-3, 4.2e-3, 5.1e-3);
+/// - in single precision as run here: norms within 1.6e-3, first 64 elements within 5.5e-3.
 const GRADIENT_NORM: f64 = 2e-3;
 const GRADIENT_HEAD: f64 = 8e-3;
 
