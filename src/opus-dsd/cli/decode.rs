@@ -2,6 +2,8 @@
 
 use super::arguments::Said;
 use crate::host::relion::exit_files::{self, Outcome};
+use crate::host::relion::job_star;
+use crate::host::relion::nodes::{self, Content, Node};
 use crate::job::console::Console;
 use crate::job::decoding::{self, Form, Wish};
 use crate::job::npy;
@@ -117,7 +119,20 @@ fn write_volumes(options: &DecodeSaid, job: &Path, console: &mut Console) -> Res
     ));
     decoding::run(&trained, &wish, &form, (options.device.as_deref(), threads), &options.o, console)?;
     console.say(&format!("written to {}", wish.folder.display()));
-    Ok(())
+    offer(options, &wish)
+}
+
+/// Offers the maps to the host's next job, where a host runs this one.
+fn offer(options: &DecodeSaid, wish: &Wish) -> Result<()> {
+    let Some(host) = job_star::of_folder(&options.o)? else { return Ok(()) };
+    let inner = wish.folder.strip_prefix(&options.o).unwrap_or(Path::new(""));
+    let name = |row| inner.join(decoding::map_file(row)).to_string_lossy().into_owned();
+    let maps: Vec<Node> = (0..wish.latents.nrows()).map(|row| Node { file: name(row), content: Content::Map }).collect();
+    let mut folder_name = options.o.to_string_lossy().into_owned();
+    if !folder_name.ends_with('/') {
+        folder_name.push('/');
+    }
+    nodes::write(&options.o, &folder_name, &maps, host.version)
 }
 
 fn job_folder(options: &DecodeSaid) -> Result<PathBuf> {
