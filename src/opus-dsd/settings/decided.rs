@@ -177,9 +177,10 @@ pub(crate) fn decide(said: &TrainSaid, facts: &DataFacts, grid: Grid, mut book: 
         },
     );
     let has_base = base != BaseVolume::None;
-    let epochs = book.take("epochs", said.epochs, || rules::epochs(preset));
+    let warm = starts_warm(said, has_base);
+    let epochs = book.take("epochs", said.epochs, || rules::epochs(preset, warm));
     let batch = book.or("batch", said.batch, BATCH).min(facts.particles);
-    let rate = rules::learning_rate(preset, said.lr);
+    let rate = rules::learning_rate(preset, warm, said.lr);
     book.note("lr", rate.value.start.to_string(), if said.lr.is_some() { "as said, cosine to 2% of it".into() } else { rate.reason });
     let warm_start = warm_start(said, preset, epochs, zdim, has_base, &mut book);
     let beta = beta(said, &mut book);
@@ -248,6 +249,15 @@ pub(crate) fn decide(said: &TrainSaid, facts: &DataFacts, grid: Grid, mut book: 
         load: said.load.clone(),
         train,
         reasons: book.0,
+    }
+}
+
+/// Whether the latents start from the linear subspace.
+fn starts_warm(said: &TrainSaid, has_base: bool) -> bool {
+    match said.warm_start {
+        Some(WarmStartWish::Switch(on)) => on,
+        Some(WarmStartWish::Epochs(n)) => n > 0.0,
+        None => has_base && said.load.is_none(),
     }
 }
 

@@ -73,22 +73,24 @@ pub(crate) fn networks(preset: Preset) -> (Width, EncoderGrid) {
 }
 
 /// Passes over the training images.
-pub(crate) fn epochs(preset: Preset) -> Ruled<usize> {
-    match preset {
-        Preset::Tiny => ruled(8, "preset tiny: maps grow noisier beyond"),
-        Preset::Small => ruled(10, "preset small"),
-        Preset::Full => ruled(20, "as the original"),
+pub(crate) fn epochs(preset: Preset, warm: bool) -> Ruled<usize> {
+    match (preset, warm) {
+        (Preset::Tiny, true) => ruled(4, "preset tiny: nothing is gained beyond"),
+        (Preset::Tiny, false) => ruled(8, "preset tiny, without a warm start: maps grow noisier beyond"),
+        (Preset::Small, _) => ruled(10, "preset small"),
+        (Preset::Full, _) => ruled(20, "as the original"),
     }
 }
 
 /// Learning rate and its course.
-pub(crate) fn learning_rate(preset: Preset, said: Option<f64>) -> Ruled<LearningRate> {
+pub(crate) fn learning_rate(preset: Preset, warm: bool, said: Option<f64>) -> Ruled<LearningRate> {
     /// What the cosine leaves at the end.
     const LAST_FRACTION: f64 = 0.02;
-    let (start, warm_up_steps) = match preset {
-        Preset::Tiny => (2e-3, 0),
-        Preset::Small => (1e-3, 100),
-        Preset::Full => (2e-4, 200),
+    let (start, warm_up_steps) = match (preset, warm) {
+        (Preset::Tiny, true) => (4e-3, 0),
+        (Preset::Tiny, false) => (2e-3, 0),
+        (Preset::Small, _) => (1e-3, 100),
+        (Preset::Full, _) => (2e-4, 200),
     };
     let start = said.unwrap_or(start);
     ruled(
@@ -99,7 +101,7 @@ pub(crate) fn learning_rate(preset: Preset, said: Option<f64>) -> Ruled<Learning
 
 /// Epochs of the warm start.
 pub(crate) fn warm_start_epochs(preset: Preset, epochs: usize) -> Ruled<f64> {
-    let wanted = if preset == Preset::Tiny { 2.0 } else { 1.0 };
+    let wanted = if preset == Preset::Tiny { 0.5 } else { 1.0 };
     // A run of few epochs still has to train its encoder by itself for most of the time.
     let most = epochs as f64 / 4.0;
     if wanted <= most {
@@ -247,16 +249,16 @@ mod tests {
 
     #[test]
     fn a_short_run_keeps_time_for_its_own_training() {
-        assert_eq!(warm_start_epochs(Preset::Tiny, 8).value, 2.0);
-        assert_eq!(warm_start_epochs(Preset::Tiny, 2).value, 0.5);
+        assert_eq!(warm_start_epochs(Preset::Tiny, 4).value, 0.5);
+        assert_eq!(warm_start_epochs(Preset::Tiny, 1).value, 0.25);
         assert_eq!(warm_start_epochs(Preset::Full, 20).value, 1.0);
     }
 
     #[test]
     fn training_numbers_of_the_presets() {
-        assert_eq!(epochs(Preset::Tiny).value, 8);
-        assert_eq!(learning_rate(Preset::Tiny, None).value.start, 2e-3);
-        assert_eq!(learning_rate(Preset::Tiny, Some(1e-4)).value.start, 1e-4);
+        assert_eq!([true, false].map(|warm| epochs(Preset::Tiny, warm).value), [4, 8]);
+        assert_eq!([true, false].map(|warm| learning_rate(Preset::Tiny, warm, None).value.start), [4e-3, 2e-3]);
+        assert_eq!(learning_rate(Preset::Tiny, true, Some(1e-4)).value.start, 1e-4);
         assert_eq!(lamb(Preset::Tiny).value, 0.0);
         assert_eq!(lamb(Preset::Full).value, 0.5);
         assert_eq!(bfactor(Preset::Full).value, 2.0);
