@@ -1,6 +1,6 @@
 //! Back-projection against `relion_reconstruct` on the same particles: half maps of both programs must agree shell by shell.
 //!
-//! The particles are simulated ones whose folder is `OPUS_DSD_EXTRA_DATA`, by default `shared/data` beside the workspace.
+//! The particles are simulated ones whose folder is `OPUS_DSD_EXTRA_DATA`.
 
 use cryoem::mrc::read_volume;
 use cryoem::particles::{self, ReadOptions};
@@ -16,12 +16,11 @@ const ALLOWED: f64 = 0.01;
 
 #[test]
 fn half_maps_correlate_as_relions_do() {
-    let default = Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/data");
-    let data = std::env::var_os("OPUS_DSD_EXTRA_DATA").map_or(default, PathBuf::from).join("tiny/adk-path-tiny");
-    if !data.is_dir() {
-        println!("SKIPPED: no folder `{}`; set OPUS_DSD_EXTRA_DATA", data.display());
+    let data = std::env::var_os("OPUS_DSD_EXTRA_DATA").map(|folder| PathBuf::from(folder).join("tiny/adk-path-tiny"));
+    let Some(data) = data.filter(|folder| folder.is_dir()) else {
+        println!("SKIPPED: no simulated set; name the folder of extra data in OPUS_DSD_EXTRA_DATA");
         return;
-    }
+    };
     if Command::new("relion_reconstruct").arg("--help").output().is_err() {
         assert!(std::env::var_os("CI").is_none(), "RELION is not installed, and CI must not skip its tests");
         println!("SKIPPED: RELION (relion_reconstruct) is not installed");

@@ -1,6 +1,6 @@
 //! Real image stacks of other programs: each runs to the end, or is refused with a reason that names the culprit, and leaves nothing behind.
 //!
-//! The stacks cannot be part of the repository: their folder is `OPUS_DSD_EXTRA_DATA`, by default `shared/data` beside the workspace.
+//! The stacks cannot be part of the repository: their folder is `OPUS_DSD_EXTRA_DATA`.
 
 #[path = "support/job.rs"]
 mod job;
@@ -14,14 +14,13 @@ const JOB: &str = "External/job001";
 const SHORT: &str = "--preset tiny --epochs 1 --clusters 2 --device cpu --j 1";
 
 fn data() -> Option<PathBuf> {
-    let default = Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/data");
-    let folder = std::env::var_os("OPUS_DSD_EXTRA_DATA").map_or(default, PathBuf::from);
-    if folder.join("particles").is_dir() {
-        job::engine();
-        return Some(folder.canonicalize().unwrap());
-    }
-    println!("SKIPPED: no folder `{}`; set OPUS_DSD_EXTRA_DATA", folder.display());
-    None
+    let folder = std::env::var_os("OPUS_DSD_EXTRA_DATA").map(PathBuf::from).filter(|folder| folder.join("particles").is_dir());
+    let Some(folder) = folder else {
+        println!("SKIPPED: no real stacks; name the folder of extra data in OPUS_DSD_EXTRA_DATA");
+        return None;
+    };
+    job::engine();
+    Some(folder.canonicalize().unwrap())
 }
 
 /// A project in which `p/`, `maps/` and `tiny/` are the data.

@@ -56,9 +56,7 @@ pub(crate) fn tiny(name: &str) -> Option<PathBuf> {
 }
 
 fn extra_data() -> Option<PathBuf> {
-    let named = std::env::var_os("OPUS_DSD_EXTRA_DATA").map(PathBuf::from);
-    let folder = named.unwrap_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/data"));
-    let found = folder.canonicalize().ok();
+    let found = std::env::var_os("OPUS_DSD_EXTRA_DATA").and_then(|folder| PathBuf::from(folder).canonicalize().ok());
     if found.is_none() {
         skipped("no extra data; name their folder in OPUS_DSD_EXTRA_DATA");
     }

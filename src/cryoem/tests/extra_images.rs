@@ -1,5 +1,5 @@
-//! Maps and stacks of other programs. They are test data that cannot be part of the repository: their folder is `OPUS_DSD_EXTRA_DATA`, by
-//! default `shared/data` beside the workspace; without it these tests say so and pass.
+//! Maps and stacks of other programs. They are test data that cannot be part of the repository: their folder is `OPUS_DSD_EXTRA_DATA`;
+//! without it these tests say so and pass.
 
 use opus_dsd_cryoem::mrc::{StackReader, read_volume};
 use opus_dsd_cryoem::particles::{self, OpticsGroup, Particle, ParticleSet, ReadOptions, Source};
@@ -7,13 +7,11 @@ use opus_dsd_cryoem::prepare::{Invert, PrepareOptions, PreparedSet, prepare};
 use std::path::{Path, PathBuf};
 
 fn data(below: &str) -> Option<PathBuf> {
-    let default = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/data");
-    let folder = std::env::var_os("OPUS_DSD_EXTRA_DATA").map_or(default, PathBuf::from).join(below);
-    if folder.is_dir() {
-        return Some(folder);
+    let folder = std::env::var_os("OPUS_DSD_EXTRA_DATA").map(|folder| PathBuf::from(folder).join(below)).filter(|folder| folder.is_dir());
+    if folder.is_none() {
+        println!("SKIPPED: no extra data `{below}`; name their folder in OPUS_DSD_EXTRA_DATA");
     }
-    println!("SKIPPED: no folder `{}`; set OPUS_DSD_EXTRA_DATA", folder.display());
-    None
+    folder
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! Fetches libtorch once into the user's cache and links it into the clone.
 //!
-//! The wheels come through pip, pinned by hash, since PyPI is the one place that serves libtorch everywhere; nothing of
+//! The wheels come through pip, pinned by hash, since the Python package index serves libtorch everywhere; nothing of
 //! Python is used afterwards. A broken download leaves no stamp, so that the next call starts over.
 
 use crate::pins::{Flavour, TORCH_VERSION, cache, link, root};
@@ -92,7 +92,7 @@ fn fetch(flavour: &Flavour, target: &Path, stamp: &str) -> Result<(), String> {
     if !status.success() {
         let _ = fs::remove_dir_all(&part);
         return Err(format!(
-            "pip could not fetch the wheels of {} ({status}); is PyPI reachable? An installed PyTorch {TORCH_VERSION} also does: `cargo xtask setup --python PY`",
+            "pip could not fetch the wheels of {} ({status}); is the Python package index reachable? An installed PyTorch {TORCH_VERSION} also does: `cargo xtask setup --python PY`",
             pins.display()
         ));
     }

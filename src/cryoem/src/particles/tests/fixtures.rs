@@ -29,13 +29,11 @@ impl StackSource for Imagined {
 
 /// The collection of fixtures, where it is there.
 fn extra_data() -> Option<PathBuf> {
-    let folder = std::env::var_os("OPUS_DSD_EXTRA_DATA")
-        .map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/data"), PathBuf::from);
-    if folder.is_dir() {
-        return Some(folder);
+    let folder = std::env::var_os("OPUS_DSD_EXTRA_DATA").map(PathBuf::from).filter(|folder| folder.is_dir());
+    if folder.is_none() {
+        eprintln!("SKIPPED: no extra data; name their folder in OPUS_DSD_EXTRA_DATA");
     }
-    eprintln!("SKIPPED: no extra data at {} (OPUS_DSD_EXTRA_DATA)", folder.display());
-    None
+    folder
 }
 
 /// A set for people: notes, warnings, and the first and last particles.
