@@ -64,8 +64,8 @@ pub(crate) fn run(context: &mut Context<'_>, decided: &Decided, outcome: &TrainO
         )?;
         Ok(outputs)
     })?;
-    for line in next_steps(context, found) {
-        context.say(&line);
+    for (i, line) in next_steps(context, found).iter().enumerate() {
+        context.say(&format!("{}{line}", if i == 0 { "next: " } else { "" }));
     }
     Ok(())
 }
@@ -79,7 +79,7 @@ pub(crate) fn next_steps(context: &Context<'_>, found: &Findings) -> Vec<String>
     let mask = if context.job.said.in_mask.is_some() { "the same mask" } else { "a mask made from it" };
     let mut lines = vec![
         format!(
-            "next: refine `{folder}{star}` ({particles} particles, the largest cluster) in a 3D auto-refine job, with `{folder}{map}` as reference, low-pass filtered, and {mask}"
+            "refine `{folder}{star}` ({particles} particles, the largest cluster) in a 3D auto-refine job, with `{folder}{map}` as reference, low-pass filtered, and {mask}"
         ),
         format!("look at `{folder}logfile.pdf`, and at `{folder}cluster*.mrc` side by side, before you trust a cluster"),
     ];

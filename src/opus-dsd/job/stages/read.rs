@@ -33,6 +33,9 @@ pub(crate) struct Input {
     pub(crate) reference: Option<Given>,
 }
 
+/// Boxes of maps and images differ by trimming and padding; beyond this ratio of their extents something is wrong.
+const EXTENT_RATIO: f64 = 2.0;
+
 /// Word that `--ctf` takes where the images have none.
 const NO_CTF: &str = "none";
 
@@ -64,6 +67,11 @@ pub(crate) fn run(context: &mut Context<'_>) -> Result<Input> {
     }
     for note in particles.notes.iter().chain(&notes) {
         context.say(note);
+    }
+    for (option, given) in [("--in_mask", &mask), ("--in_3dref", &reference)] {
+        if let Some(warning) = given.as_ref().and_then(|g| other_extent(option, g, largest)) {
+            context.warn(&warning);
+        }
     }
     for warning in particles.warnings.clone().into_iter().chain(particles.check().map_err(|p| p.at(path.display().to_string()))?) {
         context.warn(&warning);
@@ -104,6 +112,18 @@ fn reference(path: &Path, largest: Largest) -> Result<Given> {
 fn mask(path: &Path, largest: Largest, notes: &mut Vec<String>) -> Result<Given> {
     let volume = cryoem::mask::read(path, CubeGrid { box_px: largest.box_px, apix: largest.apix }, notes)?;
     Ok(Given { path: path.to_path_buf(), volume, fingerprint: Fingerprint::new("file").and_content(path)?.text() })
+}
+
+/// A map that spans much more or less than the images has most often a wrong pixel size in its header.
+fn other_extent(option: &str, given: &Given, images: Largest) -> Option<String> {
+    let own = given.volume.data.dim().0 as f64 * given.volume.apix;
+    let expected = images.box_px as f64 * images.apix;
+    (!(1.0 / EXTENT_RATIO..=EXTENT_RATIO).contains(&(own / expected))).then(|| {
+        format!(
+            "`{option} {}` spans {own:.0} Å, the images span {expected:.0} Å: look at the pixel size in its header",
+            given.path.display()
+        )
+    })
 }
 
 /// Names the option that brought a file in, before the file.
