@@ -8,7 +8,7 @@ use cryoem::prepare::{Invert, PrepareOptions, PreparedSet, prepare};
 use cryoem::subset;
 use cryoem::volume::fourier_shell_correlation;
 use reconstruction::{Options, back_project};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::Command;
 
 /// Allowed loss of the half maps' correlation, mean over shells up to Nyquist.

@@ -2,11 +2,15 @@
 
 use std::path::Path;
 
+#[path = "../contract/build_id.rs"]
+mod build_id;
+
 fn main() {
-    println!("cargo::rerun-if-changed=src/opus-dsd/build.rs");
-    println!("cargo::rerun-if-changed=.libtorch");
     let root = std::env::var("CARGO_MANIFEST_DIR").unwrap_or_default();
-    if !Path::new(&root).join(".libtorch/torch/lib").exists() {
+    let root = Path::new(&root);
+    println!("cargo::rerun-if-changed={}", root.join(".libtorch").display());
+    if !root.join(".libtorch/torch/lib").exists() {
         println!("cargo::error=libtorch is not set up; run `cargo xtask build` (or `cargo xtask setup`, then any cargo command)");
     }
+    build_id::stamp(root);
 }

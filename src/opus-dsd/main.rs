@@ -10,6 +10,9 @@ mod settings;
 
 use std::process::ExitCode;
 
+/// Identifies the sources that this front was built from; the engine must carry the same one.
+pub(crate) const BUILD_ID: &str = env!("OPUS_DSD_BUILD_ID");
+
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args_os().skip(1).map(|a| a.to_string_lossy().into_owned()).collect();
     ExitCode::from(cli::run(&arguments))

@@ -126,7 +126,7 @@ pub enum Event {
     Hello {
         /// Program version.
         version: String,
-        /// [`crate::BUILD_ID`].
+        /// Identifies the sources that the engine was built from; the front carries the same one or refuses it.
         build_id: String,
         /// libtorch's version.
         torch: String,

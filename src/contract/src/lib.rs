@@ -19,9 +19,6 @@ pub use training::{
     WarmStart, Width,
 };
 
-/// Identifies the build: front and engine must carry the same one.
-pub const BUILD_ID: &str = env!("OPUS_DSD_BUILD_ID");
-
 /// The program's version.
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");
 

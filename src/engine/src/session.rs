@@ -5,7 +5,7 @@
 //! renamed into place and cannot be half written.)
 
 use crate::{decode, devices, encode, torch, training};
-use contract::{BUILD_ID, Command, Event, Problem, Result, VERSION, pipes};
+use contract::{Command, Event, Problem, Result, VERSION, pipes};
 use std::fs::File;
 use std::io::{BufRead, BufReader, Write};
 use std::os::fd::{FromRawFd, RawFd};
@@ -67,7 +67,7 @@ pub fn serve() -> Result<()> {
     torch::init_torch()?;
     link.tell(Event::Hello {
         version: VERSION.into(),
-        build_id: BUILD_ID.into(),
+        build_id: crate::BUILD_ID.into(),
         torch: devices::TORCH_VERSION.into(),
         devices: devices::list(),
     });

@@ -2,7 +2,8 @@
 //! libraries print on stdout.
 
 use super::process;
-use contract::{BUILD_ID, Command, Device, Event, Kind, Problem, Result, VERSION, pipes};
+use crate::BUILD_ID;
+use contract::{Command, Device, Event, Kind, Problem, Result, VERSION, pipes};
 use std::fs::File;
 use std::io::{BufRead, BufReader, Write};
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};

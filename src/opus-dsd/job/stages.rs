@@ -17,10 +17,11 @@ use super::events::OwnEvent;
 use super::settings_file::{self, Provenance};
 use super::stop::Stop;
 use super::worker::Job;
+use crate::BUILD_ID;
 use crate::host::relion::job_star::{self, HostVersion};
 use crate::settings::decided::{self, Decided};
 use context::Context;
-use contract::{BUILD_ID, Result, VERSION};
+use contract::{Result, VERSION};
 
 /// Runs a whole job, or what is left of it.
 pub(crate) fn run(job: &Job, console: &mut Console, stop: &Stop) -> Result<()> {

@@ -69,7 +69,7 @@ fn trains_stops_and_leaves() {
     spec.settings.epochs = 500;
     let mut engine = start();
     let Some(Event::Hello { build_id, devices, .. }) = engine.next() else { panic!("no hello") };
-    assert!(build_id == BUILD_ID && devices.last().unwrap().id == "cpu");
+    assert!(build_id == opus_dsd_engine::BUILD_ID && devices.last().unwrap().id == "cpu");
     engine.send(&Command::Train(Box::new(spec.clone())));
     engine.until(|event| matches!(event, Event::Epoch { .. }));
     let asked = Instant::now();
