@@ -73,7 +73,14 @@ pub(super) fn read(path: &Path, options: &ReadOptions, source: &dyn StackSource)
     if let Some(ctf) = &ctf {
         set_ctf(&mut particles, ctf, options)?;
     }
-    let mut notes = vec![format!("{}: {} image stacks, {} images, {} used", path.display(), stacks.len(), images.len(), particles.len())];
+    let mut notes = vec![format!(
+        "{}: {} image stack{}, {} images, {} used",
+        path.display(),
+        stacks.len(),
+        if stacks.len() == 1 { "" } else { "s" },
+        images.len(),
+        particles.len()
+    )];
     let mut warnings = Vec::new();
     optics::describe(&optics.groups, &particles, &mut notes);
     rows::remark(&particles, &optics.groups, &mut notes, &mut warnings);
