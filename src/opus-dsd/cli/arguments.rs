@@ -24,6 +24,9 @@ pub(crate) struct Normal {
     pub(crate) long_help: bool,
 }
 
+/// How clap names words without an option before them.
+const STRAY: &str = "[PARTICLES]";
+
 /// Options of the original and of its preparation scripts that are accepted and do nothing: name, whether a value follows, why.
 const RETIRED: &[(&str, bool, &str)] = &[
     ("--lazy-single", false, "images are always streamed"),
@@ -173,6 +176,15 @@ fn in_our_words(error: &clap::Error, verb: &str, valid: &[String]) -> Problem {
             };
             Problem::input(format!("`{}` is not understood{reason}", text(ContextKind::InvalidValue))).at(format!("`{name}`")).hint(help)
         }
+        ErrorKind::ArgumentConflict => {
+            let prior = text(ContextKind::PriorArg);
+            let problem = Problem::input(format!("cannot be given beside `{prior}`")).at(format!("`{name}`"));
+            problem.hint(if argument == STRAY || prior == STRAY {
+                "name the particles once: a word without an option before it is taken for them"
+            } else {
+                "give one of the two"
+            })
+        }
         ErrorKind::MissingRequiredArgument => Problem::input("missing").at(format!("`{argument}`")).hint(help),
         _ => {
             let what = error.to_string();
@@ -303,6 +315,12 @@ mod tests {
     fn a_slip_gets_a_suggestion() {
         let problem = read("--zdmi 8").unwrap_err();
         assert!(problem.hint.unwrap().starts_with("did you mean `--zdim`?"));
+    }
+
+    #[test]
+    fn a_stray_word_is_said_to_be_taken_for_particles() {
+        let problem = read("--in_parts a.star b.star").unwrap_err();
+        assert!(problem.what.contains("beside") && problem.hint.unwrap().starts_with("name the particles once"));
     }
 
     #[test]
