@@ -196,15 +196,6 @@ pub enum Schedule {
         /// Factor on the saw-tooth.
         scale: f64,
     },
-    /// Linear from the first to the second value over the given fraction of the run, then flat.
-    Ramp {
-        /// Value at the start.
-        from: f64,
-        /// Value at the end.
-        to: f64,
-        /// Fraction of the run.
-        over: f64,
-    },
 }
 
 /// When training is called ill.

@@ -1,6 +1,6 @@
 //! Blocks and columns as they are asked for.
 
-use crate::parse::{cell_end, line_end};
+use crate::parse::cell_end;
 use crate::{BlockData, Error, ErrorKind, StarFile};
 
 /// A block of a [`StarFile`]. `_label value` lines are one row.
@@ -111,14 +111,6 @@ impl<'f> Block<'f> {
             return Err(self.file.error_at(self.start(), ErrorKind::ColumnCount { found: 0, expected: self.labels().len() }));
         }
         Ok(column.text(0))
-    }
-
-    /// A row's whole line, without its line end.
-    #[must_use]
-    pub fn row_text(&self, row: usize) -> &'f str {
-        let start = self.data().rows[row];
-        let end = line_end(self.file.text.as_bytes(), start);
-        self.file.text[start..end].trim_end_matches('\n')
     }
 }
 

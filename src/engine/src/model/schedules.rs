@@ -22,7 +22,6 @@ pub fn weight(schedule: &Schedule, fraction: f64) -> f64 {
     match *schedule {
         Schedule::Constant(value) => value,
         Schedule::Cyclic { periods, scale } => scale * saw_tooth(fraction * periods),
-        Schedule::Ramp { from, to, over } => from + (to - from) * if over > 0.0 { (fraction / over).min(1.0) } else { 1.0 },
     }
 }
 
