@@ -59,6 +59,18 @@ fn sigterm_leaves_a_checkpoint_and_a_reason() {
 }
 
 #[test]
+fn a_folder_has_one_job_at_a_time() {
+    let project = Project::new();
+    let (mut guard, worker, engine) = training(&project);
+    let second = project.train(JOB, LONG);
+    assert_eq!(second.status, Some(2), "{}", second.err);
+    assert!(second.err.contains("another job is running in this folder; hint: "), "{}", second.err);
+    assert!(project.exit_files(JOB).is_empty() && is_alive(worker) && is_alive(engine), "the first job is left alone");
+    signal(guard.id(), libc::SIGTERM);
+    assert_eq!(guard.wait().unwrap().code(), Some(143));
+}
+
+#[test]
 fn a_killed_engine_or_worker_is_reported_at_once() {
     for victim in ["engine", "worker"] {
         let project = Project::new();

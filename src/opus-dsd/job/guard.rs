@@ -6,6 +6,7 @@ use super::worker::Job;
 use super::{atomic, process};
 use crate::host::relion::exit_files::{self, Outcome};
 use contract::{Kind, Problem, Result};
+use std::fs::{File, TryLockError};
 use std::io::Write;
 use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -24,8 +25,9 @@ const SIGNAL_GRACE: Duration = Duration::from_secs(4);
 
 /// Runs a job to its end and returns the exit status. The exit file is written last.
 pub(crate) fn run(job: &Job) -> u8 {
-    let mut console = match open_folder(&job.folder) {
-        Ok(console) => console,
+    // The lock is held until the guard ends.
+    let (mut console, _lock) = match open_folder(&job.folder) {
+        Ok(open) => open,
         Err(problem) => {
             Console::detached().problem(&problem);
             return problem.kind.exit_status();
@@ -53,8 +55,11 @@ pub(crate) fn run(job: &Job) -> u8 {
     status
 }
 
-/// Makes the folder where it is missing and proves that it can be written.
-fn open_folder(folder: &Path) -> Result<Console> {
+/// File by which a guard tells another that the folder is taken; the system frees it when the guard ends, however it ends.
+const LOCK: &str = ".guard.lock";
+
+/// Makes the folder where it is missing, proves that it can be written, and that no other job runs in it.
+fn open_folder(folder: &Path) -> Result<(Console, File)> {
     let unwritable = |e: std::io::Error| {
         Problem::new(Kind::InputOutput, format!("the job folder cannot be written: {e}"))
             .at(format!("--o {}", folder.display()))
@@ -63,10 +68,17 @@ fn open_folder(folder: &Path) -> Result<Console> {
     std::fs::create_dir_all(folder).map_err(unwritable)?;
     let probe = folder.join("probe.part");
     std::fs::write(&probe, b"x").and_then(|()| std::fs::remove_file(&probe)).map_err(unwritable)?;
+    let lock = File::create(folder.join(LOCK)).map_err(unwritable)?;
+    // Disks that know no locks (some network file systems) say so by another error; there the user has to take care.
+    if matches!(lock.try_lock(), Err(TryLockError::WouldBlock)) {
+        return Err(Problem::input("another job is running in this folder")
+            .at(format!("--o {}", folder.display()))
+            .hint("wait for it, or stop it by a file named RELION_JOB_ABORT_NOW in the folder"));
+    }
     exit_files::clear(folder)?;
     exit_files::clear_abort(folder)?;
     atomic::sweep(folder);
-    Ok(Console::open(folder))
+    Ok((Console::open(folder), lock))
 }
 
 fn supervise(job: &Job, console: &mut Console) -> Result<u8> {
@@ -153,9 +165,12 @@ fn conclude(status: ExitStatus, stopping: Option<&Stopping>, console: &mut Conso
         let by_wish = status.code() == Some(stop.kind.exit_status().into());
         if by_wish || stop.forced {
             let how = if stop.forced {
-                format!("stopped; it was not ready within {} s and was ended, the last checkpoint stands", stop.grace.as_secs())
+                format!(
+                    "stopped; it was not ready within {} s and was ended; finished stages and the last checkpoint stand",
+                    stop.grace.as_secs()
+                )
             } else {
-                "stopped in order; the last checkpoint stands".into()
+                "stopped in order; finished stages and the last checkpoint stand".into()
             };
             let who = if stop.kind == Kind::Aborted { "RELION_JOB_ABORT_NOW" } else { "SIGTERM, SIGINT or SIGHUP" };
             return Err(Problem::new(stop.kind, how).at(who).hint("start the same job again; it goes on from the last checkpoint"));

@@ -45,9 +45,10 @@ impl Progress {
                 let validation = validation.map_or(String::new(), |v| format!(", validation {v:.5}"));
                 Some(format!(
                     "epoch {epoch}/{epochs}: loss {}{validation}, KL {kl_nats:.2} nats in {active_dimensions} active dimensions, SNR {snr:.3}, learning rate {learning_rate:.2e}, \
-                     {:.0} images/s on {}, elapsed {}, about {} to go",
+                     {}on {}, elapsed {}, about {} to go",
                     shares(terms),
-                    self.rate,
+                    // An epoch of less than a second is over before its speed is measured.
+                    if self.rate > 0.0 { format!("{:.0} images/s ", self.rate) } else { String::new() },
                     self.device,
                     duration(self.started.elapsed().as_secs_f64()),
                     duration(left)
