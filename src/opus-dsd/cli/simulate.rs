@@ -24,8 +24,8 @@ struct SimulateSaid {
     /// Maps to project instead of the phantom, one a state: A.mrc,B.mrc
     #[arg(long, value_name = "FILES", value_delimiter = ',')]
     volumes: Vec<PathBuf>,
-    /// Optics groups, each as BOX:APIX[:KV[:CS[:CONTRAST]]], separated by commas
-    #[arg(long, value_name = "GROUPS", value_delimiter = ',', default_value = "64:1.6:300:2.7:0.1", value_parser = optics)]
+    /// What follows the pixel size may be left out.
+    #[arg(long, help = "Optics groups, each as BOX:APIX[:KV[:CS[:CONTRAST]]], separated by commas", value_name = "GROUPS", value_delimiter = ',', default_value = "64:1.6:300:2.7:0.1", value_parser = optics)]
     optics: Vec<Optics>,
     /// Signal over noise, in variance; 0: no noise
     #[arg(long, value_name = "RATIO", default_value_t = 0.1)]

@@ -48,7 +48,7 @@ impl Posterior {
         &self.means[image * self.components..][..self.components]
     }
 
-    /// E[zⱼ zₗ] of an image.
+    /// ⟨zⱼ zₗ⟩ of an image.
     pub(crate) fn second_moment(&self, image: usize, j: usize, l: usize) -> f64 {
         let q = self.components;
         let mean = self.mean(image);

@@ -59,7 +59,7 @@ pub(crate) fn maximise(
         .collect()
 }
 
-/// Sums over images and pixels, `[points][channels]`: first w c² E[zⱼ zₗ] for every pair, then w c r E[zⱼ] as (re, im).
+/// Sums over images and pixels, `[points][channels]`: first w c² ⟨zⱼ zₗ⟩ for every pair, then w c r ⟨zⱼ⟩ as (re, im).
 ///
 /// Workers share the channels, not the images, so that every sum is made in the order of the images whatever the number of threads.
 fn insert(observations: &Observations, lattice: &Lattice, posterior: &Posterior, q: usize, pairs: &[(usize, usize)]) -> Vec<f32> {
