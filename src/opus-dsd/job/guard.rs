@@ -55,9 +55,6 @@ pub(crate) fn run(job: &Job) -> u8 {
     status
 }
 
-/// File by which a guard tells another that the folder is taken; the system frees it when the guard ends, however it ends.
-const LOCK: &str = ".guard.lock";
-
 /// Makes the folder where it is missing, proves that it can be written, and that no other job runs in it.
 fn open_folder(folder: &Path) -> Result<(Console, File)> {
     let unwritable = |e: std::io::Error| {
@@ -68,8 +65,9 @@ fn open_folder(folder: &Path) -> Result<(Console, File)> {
     std::fs::create_dir_all(folder).map_err(unwritable)?;
     let probe = folder.join("probe.part");
     std::fs::write(&probe, b"x").and_then(|()| std::fs::remove_file(&probe)).map_err(unwritable)?;
-    let lock = File::create(folder.join(LOCK)).map_err(unwritable)?;
-    // Disks that know no locks (some network file systems) say so by another error; there the user has to take care.
+    // The folder itself is locked, so that no file is left; the system frees it when the guard ends, however it ends. Disks that know no
+    // such locks (some network file systems) say so by another error; there the user has to take care.
+    let lock = File::open(folder).map_err(unwritable)?;
     if matches!(lock.try_lock(), Err(TryLockError::WouldBlock)) {
         return Err(Problem::input("another job is running in this folder")
             .at(format!("--o {}", folder.display()))

@@ -22,7 +22,7 @@ pub(crate) fn run(args: &[String]) -> Result<ExitCode, String> {
 /// Runs all tests of the workspace: one thread for each torch program, parallelism from the runner.
 pub(crate) fn test(args: &[String]) -> Result<ExitCode, String> {
     build()?;
-    let mut all = vec!["test", "--release", "--workspace"];
+    let mut all = vec!["test", "--release", "--workspace", "--no-fail-fast"];
     all.extend(args.iter().map(String::as_str));
     cargo(&all)
 }
