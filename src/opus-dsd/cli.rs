@@ -14,15 +14,12 @@ use clap::Command;
 use contract::{Problem, Result};
 use std::path::PathBuf;
 
-/// The verb by which the guard starts its worker; not for people.
-pub(crate) const WORKER_VERB: &str = "--worker";
-
 /// Runs one command line (without the program's name) and returns the exit status.
 ///
 /// Whatever goes wrong before a guard is in place is said on stderr, and in the job folder too where the command line names one,
 /// because RELION looks at nothing else.
 pub(crate) fn run(argv: &[String]) -> u8 {
-    if argv.first().is_some_and(|a| a == WORKER_VERB) {
+    if argv.first().is_some_and(|a| a == crate::job::worker::VERB) {
         return crate::job::worker::main();
     }
     match dispatch(argv) {

@@ -8,6 +8,7 @@ pub(crate) mod events;
 pub(crate) mod guard;
 pub(crate) mod monitor;
 pub(crate) mod npy;
+pub(crate) mod order;
 pub(crate) mod process;
 pub(crate) mod progress;
 pub(crate) mod settings_file;

@@ -2,9 +2,9 @@
 
 use crate::assembly::Assembly;
 use crate::devices;
+use crate::link::Link;
 use crate::model::geometry::Centre;
 use crate::scene::to_volume;
-use crate::session::Link;
 use crate::training::checkpoint::{Checkpoint, read_npy};
 use contract::{BaseVolume, DecodeSpec, Event, Problem, Result};
 use cryoem::mrc::write_volume;

@@ -3,7 +3,7 @@
 use crate::assembly::Assembly;
 use crate::data::{Particles, runs};
 use crate::devices;
-use crate::session::Link;
+use crate::link::Link;
 use crate::training::checkpoint::{Checkpoint, read_npy, replace_npy};
 use contract::{EncodeSpec, Problem, Result};
 use std::path::Path;

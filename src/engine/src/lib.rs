@@ -5,6 +5,7 @@ pub mod data;
 pub mod decode;
 pub mod devices;
 pub mod encode;
+pub mod link;
 pub mod model;
 pub mod scene;
 pub mod session;

@@ -4,6 +4,7 @@
 //! worker is gone and nobody waits for an answer: the process leaves at once. (The newest checkpoint on disk is what counts; it was
 //! renamed into place and cannot be half written.)
 
+use crate::link::Link;
 use crate::{decode, devices, encode, torch, training};
 use contract::{Command, Event, Problem, Result, VERSION, pipes};
 use std::fs::File;
@@ -13,24 +14,6 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, channel};
 use std::sync::{Arc, Mutex, PoisonError};
-
-/// What a running command needs of its environment: a place for events, and whether it was asked to stop.
-pub trait Link: Sync {
-    /// Reports an event.
-    fn tell(&self, event: Event);
-    /// Whether the worker asked to stop.
-    fn stop_asked(&self) -> bool;
-
-    /// A line for the log.
-    fn log(&self, message: String) {
-        self.tell(Event::Log { message });
-    }
-
-    /// A line for the log and the report.
-    fn warn(&self, message: String) {
-        self.tell(Event::Warning { message });
-    }
-}
 
 /// The two pipes.
 struct Pipes {

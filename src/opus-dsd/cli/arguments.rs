@@ -1,7 +1,6 @@
 //! What hosts and people do to a command line before clap can read it: underscores, upper case, bare flags, options given twice, options
 //! of the original that have no meaning any more. And clap's errors in our words.
 
-use super::WORKER_VERB;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Arg, ArgMatches, Command};
 use contract::{Problem, Result};
@@ -229,7 +228,6 @@ fn find<'a>(spec: &'a Command, name: &str) -> Option<&'a Arg> {
 
 /// Options begin with a dash; negative numbers are values.
 fn is_option(token: &str) -> bool {
-    debug_assert_ne!(token, WORKER_VERB);
     token.len() > 1 && token.starts_with('-') && token.parse::<f64>().is_err()
 }
 

@@ -1,7 +1,7 @@
 //! From what was said to a job under a guard; shared by the verbs that a host starts.
 
 use super::arguments::Said;
-use crate::job::{guard, worker::Job};
+use crate::job::{guard, order::Job};
 use crate::settings::said::TrainSaid;
 use contract::{Problem, Result};
 

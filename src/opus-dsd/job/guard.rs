@@ -2,8 +2,8 @@
 //! files, looks for the abort file, passes signals on, and says in plain words what became of a worker that could not say it itself.
 
 use super::console::Console;
-use super::worker::Job;
-use super::{atomic, process};
+use super::order::Job;
+use super::{atomic, process, worker};
 use crate::host::relion::exit_files::{self, Outcome};
 use contract::{Kind, Problem, Result};
 use std::fs::{File, TryLockError};
@@ -138,7 +138,7 @@ fn start_worker(job: &Job) -> Result<Child> {
     let unstartable = |e: std::io::Error| Problem::failed(format!("the worker cannot be started: {e}"));
     let program = std::env::current_exe().map_err(unstartable)?;
     let mut command = Command::new(program);
-    command.arg(crate::cli::WORKER_VERB).stdin(Stdio::piped());
+    command.arg(worker::VERB).stdin(Stdio::piped());
     if let Some(threads) = job.said.threads {
         // `--j` is the share of the machine that the host gives, also for what the worker computes itself.
         command.env("RAYON_NUM_THREADS", threads.to_string());

@@ -3,33 +3,19 @@
 //! The guard's first line on stdin is the job; later lines are the wish to stop; the end of stdin means that the guard is gone.
 
 use super::console::Console;
+use super::order::Job;
 use super::stages;
 use super::stop::Stop;
-use crate::settings::said::TrainSaid;
 use contract::{Kind, Problem, Result};
-use serde::{Deserialize, Serialize};
 use std::io::BufRead;
 use std::panic::PanicHookInfo;
-use std::path::PathBuf;
 use std::sync::Mutex;
+
+/// The verb by which the guard starts its worker; not for people.
+pub(crate) const VERB: &str = "--worker";
 
 /// Exit status of a worker whose guard is gone; nobody sees it.
 const ORPHAN_STATUS: i32 = 1;
-
-/// What the guard hands to the worker.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub(crate) struct Job {
-    /// The job folder.
-    pub(crate) folder: PathBuf,
-    /// The same as the host names it, with its closing slash.
-    pub(crate) folder_name: String,
-    /// What the user said.
-    pub(crate) said: TrainSaid,
-    /// The command line, for the record.
-    pub(crate) command: Vec<String>,
-    /// Remarks about the command line, for run.out.
-    pub(crate) notes: Vec<String>,
-}
 
 /// The line by which the guard asks the worker to stop.
 pub(crate) fn stop_line(kind: Kind) -> String {

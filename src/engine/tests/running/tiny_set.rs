@@ -6,7 +6,7 @@ use cryoem::mrc::write_volume;
 use cryoem::prepare::{PreparedWriter, Row};
 use cryoem::random::Random;
 use cryoem::volume::Volume;
-use opus_dsd_engine::session::Link;
+use opus_dsd_engine::link::Link;
 use opus_dsd_engine::training::{self, Faults, Outcome};
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;

@@ -3,10 +3,10 @@
 use crate::host::relion::job_star::HostVersion;
 use crate::job::console::Console;
 use crate::job::events::{EventLog, OwnEvent};
+use crate::job::order::Job;
 use crate::job::progress::duration;
 use crate::job::stage::{Fingerprint, Ledger};
 use crate::job::stop::Stop;
-use crate::job::worker::Job;
 use contract::Result;
 use std::path::{Path, PathBuf};
 use std::time::Instant;

@@ -3,8 +3,8 @@
 use super::context::Context;
 use super::read::Input;
 use crate::job::atomic;
+use crate::job::order::Job;
 use crate::job::stage::Fingerprint;
-use crate::job::worker::Job;
 use crate::settings::decided::{DataFacts, Decided, Grid};
 use crate::settings::values::InvertData;
 use contract::{Prepared, Problem, Result};
