@@ -5,7 +5,7 @@ use std::process::{Command, ExitCode};
 
 /// Builds every executable of the product.
 pub(crate) fn build() -> Result<ExitCode, String> {
-    cargo(&["build", "--release", "--bins"])
+    cargo(&["build", "--release", "--bins", "--package", "opus-dsd", "--package", "opus-dsd-engine"])
 }
 
 /// Runs the front with the arguments after `--`.
