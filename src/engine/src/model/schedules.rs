@@ -1,6 +1,7 @@
 //! Weights and rates over a run, measured in fractions of the run.
 
 use contract::{LearningRate, Schedule};
+use serde::{Deserialize, Serialize};
 use std::f64::consts::PI;
 
 /// Where a saw-tooth starts.
@@ -40,12 +41,18 @@ pub fn bfactor(bfactor: f64, epoch: f64) -> f64 {
 }
 
 /// The original's control of the divergence's weight by the running signal-to-noise ratio and mean |v|.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct SignalControl {
     /// Running signal-to-noise ratio.
     pub signal_to_noise: f64,
     /// Running mean |v|.
     pub magnitude: f64,
+}
+
+impl Default for SignalControl {
+    fn default() -> Self {
+        Self::original()
+    }
 }
 
 impl SignalControl {
@@ -58,6 +65,12 @@ impl SignalControl {
     #[must_use]
     pub fn original() -> Self {
         Self { signal_to_noise: 0.01, magnitude: 1e-4 }
+    }
+
+    /// The same with a signal-to-noise ratio of at least 0: the original's can be negative early, and the divergence then pushes latents apart.
+    #[must_use]
+    pub fn clamped(self) -> Self {
+        Self { signal_to_noise: self.signal_to_noise.max(0.0), ..self }
     }
 
     /// Factor on the divergence's weight for a `beta_control` setting.

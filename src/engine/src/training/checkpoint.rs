@@ -7,6 +7,7 @@
 
 use super::guards::Guard;
 use super::meters::Meter;
+use crate::model::schedules::SignalControl;
 use contract::{Problem, Result, TrainSettings};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, HashMap};
@@ -40,8 +41,8 @@ pub struct Position {
     pub steps: u64,
     /// Factor that roll-backs left on the learning rate.
     pub step_factor: f64,
-    /// Running mean of the signal-to-noise ratio.
-    pub snr: f64,
+    /// Running means that steer the weight of the divergence and the gate of the prior.
+    pub signal: SignalControl,
     /// Sums over the running epoch.
     pub epoch_meter: Meter,
     /// Sums since the last metric.

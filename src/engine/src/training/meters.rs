@@ -14,6 +14,8 @@ pub struct BatchFigures {
     pub kl_nats: f64,
     /// Signal-to-noise ratio: power of the rendering over the power of what it leaves.
     pub snr: f64,
+    /// Mean |v| of the volumes, where a term or the control needs it.
+    pub magnitude: f64,
     /// Standard deviation of what the network adds to (or is) the volume, mean over the batch.
     pub volume_std: f64,
     /// Largest and smallest log standard deviation before the clamp.

@@ -153,6 +153,7 @@ impl Step<'_> {
             terms,
             kl_nats: divergence.double_value(&[]),
             snr,
+            magnitude: sums.magnitude / count,
             volume_std: sums.volume_std / count,
             logstd_range: (raw.min().double_value(&[]), raw.max().double_value(&[])),
         };
@@ -173,7 +174,7 @@ impl Step<'_> {
         sums.snr += fit.signal_to_noise(&settings.numerics).sum(Kind::Double).double_value(&[]);
         sums.volume_std += net.detach().flatten(1, -1).std_dim([1i64].as_slice(), false, false).sum(Kind::Double).double_value(&[]);
         let TermWeights { magnitude, variation, prior, .. } = self.weights;
-        if magnitude > 0.0 || variation > 0.0 || prior > 0.0 {
+        if magnitude > 0.0 || variation > 0.0 || prior > 0.0 || settings.beta_control.is_some() {
             let bounds = self.assembly.scene.prior_bounds;
             let size = mean_magnitude(&volumes, bounds).sum(Kind::Float);
             sums.magnitude += size.double_value(&[]);

@@ -29,9 +29,6 @@ use tch::{Device, Tensor};
 const PROGRESS_EVERY: Duration = Duration::from_millis(900);
 /// A latent dimension counts as active when its means vary more than this over particles.
 const ACTIVE_VARIANCE: f64 = 0.02;
-/// Weight of the newest batch in the running signal-to-noise ratio, and where it starts (the original's values).
-const SNR_NEWEST: f64 = 0.01;
-const SNR_START: f64 = 0.0025;
 /// Epochs that latents may take to come alive before a warning.
 const EPOCHS_TO_LIVE: usize = 2;
 /// The original's weight of the prior follows its saw-tooth: (beta + 0.05) / 1.05.
@@ -143,7 +140,7 @@ impl<'a> Trainer<'a> {
         };
         let shape = [particles.len() as i64, assembly.latent_dimensions()];
         let start = inputs.all_anchors().map_or_else(|| Tensor::zeros(shape, (tch::Kind::Float, device)), Tensor::copy);
-        let position = Position { step_factor: 1.0, snr: SNR_START, ..Position::default() };
+        let position = Position { step_factor: 1.0, ..Position::default() };
         let mut trainer = Self {
             optimiser: AdamW::new(parameters, settings.weight_decay),
             bank: LatentBank::new(&start),
@@ -281,7 +278,7 @@ impl<'a> Trainer<'a> {
         position.images += figures.images;
         position.batches += 1;
         position.steps += 1;
-        position.snr += SNR_NEWEST * (figures.snr - position.snr);
+        position.signal.update(figures.snr, figures.magnitude);
     }
 
     /// Progress by the clock, metrics by the number of images.
@@ -492,13 +489,20 @@ impl<'a> Trainer<'a> {
         let settings = self.settings;
         let done = self.epochs_done();
         let beta = schedules::weight(&settings.beta, done / settings.epochs as f64);
-        let snr = if settings.numerics.snr_unclamped { self.position.snr } else { self.position.snr.max(0.0) };
+        let signal = if settings.numerics.snr_unclamped { self.position.signal } else { self.position.signal.clamped() };
         // As in the original, whose terms are relative to the whole squared error, where ours are relative to half of it.
         let (divergence, prior) = match settings.beta_control {
-            Some(control) => (0.5 * control * snr * beta, settings.lamb * (beta + PRIOR_OFFSET) / (1.0 + PRIOR_OFFSET)),
+            Some(control) => (0.5 * signal.factor(control) * beta, settings.lamb * (beta + PRIOR_OFFSET) / (1.0 + PRIOR_OFFSET)),
             None => (beta, settings.lamb),
         };
-        TermWeights { divergence, prior, magnitude: settings.volume_l1, variation: settings.volume_tv, snr, warm: self.is_warm(done) }
+        TermWeights {
+            divergence,
+            prior,
+            magnitude: settings.volume_l1,
+            variation: settings.volume_tv,
+            snr: signal.signal_to_noise,
+            warm: self.is_warm(done),
+        }
     }
 
     fn injected(&self) -> Option<super::Injection> {
