@@ -128,7 +128,7 @@ impl Stopping {
         console.say(&format!("{why}; stopping after the running micro-batch, at most {} s", grace.as_secs()));
         if let Some(stdin) = &mut worker.stdin {
             // A worker that is gone is noticed in the loop.
-            let _ = stdin.write_all(super::worker::stop_line(kind).as_bytes());
+            let _ = stdin.write_all(worker::stop_line(kind).as_bytes());
         }
         Self { kind, deadline: Instant::now() + grace, grace, forced: false }
     }

@@ -104,7 +104,7 @@ pub fn fit(
 
     let mut observations = Observations::gather(set, &lattice, apix, &learned_from)?;
     let base_scale = observations.subtract_base(&lattice, &base)?;
-    let mut volumes = start(&base, base_scale, &mask, options);
+    let mut volumes = start(&base, base_scale, &mask, options)?;
     for round in 0..options.rounds {
         progress(round, options.rounds)?;
         let maps = lattice.spectra(&volumes);
@@ -136,7 +136,7 @@ mod purpose {
 }
 
 /// Random smooth maps inside the mask.
-fn start(base: &Volume, base_scale: f64, mask: &ndarray::Array3<f32>, options: &SubspaceOptions) -> Vec<ndarray::Array3<f32>> {
+fn start(base: &Volume, base_scale: f64, mask: &ndarray::Array3<f32>, options: &SubspaceOptions) -> Result<Vec<ndarray::Array3<f32>>> {
     let std = base.statistics().std * base_scale.abs();
     let n = mask.dim().0;
     (0..options.components)
@@ -145,10 +145,10 @@ fn start(base: &Volume, base_scale: f64, mask: &ndarray::Array3<f32>, options: &
             let mut noise = ndarray::Array3::zeros((n, n, n));
             noise.iter_mut().for_each(|v| *v = random.normal() as f32);
             // Smooth over a few voxels: variability lives at low resolution first.
-            let smooth = Volume { data: noise, apix: 1.0 }.low_passed(START_RESOLUTION_PX).map_or_else(|_| mask.clone(), |v| v.data);
+            let smooth = Volume { data: noise, apix: 1.0 }.low_passed(START_RESOLUTION_PX)?.data;
             let map = smooth * mask;
             let found = (map.iter().map(|v| f64::from(*v).powi(2)).sum::<f64>() / map.len() as f64).sqrt();
-            map.mapv(|v| (f64::from(v) * START_POWER.sqrt() * std / found.max(f64::MIN_POSITIVE)) as f32)
+            Ok(map.mapv(|v| (f64::from(v) * START_POWER.sqrt() * std / found.max(f64::MIN_POSITIVE)) as f32))
         })
         .collect()
 }
