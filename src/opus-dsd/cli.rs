@@ -1,5 +1,6 @@
 //! The command line: a file a verb, and what all verbs share.
 
+mod analyse;
 mod arguments;
 mod decode;
 mod demo;
@@ -10,7 +11,8 @@ mod train;
 
 use crate::host::relion::exit_files;
 use crate::job::console::Console;
-use clap::Command;
+use crate::job::order::Order;
+use clap::{ArgMatches, Command};
 use contract::{Problem, Result};
 use std::path::PathBuf;
 
@@ -57,9 +59,27 @@ fn dispatch(argv: &[String]) -> Result<u8> {
     match verb.as_str() {
         "run" => run::run(&matches, said),
         "simulate" => simulate::run(&matches),
-        "decode" => decode::run(&matches, said),
         "demo" => demo::run(&matches),
-        _ => train::run(&matches, said),
+        job => hosted::start(order(job, &matches)?, said),
+    }
+}
+
+/// What a verb that is a job is to do.
+fn order(verb: &str, matches: &ArgMatches) -> Result<Order> {
+    match verb {
+        "analyse" => analyse::order(matches),
+        "decode" => decode::order(matches),
+        _ => train::order(matches),
+    }
+}
+
+/// The command of a verb that is a job.
+fn job_command(verb: &str) -> Option<Command> {
+    match verb {
+        "train" => Some(train::command()),
+        "analyse" | "analyze" => Some(analyse::command()),
+        "decode" => Some(decode::command()),
+        _ => None,
     }
 }
 
@@ -73,6 +93,7 @@ fn command() -> Command {
         .disable_help_subcommand(true)
         .term_width(110)
         .subcommand(train::command())
+        .subcommand(analyse::command())
         .subcommand(decode::command())
         .subcommand(run::command())
         .subcommand(simulate::command())

@@ -2,7 +2,7 @@
 
 pub(crate) mod atomic;
 pub(crate) mod console;
-pub(crate) mod decoding;
+pub(crate) mod courses;
 pub(crate) mod engine_process;
 pub(crate) mod events;
 pub(crate) mod guard;
@@ -11,9 +11,11 @@ pub(crate) mod npy;
 pub(crate) mod order;
 pub(crate) mod process;
 pub(crate) mod progress;
+pub(crate) mod results;
 pub(crate) mod settings_file;
 pub(crate) mod stage;
 pub(crate) mod stages;
 pub(crate) mod stop;
 pub(crate) mod trained;
+pub(crate) mod wishes;
 pub(crate) mod worker;

@@ -1,4 +1,4 @@
-//! `results.json`: what a job has to show, rewritten by rename whenever it grows.
+//! `results.json`: what a job has to show, rewritten by rename whenever it grows: after every epoch, at the clusters, after every map.
 
 use serde::{Deserialize, Serialize};
 
@@ -6,12 +6,18 @@ use serde::{Deserialize, Serialize};
 pub const RESULTS_SCHEMA: u32 = 1;
 
 /// The machine-readable answer of a job.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Results {
     /// [`RESULTS_SCHEMA`].
     pub schema: u32,
     /// Whether everything that the job was to make is there.
     pub complete: bool,
+    /// The job's verb.
+    #[serde(default)]
+    pub verb: String,
+    /// The trained job that this one looks at, as it was named; none in a trained job itself.
+    #[serde(default)]
+    pub trained_job: Option<String>,
     /// Epochs trained.
     pub epoch: usize,
     /// Voxel size of the maps, Å.
@@ -19,10 +25,25 @@ pub struct Results {
     /// Box of the maps, voxels.
     #[serde(rename = "box")]
     pub box_px: usize,
-    /// Particle STAR file, relative to the job folder.
+    /// Latent dimensions.
+    #[serde(default)]
+    pub zdim: usize,
+    /// Particle STAR file, relative to the job folder; empty until the clusters are known.
     pub particles: String,
-    /// One entry a state.
+    /// `[particles, zdim]` f32 npy, row i = row i of the particles; relative to the job folder.
+    #[serde(default)]
+    pub latents: Option<String>,
+    /// Folder of the newest checkpoint, relative to the job folder.
+    #[serde(default)]
+    pub weights: Option<String>,
+    /// The mean volume of the newest epoch, relative to the job folder.
+    #[serde(default)]
+    pub preview: Option<String>,
+    /// One entry a state; they come one by one.
     pub volumes: Vec<StateVolume>,
+    /// Volumes along principal components.
+    #[serde(default)]
+    pub series: Vec<Series>,
     /// Figures, relative to the job folder.
     pub plots: Vec<String>,
 }
@@ -36,6 +57,24 @@ pub struct StateVolume {
     pub class: usize,
     /// Particles in the cluster.
     pub n: usize,
+    /// Latent that was decoded.
+    pub z: Vec<f32>,
+}
+
+/// Volumes along a way through the latents.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Series {
+    /// For people and as folder name: `pc1`.
+    pub name: String,
+    /// In order.
+    pub volumes: Vec<SeriesVolume>,
+}
+
+/// A map of a series.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct SeriesVolume {
+    /// Map file, relative to the job folder.
+    pub file: String,
     /// Latent that was decoded.
     pub z: Vec<f32>,
 }

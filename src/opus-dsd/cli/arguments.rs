@@ -1,6 +1,7 @@
 //! What hosts and people do to a command line before clap can read it: underscores, upper case, bare flags, options given twice, options
 //! of the original that have no meaning any more. And clap's errors in our words.
 
+use crate::settings::form;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Arg, ArgMatches, Command};
 use contract::{Problem, Result};
@@ -59,8 +60,8 @@ pub(crate) fn scan_for_folder(argv: &[String]) -> Option<PathBuf> {
 /// Takes the verb off the front; without one, options mean `train`. `None`: only help or version is asked for.
 pub(crate) fn split_verb<'a>(root: &Command, argv: &'a [String]) -> Result<(Option<String>, &'a [String])> {
     let Some(first) = argv.first() else { return Ok((None, argv)) };
-    if root.find_subcommand(first).is_some() {
-        return Ok((Some(first.clone()), &argv[1..]));
+    if let Some(verb) = root.find_subcommand(first) {
+        return Ok((Some(verb.get_name().to_owned()), &argv[1..]));
     }
     if matches!(first.as_str(), "--help" | "-h" | "--version" | "-V" | "help") {
         return Ok((None, argv));
@@ -144,7 +145,9 @@ pub(crate) fn normalise(spec: &Command, argv: &[String]) -> Result<Normal> {
 pub(crate) fn parse(spec: Command, verb: &str, normal: &Normal) -> Result<ArgMatches> {
     let spec = spec.no_binary_name(true).allow_negative_numbers(true).args_override_self(true);
     let valid: Vec<String> = names(&spec);
-    spec.try_get_matches_from(&normal.args).map_err(|e| in_our_words(&e, verb, &valid))
+    let matches = spec.clone().try_get_matches_from(&normal.args).map_err(|e| in_our_words(&e, verb, &valid))?;
+    form::check(&spec, &matches)?;
+    Ok(matches)
 }
 
 fn in_our_words(error: &clap::Error, verb: &str, valid: &[String]) -> Problem {

@@ -1,9 +1,8 @@
 //! `run`: a job from its `job.star` alone, as pipeliners and Schemes keep it.
 
-use super::{arguments, arguments::Said, hosted, train};
+use super::{arguments, arguments::Said, hosted};
 use crate::host::relion::job_star;
-use crate::settings::said::TrainSaid;
-use clap::{Arg, ArgMatches, Command, FromArgMatches, value_parser};
+use clap::{Arg, ArgMatches, Command, value_parser};
 use contract::{Problem, Result};
 use std::path::{Path, PathBuf};
 
@@ -20,9 +19,18 @@ pub(super) fn run(matches: &ArgMatches, said: Said) -> Result<u8> {
         Some(folder) => folder.clone(),
         None => path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new(".")).to_path_buf(),
     };
-    let normal = arguments::normalise(&train::command(), &job_star::read(path)?.arguments(path)?)?;
-    let train_matches = arguments::parse(train::command(), "train", &normal)?;
-    let mut options = TrainSaid::from_arg_matches(&train_matches).map_err(|e| Problem::input(e.to_string()))?;
-    options.o = Some(folder);
-    hosted::start(options, Said { argv: said.argv, notes: said.notes.into_iter().chain(normal.notes).collect() })
+    let star = job_star::read(path)?;
+    let mut arguments = star.arguments(path)?;
+    // The field of the executable may name a verb: `opus-dsd analyse`.
+    let verb = star.words_of_executable().into_iter().nth(1).unwrap_or_else(|| "train".into());
+    let command = super::job_command(&verb).ok_or_else(|| {
+        Problem::input(format!("names `{verb}`, which is not a job"))
+            .at(path.display().to_string())
+            .hint("a job is `train`, `analyse` or `decode`")
+    })?;
+    arguments.extend(["--o".to_owned(), folder.to_string_lossy().into_owned()]);
+    let normal = arguments::normalise(&command, &arguments)?;
+    let verb = command.get_name().to_owned();
+    let order = super::order(&verb, &arguments::parse(command, &verb, &normal)?)?;
+    hosted::start(order, Said { argv: said.argv, notes: said.notes.into_iter().chain(normal.notes).collect() })
 }

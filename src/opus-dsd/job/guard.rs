@@ -139,7 +139,7 @@ fn start_worker(job: &Job) -> Result<Child> {
     let program = std::env::current_exe().map_err(unstartable)?;
     let mut command = Command::new(program);
     command.arg(worker::VERB).stdin(Stdio::piped());
-    if let Some(threads) = job.said.threads {
+    if let Some(threads) = job.order.threads() {
         // `--j` is the share of the machine that the host gives, also for what the worker computes itself.
         command.env("RAYON_NUM_THREADS", threads.to_string());
     }

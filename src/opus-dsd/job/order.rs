@@ -1,8 +1,85 @@
 //! What a job is to do: what the guard was told, and hands to the worker as a line of JSON.
 
-use crate::settings::said::TrainSaid;
+use crate::settings::said::{AnalyseSaid, DecodeSaid, TrainSaid};
+use contract::{Problem, Result};
 use serde::{Deserialize, Serialize};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+
+/// A verb that is a job, and what the user said of it.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(tag = "verb", content = "said", rename_all = "lowercase")]
+pub(crate) enum Order {
+    /// Train on particles, then find and show the states.
+    Train(Box<TrainSaid>),
+    /// Find and show the states of a trained job.
+    Analyse(AnalyseSaid),
+    /// Volumes of given latents of a trained job.
+    Decode(DecodeSaid),
+}
+
+impl Order {
+    /// The verb.
+    pub(crate) fn verb(&self) -> &'static str {
+        match self {
+            Self::Train(_) => "train",
+            Self::Analyse(_) => "analyse",
+            Self::Decode(_) => "decode",
+        }
+    }
+
+    /// The job folder, where it is named.
+    pub(crate) fn folder(&self) -> Option<&Path> {
+        match self {
+            Self::Train(said) => said.folder().map(PathBuf::as_path),
+            Self::Analyse(said) => Some(&said.o),
+            Self::Decode(said) => Some(&said.o),
+        }
+    }
+
+    /// Threads, where they are said.
+    pub(crate) fn threads(&self) -> Option<usize> {
+        match self {
+            Self::Train(said) => said.threads,
+            Self::Analyse(said) => said.threads,
+            Self::Decode(said) => said.threads,
+        }
+    }
+
+    /// Inputs that hosts offer and that this verb has no use for: option and file.
+    pub(crate) fn unused_inputs(&self) -> Vec<(&'static str, &Path)> {
+        let given = match self {
+            Self::Train(said) => vec![("in_mics", &said.in_mics), ("in_movies", &said.in_movies), ("in_coords", &said.in_coords)],
+            Self::Analyse(said) => vec![("in_mask", &said.in_mask), ("in_3dref", &said.in_3dref)],
+            Self::Decode(_) => Vec::new(),
+        };
+        given.into_iter().filter_map(|(name, path)| Some((name, path.as_deref()?))).collect()
+    }
+
+    /// # Errors
+    /// What can be told wrong before any file is read.
+    pub(crate) fn check(&self) -> Result<()> {
+        match self {
+            Self::Train(said) => said.check(),
+            Self::Analyse(said) => said.trained_job().map(|_| ()),
+            Self::Decode(said) => said.trained_job().map(|_| ()),
+        }
+    }
+
+    /// Why the job must not even touch its folder: it is that of the trained job.
+    pub(crate) fn harms_its_input(&self) -> Option<Problem> {
+        let trained = match self {
+            Self::Train(_) => return None,
+            Self::Analyse(said) => said.trained_job(),
+            Self::Decode(said) => said.trained_job(),
+        };
+        match (trained.ok()?.canonicalize(), self.folder()?.canonicalize()) {
+            (Ok(a), Ok(b)) if a == b => {
+                Some(Problem::input("is the trained job itself").at("`--o`").hint("name another folder; a trained job is not changed"))
+            }
+            _ => None,
+        }
+    }
+}
 
 /// What the guard hands to the worker.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -11,8 +88,8 @@ pub(crate) struct Job {
     pub(crate) folder: PathBuf,
     /// The same as the host names it, with its closing slash.
     pub(crate) folder_name: String,
-    /// What the user said.
-    pub(crate) said: TrainSaid,
+    /// What to do.
+    pub(crate) order: Order,
     /// The command line, for the record.
     pub(crate) command: Vec<String>,
     /// Remarks about the command line, for run.out.

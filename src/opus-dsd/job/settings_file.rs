@@ -1,6 +1,6 @@
 //! `settings.json`: every decided value with its reason, the input's fingerprint, versions, the command. And what may change when a job goes on.
 
-use super::atomic;
+use super::{atomic, order::Order};
 use crate::settings::decided::Decided;
 use contract::{Problem, Result};
 use serde::{Deserialize, Serialize};
@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 pub(crate) const SETTINGS_FILE: &str = "settings.json";
 
 /// Everything that a job depended on.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Provenance {
     /// Program version.
     pub(crate) version: String,
@@ -22,6 +22,12 @@ pub(crate) struct Provenance {
     pub(crate) host: String,
     /// The command line.
     pub(crate) command: Vec<String>,
+    /// What it says.
+    #[serde(default)]
+    pub(crate) order: Option<Order>,
+    /// The trained job that this one looks at.
+    #[serde(default)]
+    pub(crate) trained_job: Option<PathBuf>,
     /// Particles, mask and reference as given.
     pub(crate) input: Input,
     /// Decided values.

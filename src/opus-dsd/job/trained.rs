@@ -1,44 +1,21 @@
 //! A job that has trained, looked at by a later one; nothing in its folder is changed.
 
-use super::stages::train::CHECKPOINTS;
+use super::results::RESULTS;
+use super::stages::train::{CHECKPOINTS, LATENTS};
 use super::{atomic, npy};
+use crate::settings::values::Epoch;
 use contract::{Problem, Result, Results};
 use ndarray::Array2;
 use serde::Deserialize;
 use std::path::{Path, PathBuf};
-use std::str::FromStr;
 
-/// A checkpoint's description in its folder, and the latents beside it.
+/// A checkpoint's description in its folder.
 const HEADER: &str = "checkpoint.json";
-const LATENTS: &str = "latents.npy";
-/// What the job has to show.
-const RESULTS: &str = "results.json";
-
-/// Which epoch's model.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Epoch {
-    /// The last one.
-    Latest,
-    /// The one of the smallest loss on validation images, else on all.
-    Best,
-    /// This one.
-    Number(usize),
-}
-
-impl FromStr for Epoch {
-    type Err = String;
-
-    fn from_str(text: &str) -> std::result::Result<Self, String> {
-        match text {
-            "latest" | "last" => Ok(Self::Latest),
-            "best" => Ok(Self::Best),
-            number => number.parse().map(Self::Number).map_err(|_| "neither an epoch's number nor `latest` nor `best`".into()),
-        }
-    }
-}
 
 /// What is needed of a trained job.
 pub(crate) struct Trained {
+    /// The job's folder, as it was named; of an analysis, that of the job that it looks at.
+    pub(crate) folder: PathBuf,
     /// The chosen checkpoint's folder.
     pub(crate) checkpoint: PathBuf,
     /// Its epoch.
@@ -72,10 +49,13 @@ impl Trained {
     /// The job has no result, or no checkpoint of that epoch.
     pub(crate) fn open(job: &Path, epoch: Epoch) -> Result<Self> {
         let results: Results = atomic::read_json(&job.join(RESULTS))?.ok_or_else(|| {
-            Problem::input("holds no finished job (`results.json` is missing)")
+            Problem::input("holds no trained job (`results.json` is missing)")
                 .at(job.display().to_string())
-                .hint("name the folder of a job of `opus-dsd train` that has ended: `--job External/job007`")
+                .hint("name the folder of a job of `opus-dsd train` that has done an epoch at least: `--job External/job007`")
         })?;
+        if let Some(other) = &results.trained_job {
+            return Self::open(Path::new(other), epoch);
+        }
         let found = checkpoints(&job.join(CHECKPOINTS))?;
         let chosen = match epoch {
             Epoch::Latest => found.last(),
@@ -90,8 +70,9 @@ impl Trained {
         };
         // The last epoch's checkpoint holds means from while it trained; the job's own file those of the finished model.
         let final_ones = job.join(LATENTS);
-        let latents = if position.epoch == results.epoch { final_ones } else { checkpoint.join(LATENTS) };
+        let latents = if results.complete && position.epoch == results.epoch { final_ones } else { checkpoint.join(LATENTS) };
         Ok(Self {
+            folder: job.to_path_buf(),
             checkpoint: checkpoint.clone(),
             epoch: position.epoch,
             latents: npy::read(&latents)?,
@@ -134,16 +115,7 @@ mod tests {
     /// A folder as a job with epochs 1, 2 and 3 leaves it; the second is the best.
     fn job() -> tempfile::TempDir {
         let folder = tempfile::tempdir().unwrap();
-        let results = Results {
-            schema: RESULTS_SCHEMA,
-            complete: true,
-            epoch: 3,
-            apix: 2.0,
-            box_px: 48,
-            particles: "particles.star".into(),
-            volumes: Vec::new(),
-            plots: Vec::new(),
-        };
+        let results = Results { schema: RESULTS_SCHEMA, complete: true, epoch: 3, apix: 2.0, box_px: 48, ..Results::default() };
         atomic::write_json(&folder.path().join(RESULTS), &results).unwrap();
         for (name, epoch, batches, score) in
             [("epoch-001", 1, 0, 0.5), ("epoch-002", 2, 0, 0.3), ("epoch-002-064", 2, 4, 0.1), ("epoch-003", 3, 0, 0.4)]
@@ -173,7 +145,7 @@ mod tests {
         let problem = Trained::open(folder.path(), Epoch::Number(7)).err().unwrap();
         assert_eq!(problem.hint.unwrap(), "epochs that were kept: 1, 2, 3");
         let empty = tempfile::tempdir().unwrap();
-        assert!(Trained::open(empty.path(), Epoch::Latest).err().unwrap().to_string().contains("no finished job"));
+        assert!(Trained::open(empty.path(), Epoch::Latest).err().unwrap().to_string().contains("no trained job"));
         assert!("x".parse::<Epoch>().is_err());
     }
 }

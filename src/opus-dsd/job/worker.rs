@@ -3,8 +3,8 @@
 //! The guard's first line on stdin is the job; later lines are the wish to stop; the end of stdin means that the guard is gone.
 
 use super::console::Console;
+use super::courses;
 use super::order::Job;
-use super::stages;
 use super::stop::Stop;
 use contract::{Kind, Problem, Result};
 use std::io::BufRead;
@@ -42,7 +42,7 @@ pub(crate) fn main() -> u8 {
     console = Console::open(&job.folder);
     listen(stop.clone());
     std::panic::set_hook(Box::new(remember_panic));
-    let outcome = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| stages::run(&job, &mut console, &stop)));
+    let outcome = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| courses::run(&job, &mut console, &stop)));
     let outcome = outcome.unwrap_or_else(|_| Err(panic_problem()));
     match (outcome, stop.wish()) {
         (Ok(()), _) => 0,

@@ -1,5 +1,6 @@
 //! What is decided: every value of a job, nothing optional that matters, each with its reason. Written to `settings.json`.
 
+use super::defaults::{BATCH, BETA, CHECKPOINT_MINUTES, PREVIEW, SEED, ZDIM};
 use super::rules::{self, Ruled};
 use super::said::TrainSaid;
 use super::values::{Base, BetaWish, JobEpoch, Preset, WarmStartWish};
@@ -11,12 +12,6 @@ use serde::{Deserialize, Serialize};
 /// Raised when a field of `settings.json` changes its meaning.
 pub(crate) const SETTINGS_SCHEMA: u32 = 1;
 
-/// Latent dimensions where nothing is said, as the original's examples.
-const ZDIM: usize = 8;
-/// Images an optimiser step.
-const BATCH: usize = 16;
-/// Weight of the Kullback–Leibler term in nats, at noise variance 1.
-const BETA: f64 = 0.1;
 /// Periods of the cyclic schedule.
 const BETA_PERIODS: f64 = 4.0;
 /// Particles that the warm start's components are computed from, at most.
@@ -25,8 +20,6 @@ const WARM_START_PARTICLES: usize = 5000;
 const WARM_START_COMPONENTS: usize = 8;
 /// Bounds on the predicted log standard deviation of a latent.
 const LOGSTD_BOUNDS: (f64, f64) = (-6.0, 1.0);
-/// Minutes between checkpoints inside an epoch.
-const CHECKPOINT_MINUTES: f64 = 10.0;
 
 /// A value in words, and why it is so.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -143,7 +136,7 @@ impl Show for Preset {
 /// A device that is not there.
 pub(crate) fn grid(said: &TrainSaid, facts: &DataFacts, devices: &[Device]) -> Result<(Grid, Book)> {
     let mut book = Book::default();
-    let device = choose_device(said, devices)?;
+    let device = choose_device((said.device.as_deref(), said.gpu.as_deref(), said.num_gpus), devices)?;
     let why = if said.device.is_some() || said.gpu.is_some() || said.num_gpus.is_some() { "as said" } else { "the best there is" };
     book.note("device", format!("{} ({})", device.id, device.name), why);
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
@@ -194,7 +187,7 @@ pub(crate) fn decide(said: &TrainSaid, facts: &DataFacts, grid: Grid, mut book: 
     let hypotheses = rules::hypotheses(preset, crop);
     book.note("pose hypotheses", (1 + hypotheses.value.ring).to_string(), hypotheses.reason);
     let validation_fraction = book.take("valfrac", said.valfrac, || rules::validation_fraction(preset));
-    let seed = book.or("seed", said.seed, 0);
+    let seed = book.or("seed", said.seed, SEED);
     let micro_batch = book
         .take("micro-batch", said.micro_batch, || {
             rules::micro_batch(preset, batch, template, hypotheses.value.ring, grid.device.memory_bytes)
@@ -243,7 +236,7 @@ pub(crate) fn decide(said: &TrainSaid, facts: &DataFacts, grid: Grid, mut book: 
         clusters,
         map_box_px,
         map_apix,
-        preview: said.tmp_prefix.clone().unwrap_or_else(|| "preview".into()),
+        preview: said.tmp_prefix.clone().unwrap_or_else(|| PREVIEW.into()),
         plot: said.plot.is_none_or(|p| p.0),
         base_from_reference: wish == Base::Reference,
         load: said.load.clone(),
@@ -286,8 +279,12 @@ fn beta(said: &TrainSaid, book: &mut Book) -> Schedule {
     }
 }
 
-fn choose_device(said: &TrainSaid, devices: &[Device]) -> Result<Device> {
-    let (option, wanted) = match (&said.device, &said.gpu, said.num_gpus) {
+/// The device that is asked for (by `--device`, `--gpu` or `--num-gpus`, in this order), else the first there is.
+///
+/// # Errors
+/// It is not there.
+pub(crate) fn choose_device(said: (Option<&str>, Option<&str>, Option<usize>), devices: &[Device]) -> Result<Device> {
+    let (option, wanted) = match said {
         (Some(d), ..) => ("`--device`", d.to_ascii_lowercase()),
         (None, Some(g), _) => ("`--gpu`", g.to_ascii_lowercase()),
         (None, None, Some(0)) => ("`--num-gpus`", "cpu".into()),
@@ -296,7 +293,7 @@ fn choose_device(said: &TrainSaid, devices: &[Device]) -> Result<Device> {
     };
     let first = wanted.strip_prefix("cuda:").unwrap_or(&wanted).split([',', ':']).next().unwrap_or_default().to_owned();
     let id = match first.as_str() {
-        "cpu" => "cpu".to_owned(),
+        "cpu" | "none" => "cpu".to_owned(),
         "cuda" | "gpu" => "cuda:0".into(),
         number => format!("cuda:{number}"),
     };

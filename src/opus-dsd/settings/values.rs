@@ -122,6 +122,30 @@ impl FromStr for JobEpoch {
     }
 }
 
+/// Which epoch's model.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum Epoch {
+    /// The last one.
+    #[default]
+    Latest,
+    /// The one of the smallest loss on validation images, else on all.
+    Best,
+    /// This one.
+    Number(usize),
+}
+
+impl FromStr for Epoch {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            "latest" | "last" => Ok(Self::Latest),
+            "best" => Ok(Self::Best),
+            number => number.parse().map(Self::Number).map_err(|_| "neither an epoch's number nor `latest` nor `best`".into()),
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -88,6 +88,11 @@ pub(crate) fn read(path: &Path) -> Result<JobStar> {
 }
 
 impl JobStar {
+    /// The field of the executable, word by word: a program and, at times, a verb.
+    pub(crate) fn words_of_executable(&self) -> Vec<String> {
+        self.options.iter().find(|(name, _)| name == "fn_exe").map(|(_, value)| split_words(value)).unwrap_or_default()
+    }
+
     /// The options with which RELION would call an External job's executable, `--o` left out.
     ///
     /// # Errors

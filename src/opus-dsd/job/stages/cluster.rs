@@ -1,6 +1,7 @@
 //! Stage `cluster`: latents, their clusters, and the particle files that the next job starts from.
 
 use super::context::Context;
+use super::publish;
 use crate::job::stage::Fingerprint;
 use crate::job::{atomic, npy};
 use crate::settings::decided::Decided;
@@ -71,6 +72,12 @@ pub(crate) fn run(context: &mut Context<'_>, particles: &ParticleSet, source: &P
         let sizes: Vec<String> = clusters.sizes.iter().map(ToString::to_string).collect();
         context.say(&format!("clusters: {} particles; {} of {} in {SELECTED}", sizes.join(", "), selected.len(), particles.len()));
         warn_of_leftovers(context, clusters.len());
+        context.results.change(|now| {
+            now.particles = PARTICLES.into();
+            now.latents = Some(LATENTS.into());
+            now.volumes.clear();
+        })?;
+        publish::cluster_nodes(context, found)?;
         Ok(outputs)
     })
 }

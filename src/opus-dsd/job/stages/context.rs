@@ -5,6 +5,7 @@ use crate::job::console::Console;
 use crate::job::events::{EventLog, OwnEvent};
 use crate::job::order::Job;
 use crate::job::progress::duration;
+use crate::job::results::ResultsFile;
 use crate::job::stage::{Fingerprint, Ledger};
 use crate::job::stop::Stop;
 use contract::Result;
@@ -17,6 +18,7 @@ pub(crate) struct Context<'a> {
     pub(crate) stop: &'a Stop,
     pub(crate) events: EventLog,
     pub(crate) ledger: Ledger,
+    pub(crate) results: ResultsFile,
     pub(crate) host: HostVersion,
     /// For the report, each once.
     pub(crate) warnings: Vec<String>,
@@ -25,7 +27,8 @@ pub(crate) struct Context<'a> {
 impl<'a> Context<'a> {
     pub(crate) fn open(job: &'a Job, console: &'a mut Console, stop: &'a Stop, host: HostVersion) -> Result<Self> {
         let (events, ledger) = (EventLog::open(&job.folder)?, Ledger::open(&job.folder)?);
-        Ok(Self { job, console, stop, events, ledger, host, warnings: Vec::new() })
+        let results = ResultsFile::open(&job.folder, job.order.verb())?;
+        Ok(Self { job, console, stop, events, ledger, results, host, warnings: Vec::new() })
     }
 
     pub(crate) fn folder(&self) -> &Path {
@@ -56,6 +59,7 @@ impl<'a> Context<'a> {
             self.events.add(&OwnEvent::Fresh { name });
             return Ok(());
         }
+        self.results.reopen()?;
         self.say(&format!("{name}: begins"));
         self.events.add(&OwnEvent::Stage { name });
         let began = Instant::now();

@@ -2,6 +2,7 @@
 
 use super::cluster::Findings;
 use super::context::Context;
+use super::publish;
 use crate::job::engine_process::Engine;
 use crate::job::npy;
 use crate::settings::decided::Decided;
@@ -34,7 +35,8 @@ pub(crate) fn run(
         let centres = context.path("stages").join("centres.npy");
         npy::write(&centres, found.clusters.centers.view())?;
         let outputs = map_paths(context, found);
-        engine.send(&Command::Decode(DecodeSpec {
+        let all = publish::volumes(found);
+        let spec = DecodeSpec {
             checkpoint: outcome.checkpoint.clone(),
             latents: centres,
             outputs: outputs.clone(),
@@ -44,18 +46,33 @@ pub(crate) fn run(
             invert: false,
             device: decided.grid.device.id.clone(),
             threads: decided.grid.threads,
-        }))?;
-        loop {
-            let Some(event) = engine.next(PATIENCE)? else { continue };
-            context.events.add(&event);
-            match event {
-                Event::DecodeDone => return Ok(outputs),
-                Event::Failed { problem } => return Err(problem),
-                Event::Warning { message } => context.warn(&message),
-                Event::Log { message } => context.say(&message),
-                Event::Stopped => return Err(Problem::failed("decoding was stopped")),
-                _ => {}
-            }
-        }
+        };
+        context.results.change(|now| now.volumes.clear())?;
+        maps(context, engine, spec, |context, index| context.results.change(|now| now.volumes.push(all[index].clone())))?;
+        publish::cluster_nodes(context, found)?;
+        Ok(outputs)
     })
+}
+
+/// Has the engine decode; `there` hears of every map once its file is whole, in order.
+pub(crate) fn maps(
+    context: &mut Context<'_>,
+    engine: &mut Engine,
+    spec: DecodeSpec,
+    mut there: impl FnMut(&mut Context<'_>, usize) -> Result<()>,
+) -> Result<()> {
+    engine.send(&Command::Decode(spec))?;
+    loop {
+        let Some(event) = engine.next(PATIENCE)? else { continue };
+        context.events.add(&event);
+        match event {
+            Event::Decoded { index, .. } => there(context, index)?,
+            Event::DecodeDone => return Ok(()),
+            Event::Failed { problem } => return Err(problem),
+            Event::Warning { message } => context.warn(&message),
+            Event::Log { message } => context.say(&message),
+            Event::Stopped => return Err(Problem::failed("decoding was stopped")),
+            _ => {}
+        }
+    }
 }

@@ -3,16 +3,18 @@
 use super::context::Context;
 use super::read::Input;
 use crate::job::atomic;
-use crate::job::order::Job;
 use crate::job::stage::Fingerprint;
 use crate::settings::decided::{DataFacts, Decided, Grid};
+use crate::settings::said::TrainSaid;
 use crate::settings::values::InvertData;
 use contract::{Prepared, Problem, Result};
 use cryoem::mask::{self, CubeGrid, MapMask};
 use cryoem::prepare::{Invert, PrepareOptions};
 use cryoem::volume::Volume;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
+/// Folder of the prepared images in a job without scratch.
+pub(crate) const FOLDER: &str = "prepared";
 /// Describes the prepared folder; written last.
 const DESCRIPTION: &str = "prepared.json";
 /// Part of the box's radius that a ball takes where there is neither mask nor map.
@@ -28,8 +30,8 @@ pub(crate) struct GridMask {
     pub(crate) whence: String,
 }
 
-fn options(job: &Job, grid: &Grid) -> PrepareOptions {
-    let invert = match job.said.invert_data {
+fn options(said: &TrainSaid, grid: &Grid) -> PrepareOptions {
+    let invert = match said.invert_data {
         None | Some(InvertData::Auto) => Invert::Auto,
         Some(InvertData::Yes) => Invert::Yes,
         Some(InvertData::No) => Invert::No,
@@ -38,8 +40,8 @@ fn options(job: &Job, grid: &Grid) -> PrepareOptions {
 }
 
 /// What the prepared images depend on.
-pub(crate) fn fingerprint(job: &Job, input: &Input, grid: &Grid) -> Result<String> {
-    cryoem::prepare::fingerprint(&input.particles, &options(job, grid))
+pub(crate) fn fingerprint(said: &TrainSaid, input: &Input, grid: &Grid) -> Result<String> {
+    cryoem::prepare::fingerprint(&input.particles, &options(said, grid))
 }
 
 /// The mask on the render grid: the given one, else one around the reference, else a ball.
@@ -66,11 +68,17 @@ pub(crate) fn crop_px(mask: &GridMask, grid: &Grid) -> usize {
 }
 
 /// The prepared set and its description's path.
-pub(crate) fn run(context: &mut Context<'_>, input: &Input, decided: &Decided, fingerprint: &str) -> Result<(Prepared, PathBuf)> {
-    let folder = folder(context)?;
+pub(crate) fn run(
+    context: &mut Context<'_>,
+    said: &TrainSaid,
+    input: &Input,
+    decided: &Decided,
+    fingerprint: &str,
+) -> Result<(Prepared, PathBuf)> {
+    let folder = folder(context.folder(), said.scratch.as_deref())?;
     let description = folder.join(DESCRIPTION);
     let ground = Fingerprint::new("prepare").and(&fingerprint).and(&folder);
-    let options = options(context.job, &decided.grid);
+    let options = options(said, &decided.grid);
     let written = description.clone();
     context.stage("prepare", &ground, |context| {
         let mut said = 0;
@@ -92,12 +100,12 @@ pub(crate) fn run(context: &mut Context<'_>, input: &Input, decided: &Decided, f
     Ok((prepared, description))
 }
 
-/// Below `--scratch` each job has a folder of its own, named after the job's place.
-fn folder(context: &Context<'_>) -> Result<PathBuf> {
-    match &context.job.said.scratch {
-        None => Ok(context.path("prepared")),
+/// Where the prepared images of a job lie. Below `--scratch` each job has a folder of its own, named after the job's place.
+pub(crate) fn folder(job: &Path, scratch: Option<&Path>) -> Result<PathBuf> {
+    match scratch {
+        None => Ok(job.join(FOLDER)),
         Some(scratch) => {
-            let place = std::fs::canonicalize(context.folder()).map_err(|e| Problem::io(context.folder(), &e))?;
+            let place = std::fs::canonicalize(job).map_err(|e| Problem::io(job, &e))?;
             Ok(scratch.join(format!("opus-dsd-{}", Fingerprint::new("scratch").and(&place).text())))
         }
     }

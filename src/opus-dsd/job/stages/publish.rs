@@ -7,12 +7,13 @@ use super::report::LOGFILE;
 use crate::host::relion::nodes::{self, Content, Node};
 use crate::host::relion::note;
 use crate::job::atomic;
+use crate::job::order::Order;
+use crate::job::results::RESULTS;
 use crate::job::stage::Fingerprint;
 use crate::settings::decided::Decided;
-use contract::{RESULTS_SCHEMA, Result, Results, StateVolume, TrainOutcome};
+use contract::{Result, Results, StateVolume, TrainOutcome};
 use starfile::Builder;
 
-const RESULTS: &str = "results.json";
 const SUMMARY: &str = "summary.star";
 /// Version line of tables made here.
 const STAR_VERSION: u32 = 30001;
@@ -45,13 +46,13 @@ fn nodes_of(classes: impl IntoIterator<Item = usize>) -> impl Iterator<Item = No
     whole.into_iter().chain([log]).chain(states)
 }
 
-pub(crate) fn run(context: &mut Context<'_>, decided: &Decided, outcome: &TrainOutcome, found: &Findings, plots: &[String]) -> Result<()> {
-    let results = results(decided, outcome, found, plots);
+pub(crate) fn run(context: &mut Context<'_>, outcome: &TrainOutcome, found: &Findings, plots: &[String]) -> Result<()> {
+    let results = results(context, outcome, found, plots);
     let ground = Fingerprint::new("publish").and(&results).and(&context.job.folder_name).and(&context.host.words());
     context.stage("publish", &ground, |context| {
         let outputs = vec![context.path(RESULTS), context.path(SUMMARY), context.path("RELION_OUTPUT_NODES.star")];
         atomic::write(&outputs[1], summary(&results).as_bytes())?;
-        atomic::write_json(&outputs[0], &results)?;
+        context.results.change(|now| *now = results.clone())?;
         cluster_nodes(context, found)?;
         let largest = &results.volumes[cluster::largest(&found.clusters)];
         note::append(
@@ -76,40 +77,49 @@ pub(crate) fn next_steps(context: &Context<'_>, found: &Findings) -> Vec<String>
     let class = found.clusters.class_number(cluster::largest(&found.clusters));
     let (star, map) = (cluster::particles_file(class), decode::map_file(class));
     let particles = found.clusters.sizes[cluster::largest(&found.clusters)];
-    let mask = if context.job.said.in_mask.is_some() { "the same mask" } else { "a mask made from it" };
+    let masked = matches!(&context.job.order, Order::Train(said) if said.in_mask.is_some());
+    let mask = if masked { "the same mask" } else { "a mask made from it" };
     let mut lines = vec![
         format!(
             "refine `{folder}{star}` ({particles} particles, the largest cluster) in a 3D auto-refine job, with `{folder}{map}` as reference, low-pass filtered, and {mask}"
         ),
         format!("look at `{folder}logfile.pdf`, and at `{folder}cluster*.mrc` side by side, before you trust a cluster"),
     ];
-    lines.push(format!(
-        "more epochs: continue this job with a larger `--epochs`; other clusters: with another `--clusters` ({} now)",
-        found.clusters.len()
-    ));
+    lines.push(match context.job.order {
+        Order::Train(_) => format!(
+            "more epochs: continue this job with a larger `--epochs`; other clusters: `opus-dsd analyse --in_parts {folder}{} --clusters N --o DIR/` ({} now)",
+            cluster::PARTICLES,
+            found.clusters.len()
+        ),
+        _ => format!("other clusters: a new job of the same kind with another `--clusters` ({} now)", found.clusters.len()),
+    });
     lines
 }
 
-fn results(decided: &Decided, outcome: &TrainOutcome, found: &Findings, plots: &[String]) -> Results {
+/// Everything that the job has to show at its end.
+fn results(context: &Context<'_>, outcome: &TrainOutcome, found: &Findings, plots: &[String]) -> Results {
+    Results {
+        complete: true,
+        epoch: outcome.epochs,
+        particles: cluster::PARTICLES.into(),
+        latents: Some(cluster::LATENTS.into()),
+        volumes: volumes(found),
+        plots: plots.to_vec(),
+        ..context.results.now().clone()
+    }
+}
+
+/// The states' maps, in order.
+pub(crate) fn volumes(found: &Findings) -> Vec<StateVolume> {
     let clusters = &found.clusters;
-    let volumes = (0..clusters.len())
+    (0..clusters.len())
         .map(|c| StateVolume {
             file: decode::map_file(clusters.class_number(c)),
             class: clusters.class_number(c),
             n: clusters.sizes[c],
             z: clusters.centers.row(c).to_vec(),
         })
-        .collect();
-    Results {
-        schema: RESULTS_SCHEMA,
-        complete: true,
-        epoch: outcome.epochs,
-        apix: decided.map_apix,
-        box_px: decided.map_box_px,
-        particles: cluster::PARTICLES.into(),
-        volumes,
-        plots: plots.to_vec(),
-    }
+        .collect()
 }
 
 /// Figures under labels that RELION knows, so that a Scheme can branch on them.

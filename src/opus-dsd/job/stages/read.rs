@@ -3,6 +3,7 @@
 use super::context::Context;
 use crate::job::stage::Fingerprint;
 use crate::settings::decided::DataFacts;
+use crate::settings::said::TrainSaid;
 use crate::settings::values::Base;
 use contract::{Problem, Result};
 use cryoem::mask::CubeGrid;
@@ -39,23 +40,9 @@ const EXTENT_RATIO: f64 = 2.0;
 /// Word that `--ctf` takes where the images have none.
 const NO_CTF: &str = "none";
 
-pub(crate) fn run(context: &mut Context<'_>) -> Result<Input> {
-    let said = &context.job.said;
+pub(crate) fn run(context: &mut Context<'_>, said: &TrainSaid) -> Result<Input> {
     let path = said.input().cloned().ok_or_else(|| Problem::input("missing").at("`--in_parts`"))?;
-    let without_ctf = said.ctf.as_ref().is_some_and(|c| c.as_os_str() == NO_CTF);
-    let options = ReadOptions {
-        apix: said.apix,
-        voltage_kv: said.voltage,
-        cs_mm: said.cs,
-        amplitude_contrast: said.amplitude_contrast,
-        phase_shift_deg: said.phase_shift,
-        datadir: said.datadir.clone(),
-        project: None,
-        poses: said.poses.clone(),
-        ctf: said.ctf.clone().filter(|_| !without_ctf),
-        without_ctf,
-    };
-    let particles = particles::read(&path, &options)?;
+    let particles = particles::read(&path, &options(said))?;
     let largest = largest_group(&particles, &path)?;
     let mut notes = Vec::new();
     let reference = said.in_3dref.as_deref().map(|p| reference(p, largest).map_err(|e| of_option("--in_3dref", e))).transpose()?;
@@ -77,6 +64,23 @@ pub(crate) fn run(context: &mut Context<'_>) -> Result<Input> {
         context.warn(&warning);
     }
     Ok(Input { path, particles, mask, reference })
+}
+
+/// How particles are read where their file lacks something.
+pub(crate) fn options(said: &TrainSaid) -> ReadOptions {
+    let without_ctf = said.ctf.as_ref().is_some_and(|c| c.as_os_str() == NO_CTF);
+    ReadOptions {
+        apix: said.apix,
+        voltage_kv: said.voltage,
+        cs_mm: said.cs,
+        amplitude_contrast: said.amplitude_contrast,
+        phase_shift_deg: said.phase_shift,
+        datadir: said.datadir.clone(),
+        project: None,
+        poses: said.poses.clone(),
+        ctf: said.ctf.clone().filter(|_| !without_ctf),
+        without_ctf,
+    }
 }
 
 impl Input {

@@ -3,9 +3,9 @@
 use super::cluster::Findings;
 use super::context::Context;
 use super::read::Input;
-use super::train::{Ground, MONITOR};
 use super::{decode, publish};
 use crate::job::monitor;
+use crate::job::stage::Fingerprint;
 use crate::settings::decided::Decided;
 use contract::{Result, TrainOutcome};
 use cryoem::geometry::{Euler, Hopf};
@@ -13,10 +13,23 @@ use cryoem::mrc::read_volume;
 use cryoem::particles::ParticleSet;
 use ndarray::Array2;
 use report::{State, Story};
+use std::path::PathBuf;
 
 /// The report, where the host looks for it.
 pub(crate) const LOGFILE: &str = "logfile.pdf";
 const FIGURES: &str = "figures";
+
+/// What a report shows besides the findings.
+pub(crate) struct Material {
+    /// The consensus map.
+    pub(crate) base: Option<PathBuf>,
+    /// Pixel size of the images that were trained on, Å.
+    pub(crate) image_apix: f64,
+    /// Folder of the loss curves' numbers and image panels.
+    pub(crate) monitor: PathBuf,
+    /// Of what the job was trained on.
+    pub(crate) fingerprint: Fingerprint,
+}
 
 /// Writes the report and returns the figures' names, relative to the job.
 pub(crate) fn run(
@@ -25,19 +38,19 @@ pub(crate) fn run(
     decided: &Decided,
     outcome: &TrainOutcome,
     found: &Findings,
-    ground: &Ground,
+    material: &Material,
 ) -> Result<Vec<String>> {
-    let epochs = monitor::epochs(&context.path(MONITOR))?;
+    let epochs = monitor::epochs(&material.monitor)?;
     let fingerprint = found
         .fingerprint
         .clone()
-        .and(&ground.fingerprint.text())
+        .and(&material.fingerprint.text())
         .and(&decided.reasons)
         .and(&outcome.epochs)
         .and(&(decided.map_box_px, decided.map_apix))
         .and(&context.job.folder_name);
     context.stage("report", &fingerprint, |context| {
-        let story = story(context, input, decided, outcome, found, ground, epochs)?;
+        let story = story(context, input, decided, outcome, found, material, epochs)?;
         let mut outputs = vec![context.path(LOGFILE)];
         report::write_pdf(&story, &outputs[0])?;
         outputs.extend(report::write_figures(&story, &context.path(FIGURES))?);
@@ -60,7 +73,7 @@ fn story(
     decided: &Decided,
     outcome: &TrainOutcome,
     found: &Findings,
-    ground: &Ground,
+    material: &Material,
     epochs: Vec<report::EpochRecord>,
 ) -> Result<Story> {
     let leakage = analysis::leakage(found.latents.view(), directions(&input.particles).view(), &defoci(&input.particles))?;
@@ -79,9 +92,9 @@ fn story(
             Ok(State { class: found.clusters.class_number(c), particles: found.clusters.sizes[c], map: read_volume(path)?.data })
         })
         .collect::<Result<_>>()?;
-    let reference = match &ground.base {
-        Some(path) => Some(read_volume(path)?.resampled(decided.map_box_px, decided.map_apix)?.data),
-        None => input.reference.as_ref().map(|r| r.volume.data.clone()),
+    let reference = match &material.base {
+        Some(path) => Some(read_volume(path)?.or_apix(decided.map_apix).resampled(decided.map_box_px, decided.map_apix)?.data),
+        None => None,
     };
     Ok(Story {
         title: context.job.folder_name.trim_end_matches('/').to_owned(),
@@ -103,8 +116,8 @@ fn story(
         reference,
         states,
         apix: decided.map_apix,
-        image_apix: ground.apix,
-        panels: if decided.plot { monitor::panels(&context.path(MONITOR))? } else { Vec::new() },
+        image_apix: material.image_apix,
+        panels: if decided.plot { monitor::panels(&material.monitor)? } else { Vec::new() },
     })
 }
 

@@ -16,6 +16,8 @@ use std::time::Duration;
 pub(crate) const CHECKPOINTS: &str = "checkpoint";
 /// Folder of the loss curves' numbers and image panels.
 pub(crate) const MONITOR: &str = "monitor";
+/// Latents of all particles in a checkpoint's folder.
+pub(crate) const LATENTS: &str = "latents.npy";
 /// What training left, for the stages that follow in a later run.
 const OUTCOME: &str = "outcome.json";
 /// How long to wait for an event before looking around.
@@ -97,10 +99,15 @@ fn train(context: &mut Context<'_>, engine: &mut Engine, decided: &Decided, spec
         }
         match event {
             Event::Warning { message } => context.warn(&message),
-            Event::Checkpoint { .. } if !published => {
-                // A job that is ended from here on can still be marked as finished and hand on its preview.
-                publish::early_nodes(context, decided)?;
-                published = true;
+            Event::Checkpoint { folder, epoch, images } => {
+                if !published {
+                    // A job that is ended from here on can still be marked as finished and hand on its preview.
+                    publish::early_nodes(context, decided)?;
+                    published = true;
+                }
+                if images == 0 {
+                    show_epoch(context, decided, &folder, epoch)?;
+                }
             }
             Event::Trained(outcome) => {
                 context.stop.training_ended();
@@ -114,6 +121,18 @@ fn train(context: &mut Context<'_>, engine: &mut Engine, decided: &Decided, spec
             _ => {}
         }
     }
+}
+
+/// An epoch is done: its latents, weights and mean volume are there for whoever looks while the job runs.
+fn show_epoch(context: &mut Context<'_>, decided: &Decided, checkpoint: &Path, epoch: usize) -> Result<()> {
+    let inside = |path: &Path| path.strip_prefix(context.folder()).unwrap_or(path).to_string_lossy().into_owned();
+    let (weights, latents) = (inside(checkpoint), inside(&checkpoint.join(LATENTS)));
+    let preview = format!("{}.mrc", decided.preview);
+    context.results.change(|now| {
+        now.epoch = epoch;
+        (now.apix, now.box_px, now.zdim) = (decided.map_apix, decided.map_box_px, decided.train.layout.zdim);
+        (now.weights, now.latents, now.preview) = (Some(weights), Some(latents), Some(preview));
+    })
 }
 
 /// The folder of another job's checkpoint.

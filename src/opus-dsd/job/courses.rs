@@ -1,0 +1,58 @@
+//! Which stages a job runs, by its verb.
+
+mod analysis;
+mod decoding;
+mod training;
+
+use super::console::Console;
+use super::engine_process::Engine;
+use super::events::OwnEvent;
+use super::order::{Job, Order};
+use super::stages::context::Context;
+use super::stop::Stop;
+use crate::BUILD_ID;
+use crate::host::relion::job_star::{self, HostVersion};
+use contract::{Result, VERSION};
+
+/// Runs a whole job, or what is left of it.
+pub(crate) fn run(job: &Job, console: &mut Console, stop: &Stop) -> Result<()> {
+    let job_star = job_star::of_folder(&job.folder)?;
+    let host = job_star.as_ref().map_or(HostVersion::Unknown, |j| j.version);
+    let mut context = Context::open(job, console, stop, host)?;
+    introduce(&mut context, job_star.is_some_and(|j| j.continued));
+    match &job.order {
+        Order::Train(said) => training::run(&mut context, said),
+        Order::Analyse(said) => analysis::run(&mut context, said),
+        Order::Decode(said) => decoding::run(&mut context, said),
+    }?;
+    context.events.add(&OwnEvent::End);
+    context.say("all done");
+    Ok(())
+}
+
+/// Starts the engine; it loads its libraries while the caller goes on. Its end, at a moment when nobody waits for it, ends the worker.
+fn start_engine(job: &Job) -> Result<Engine> {
+    let folder = job.folder.clone();
+    Engine::start(threads(job), move |problem| {
+        Console::open(&folder).problem(&problem);
+        std::process::exit(problem.kind.exit_status().into());
+    })
+}
+
+/// Threads that the job may use.
+fn threads(job: &Job) -> usize {
+    job.order.threads().unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from)).max(1)
+}
+
+fn introduce(context: &mut Context<'_>, continued: bool) {
+    context.events.add(&OwnEvent::Begin { version: VERSION, command: &context.job.command });
+    let continued = if continued { ", continued" } else { "" };
+    context.say(&format!("opus-dsd {VERSION} ({BUILD_ID}); host: {}{continued}", context.host.words()));
+    context.say(&format!("command: {}", context.job.command.join(" ")));
+    if context.host == HostVersion::Newer {
+        context.warn("this RELION is newer than this program; its nodes get the newest labels that are known");
+    }
+    for note in &context.job.notes {
+        context.console.say(&format!("note: {note}"));
+    }
+}

@@ -1,0 +1,153 @@
+//! `analyse`: the states of a trained job, found and shown again at any of its epochs, in a folder of its own.
+
+use super::{start_engine, threads};
+use crate::BUILD_ID;
+use crate::job::engine_process::Engine;
+use crate::job::order::Order;
+use crate::job::settings_file::{self, Provenance};
+use crate::job::stage::Fingerprint;
+use crate::job::stages::context::Context;
+use crate::job::stages::read::Input;
+use crate::job::stages::report::Material;
+use crate::job::stages::series::Extent;
+use crate::job::stages::{cluster, decode, publish, read, report, series, train};
+use crate::job::trained::Trained;
+use crate::job::{npy, wishes};
+use crate::settings::decided::{self, Decided, Reason};
+use crate::settings::defaults::POINTS;
+use crate::settings::rules;
+use crate::settings::said::AnalyseSaid;
+use contract::{Problem, Result, TrainOutcome, VERSION};
+use cryoem::mrc::read_volume;
+use cryoem::particles::{self, ReadOptions};
+use std::path::PathBuf;
+
+/// The consensus map in a trained job, and the mask beside it, on the grid of the prepared images.
+const BASE: &str = "base.mrc";
+const MASK: &str = "mask.mrc";
+/// Latents of the chosen epoch, for the stages that follow.
+const LATENTS: &str = "epoch-latents.npy";
+
+pub(super) fn run(context: &mut Context<'_>, said: &AnalyseSaid) -> Result<()> {
+    let mut engine = start_engine(context.job)?;
+    let trained = Trained::open(&said.trained_job()?, said.epoch.unwrap_or_default())?;
+    let before = settings_file::read(&trained.folder)?.ok_or_else(|| {
+        Problem::input("`settings.json` is missing")
+            .at(trained.folder.display().to_string())
+            .hint("name the folder of a job of `opus-dsd train` as it was left")
+    })?;
+    let input = read_particles(context, &trained, &before)?;
+    engine.greet()?;
+    let decided = decide(said, &trained, &before, &engine, threads(context.job))?;
+    settle(context, &trained, &before, &decided, &engine)?;
+    let outcome = outcome(context, &trained)?;
+    let found = cluster::find(&decided, &outcome)?;
+    cluster::run(context, &input.particles, &input.path, &found)?;
+    decode::run(context, &mut engine, &decided, &outcome, &found)?;
+    let extent = Extent { components: said.pcs.unwrap_or(0), points: said.points.unwrap_or(POINTS) };
+    series::run(context, &mut engine, &decided, &outcome, &found, extent)?;
+    let (base, mask) = (trained.folder.join(BASE), trained.folder.join(MASK));
+    let material = Material {
+        base: base.exists().then_some(base),
+        image_apix: read_volume(&mask)?.apix,
+        monitor: trained.folder.join(train::MONITOR),
+        fingerprint: Fingerprint::new("analyse").and(&before.input).and(&trained.epoch),
+    };
+    let plots = report::run(context, &input, &decided, &outcome, &found, &material)?;
+    publish::run(context, &outcome, &found, &plots)
+}
+
+/// The trained job's input, cell by cell as it was; where it is gone, the job's own copy of it.
+fn read_particles(context: &mut Context<'_>, trained: &Trained, before: &Provenance) -> Result<Input> {
+    let options = match &before.order {
+        Some(Order::Train(said)) => read::options(said),
+        _ => ReadOptions::default(),
+    };
+    let rows = trained.latents.nrows();
+    let original = &before.input.particles;
+    let (path, particles) = match particles::read(original, &options) {
+        Ok(particles) if particles.len() == rows => (original.clone(), particles),
+        otherwise => {
+            let why = match otherwise {
+                Ok(other) => format!("{} holds {} particles now, the job {rows}", original.display(), other.len()),
+                Err(problem) => problem.to_string(),
+            };
+            context.warn(&format!("{why}; taking the job's own copy, whose rlnClassNumber is that of its clusters"));
+            let own = trained.folder.join(cluster::PARTICLES);
+            let particles = particles::read(&own, &options)?;
+            (own, particles)
+        }
+    };
+    if particles.len() != rows {
+        return Err(Problem::input(format!("holds {} particles, the trained job has latents of {rows}", particles.len()))
+            .at(path.display().to_string())
+            .hint("give the trained job's folder as it was left"));
+    }
+    Ok(Input { path, particles, mask: None, reference: None })
+}
+
+/// The trained job's values, with what is said now.
+fn decide(said: &AnalyseSaid, trained: &Trained, before: &Provenance, engine: &Engine, threads: usize) -> Result<Decided> {
+    let mut decided = before.settings.clone();
+    decided.grid.device = decided::choose_device((said.device.as_deref(), said.gpu.as_deref(), None), &engine.devices)?;
+    decided.grid.threads = threads;
+    (decided.map_box_px, decided.map_apix) = wishes::form((said.box_px, said.apix), trained.box_px, trained.apix)?;
+    decided.clusters = said.clusters.unwrap_or(decided.clusters).min(trained.latents.nrows());
+    decided.train.seed = said.seed.unwrap_or(decided.train.seed);
+    decided.plot = said.plot.is_none_or(|p| p.0);
+    let whence = |given: bool, otherwise: &'static str| if given { "as said" } else { otherwise };
+    const KEPT: &str = "as the trained job";
+    let grid = &decided.grid;
+    let reasons = [
+        ("trained job", trained.folder.display().to_string(), "as said"),
+        ("epoch", trained.epoch.to_string(), whence(said.epoch.is_some(), "the latest")),
+        (
+            "device",
+            format!("{} ({})", grid.device.id, grid.device.name),
+            whence(said.device.is_some() || said.gpu.is_some(), "the best there is"),
+        ),
+        ("preset", rules::preset_name(grid.preset).into(), KEPT),
+        ("zdim", decided.train.layout.zdim.to_string(), KEPT),
+        ("clusters", decided.clusters.to_string(), whence(said.clusters.is_some(), KEPT)),
+        ("seed", decided.train.seed.to_string(), whence(said.seed.is_some(), KEPT)),
+        (
+            "maps",
+            format!("{} voxels of {:.4} Å", decided.map_box_px, decided.map_apix),
+            whence(said.box_px.is_some() || said.apix.is_some(), KEPT),
+        ),
+    ];
+    decided.reasons = reasons.into_iter().map(|(name, value, reason)| Reason { name: name.into(), value, reason: reason.into() }).collect();
+    Ok(decided)
+}
+
+/// Says and writes what is decided.
+fn settle(context: &mut Context<'_>, trained: &Trained, before: &Provenance, decided: &Decided, engine: &Engine) -> Result<()> {
+    context.say(&format!("engine: libtorch {}", engine.torch));
+    for reason in &decided.reasons {
+        context.say(&format!("  {:<20} {:<28} {}", reason.name, reason.value, reason.reason));
+    }
+    let now = Provenance {
+        version: VERSION.into(),
+        build_id: BUILD_ID.into(),
+        torch: engine.torch.clone(),
+        host: context.host.words().into(),
+        command: context.job.command.clone(),
+        order: Some(context.job.order.clone()),
+        trained_job: Some(trained.folder.clone()),
+        input: before.input.clone(),
+        settings: decided.clone(),
+    };
+    settings_file::write(context.folder(), &now)?;
+    context.results.change(|now| {
+        (now.epoch, now.zdim) = (trained.epoch, decided.train.layout.zdim);
+        (now.apix, now.box_px) = (decided.map_apix, decided.map_box_px);
+        now.trained_job = Some(trained.folder.to_string_lossy().into_owned());
+    })
+}
+
+/// As if the trained job had just ended at that epoch.
+fn outcome(context: &Context<'_>, trained: &Trained) -> Result<TrainOutcome> {
+    let latents: PathBuf = context.path("stages").join(LATENTS);
+    npy::write(&latents, trained.latents.view())?;
+    Ok(TrainOutcome { checkpoint: trained.checkpoint.clone(), epochs: trained.epoch, latents, notes: Vec::new() })
+}

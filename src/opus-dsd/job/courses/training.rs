@@ -1,0 +1,76 @@
+//! `train`: from particles to states.
+
+use super::start_engine;
+use crate::BUILD_ID;
+use crate::job::engine_process::Engine;
+use crate::job::settings_file::{self, Provenance};
+use crate::job::stages::context::Context;
+use crate::job::stages::report::Material;
+use crate::job::stages::{base, cluster, decode, prepare, publish, read, report, subspace, train};
+use crate::settings::decided::{self, Decided};
+use crate::settings::said::TrainSaid;
+use contract::{Result, VERSION};
+
+pub(super) fn run(context: &mut Context<'_>, said: &TrainSaid) -> Result<()> {
+    let mut engine = start_engine(context.job)?;
+    let input = read::run(context, said)?;
+    engine.greet()?;
+    let facts = input.facts()?;
+    let (grid, book) = decided::grid(said, &facts, &engine.devices)?;
+    let fingerprint = prepare::fingerprint(said, &input, &grid)?;
+    let mask = prepare::mask(&input, &facts, &grid)?;
+    let crop_px = prepare::crop_px(&mask, &grid);
+    let decided = decided::decide(said, &facts, grid, book, crop_px);
+    settle(context, &engine, &input, &decided, &fingerprint)?;
+    let prepared = prepare::run(context, said, &input, &decided, &fingerprint)?;
+    let ground = base::run(context, &input, &decided, &prepared, mask)?;
+    let scores = subspace::run(context, &decided, &prepared.0, &ground)?;
+    let outcome = train::run(context, &mut engine, &decided, &ground, scores)?;
+    for note in &outcome.notes {
+        context.say(note);
+    }
+    let found = cluster::find(&decided, &outcome)?;
+    cluster::run(context, &input.particles, &input.path, &found)?;
+    decode::run(context, &mut engine, &decided, &outcome, &found)?;
+    let material = Material {
+        base: ground.base.or_else(|| input.reference.as_ref().map(|r| r.path.clone())),
+        image_apix: ground.apix,
+        monitor: context.path(train::MONITOR),
+        fingerprint: ground.fingerprint,
+    };
+    let plots = report::run(context, &input, &decided, &outcome, &found, &material)?;
+    publish::run(context, &outcome, &found, &plots)
+}
+
+/// Holds what is decided against what was decided before, says it, and writes it.
+fn settle(context: &mut Context<'_>, engine: &Engine, input: &read::Input, decided: &Decided, fingerprint: &str) -> Result<()> {
+    let now = Provenance {
+        version: VERSION.into(),
+        build_id: BUILD_ID.into(),
+        torch: engine.torch.clone(),
+        host: context.host.words().into(),
+        command: context.job.command.clone(),
+        order: Some(context.job.order.clone()),
+        trained_job: None,
+        input: settings_file::Input {
+            particles: input.path.clone(),
+            rows: input.particles.len(),
+            fingerprint: fingerprint.to_owned(),
+            mask: input.mask.as_ref().map(|m| m.path.clone()),
+            mask_fingerprint: input.mask.as_ref().map(|m| m.fingerprint.clone()),
+            reference: input.reference.as_ref().map(|r| r.path.clone()),
+            reference_fingerprint: input.reference.as_ref().map(|r| r.fingerprint.clone()),
+        },
+        settings: decided.clone(),
+    };
+    context.say(&format!("engine: libtorch {}", engine.torch));
+    for reason in &decided.reasons {
+        context.say(&format!("  {:<20} {:<28} {}", reason.name, reason.value, reason.reason));
+    }
+    if let Some(before) = settings_file::read(context.folder())? {
+        for line in settings_file::changes(&before, &now)? {
+            context.say(&line);
+        }
+    }
+    settings_file::write(context.folder(), &now)
+}

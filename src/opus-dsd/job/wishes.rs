@@ -1,0 +1,152 @@
+//! Which latents a decoding job is asked for, and in which form.
+
+use super::npy;
+use super::trained::Trained;
+use crate::settings::defaults::POINTS;
+use crate::settings::said::DecodeSaid;
+use contract::{Problem, Result};
+use ndarray::{Array2, Axis};
+use std::path::Path;
+
+/// What to decode.
+pub(super) struct Wish {
+    /// One a row, `[n, zdim]`.
+    pub(super) latents: Array2<f32>,
+    /// The particles that they belong to, 0-based, where they belong to particles.
+    pub(super) particles: Option<Vec<usize>>,
+    /// Where the maps go, relative to the job folder; empty for the job folder itself.
+    pub(super) folder: String,
+    /// For people.
+    pub(super) name: String,
+}
+
+/// Which latents, and where their maps go.
+pub(super) fn wish(options: &DecodeSaid, trained: &Trained) -> Result<Wish> {
+    let all = &trained.latents;
+    if let Some(component) = options.pc {
+        let component =
+            component.checked_sub(1).ok_or_else(|| Problem::input("components count from 1").at("`--pc`").hint("the first is `--pc 1`"))?;
+        let pca = analysis::pca(all.view())?;
+        let path = pca
+            .traversal(all.view(), component, options.points.unwrap_or(POINTS))
+            .map_err(|p| p.at("`--pc`, `--points`").hint(format!("a component from 1 to {}, and at least one point", all.ncols())))?;
+        let folder = format!("pc{}", component + 1);
+        return Ok(Wish { latents: path.mapv(|v| v as f32), particles: None, name: folder.clone(), folder });
+    }
+    if let Some(list) = &options.particles {
+        let particles = particle_list(list, all.nrows())?;
+        return Ok(Wish {
+            latents: all.select(Axis(0), &particles),
+            particles: Some(particles),
+            folder: String::new(),
+            name: "particles".into(),
+        });
+    }
+    let path = options.zfile.as_ref().ok_or_else(|| Problem::input("missing").at("`--zfile`"))?;
+    let latents = read_latents(path)?;
+    if latents.ncols() != all.ncols() {
+        return Err(Problem::input(format!("has {} values a row, the job's latents have {}", latents.ncols(), all.ncols()))
+            .at(path.display().to_string())
+            .hint("give one row of all latent dimensions a volume"));
+    }
+    if latents.nrows() == 0 || latents.iter().any(|v| !v.is_finite()) {
+        return Err(Problem::input("holds no rows, or values that are not finite").at(path.display().to_string()));
+    }
+    Ok(Wish { latents, particles: None, folder: String::new(), name: "latents".into() })
+}
+
+/// Particles by number, each known to the job.
+fn particle_list(list: &str, particles: usize) -> Result<Vec<usize>> {
+    let path = Path::new(list);
+    let text = if path.is_file() { std::fs::read_to_string(path).map_err(|e| Problem::io(path, &e))? } else { list.to_owned() };
+    let wrong = |word: &str, what: String| {
+        Problem::input(what)
+            .at(format!("`--particles` {word}"))
+            .hint(format!("give numbers from 0 to {} with commas between them, or a file that holds them", particles.saturating_sub(1)))
+    };
+    let numbers: Vec<usize> = text
+        .split(|c: char| c == ',' || c.is_whitespace())
+        .filter(|word| !word.is_empty())
+        .map(|word| match word.parse() {
+            Ok(number) if number < particles => Ok(number),
+            Ok(number) => Err(wrong(word, format!("the job has no particle {number}"))),
+            Err(_) => Err(wrong(word, "neither a number nor a file that is there".into())),
+        })
+        .collect::<Result<_>>()?;
+    if numbers.is_empty() { Err(wrong(list, "names no particle".into())) } else { Ok(numbers) }
+}
+
+/// Latents from a NumPy file, else from text.
+fn read_latents(path: &Path) -> Result<Array2<f32>> {
+    if path.extension().is_some_and(|e| e.eq_ignore_ascii_case("npy")) {
+        return npy::read(path).map_err(|p| p.hint("write it as float32: `numpy.save(file, z.astype('float32'))`"));
+    }
+    let text = std::fs::read_to_string(path).map_err(|e| Problem::io(path, &e).hint("name the file with the latents: `--zfile z.txt`"))?;
+    let mut rows: Vec<Vec<f32>> = Vec::new();
+    for (number, line) in text.lines().enumerate().filter(|(_, l)| !l.trim().is_empty() && !l.starts_with('#')) {
+        let wrong = |what: String| {
+            Problem::input(what)
+                .at(format!("{}, line {}", path.display(), number + 1))
+                .hint("give one row of numbers a volume, all of one length")
+        };
+        let cells = line.split(|c: char| c == ',' || c.is_whitespace()).filter(|c| !c.is_empty());
+        let row: Vec<f32> = cells.map(|c| c.parse().map_err(|_| wrong(format!("`{c}` is not a number")))).collect::<Result<_>>()?;
+        if rows.first().is_some_and(|first| first.len() != row.len()) {
+            return Err(wrong(format!("{} values after rows of {}", row.len(), rows[0].len())));
+        }
+        rows.push(row);
+    }
+    let shape = (rows.len(), rows.first().map_or(0, Vec::len));
+    Array2::from_shape_vec(shape, rows.concat()).map_err(|e| Problem::failed(e.to_string()).at(path.display().to_string()))
+}
+
+/// Box and voxel size: as the job's; where only one is said, the other keeps what the map spans.
+pub(super) fn form(wanted: (Option<usize>, Option<f64>), box_px: usize, apix: f64) -> Result<(usize, f64)> {
+    let span = box_px as f64 * apix;
+    let (box_px, apix) = match wanted {
+        (None, None) => (box_px, apix),
+        (Some(n), None) => (n, span / n.max(1) as f64),
+        (None, Some(a)) => (2 * (span / a / 2.0).round() as usize, a),
+        (Some(n), Some(a)) => (n, a),
+    };
+    if box_px < 2 || apix.is_nan() || apix <= 0.0 {
+        return Err(Problem::input(format!("maps of {box_px} voxels of {apix} Å cannot be written"))
+            .at("`--box`, `--apix`")
+            .hint("leave both out to get maps like those of the job"));
+    }
+    Ok((box_px, apix))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_not_said_keeps_the_span() {
+        assert_eq!(form((None, None), 48, 2.0), Ok((48, 2.0)));
+        assert_eq!(form((Some(32), None), 48, 2.0), Ok((32, 3.0)));
+        assert_eq!(form((None, Some(4.0)), 48, 2.0), Ok((24, 4.0)));
+        assert!(form((None, Some(0.0)), 48, 2.0).is_err());
+    }
+
+    #[test]
+    fn particles_come_as_a_list_or_a_file() {
+        assert_eq!(particle_list("0,25,3", 26).unwrap(), [0, 25, 3]);
+        assert!(particle_list("26", 26).unwrap_err().to_string().contains("no particle 26"));
+        assert!(particle_list("list.txt", 26).is_err());
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("list.txt");
+        std::fs::write(&file, "4\n2\n").unwrap();
+        assert_eq!(particle_list(&file.to_string_lossy(), 26).unwrap(), [4, 2]);
+    }
+
+    #[test]
+    fn latents_come_as_text() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("z.txt");
+        std::fs::write(&file, "# two\n1 2\n3,4.5\n").unwrap();
+        assert_eq!(read_latents(&file).unwrap(), ndarray::array![[1.0, 2.0], [3.0, 4.5]]);
+        std::fs::write(&file, "1 2\n3\n").unwrap();
+        assert!(read_latents(&file).unwrap_err().to_string().contains("line 2"));
+    }
+}
