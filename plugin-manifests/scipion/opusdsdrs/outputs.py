@@ -1,0 +1,166 @@
+"""Scipion's sets from a job's results. A set is written beside and renamed, so that nobody reads half of one."""
+
+import os
+
+import numpy as np
+from emtable import Table
+from pwem.objects import ParticleFlex, SetOfClasses3D, SetOfParticlesFlex, SetOfVolumes, Volume
+from pyworkflow.mapper.sqlite_db import SqliteDb
+from pyworkflow.object import CsvList, Pointer, Set
+
+from .constants import CONFIG, DOWNFRAC, JOB, PROG_NAME, WEIGHTS, Z_VALUES, ZDIM
+
+PARTICLES, VOLUMES, CLASSES = "outputParticles", "outputVolumes", "outputClasses"
+CLASSES_OUTPUT = {PARTICLES: SetOfParticlesFlex, VOLUMES: SetOfVolumes, CLASSES: SetOfClasses3D}
+
+
+def star_columns(star, *labels):
+    """Cells of these columns, a tuple a row of a particle STAR file."""
+    return [tuple(getattr(row, label) for label in labels) for row in Table.iterRows("particles@" + star)]
+
+
+class Outputs:
+    """Registers and renews the outputs of a protocol while its job grows.
+
+    `folder` is the job's, `trained` that of the job whose latents they are, `star` the file whose rows the latents follow,
+    `source` a pointer to the particles: the rows are joined to them by `rlnImageId`, never by order.
+    """
+
+    def __init__(self, protocol, folder, trained, star, source):
+        self.protocol = protocol
+        self.folder = folder
+        self.trained = trained
+        self.source = source
+        self.star = star
+        self.shown_latents = self.shown_classes = None
+        self.shown_volumes = []
+
+    def update(self, results, complete=False):
+        """Makes every output that the results have and that has changed; all of them when the job is complete."""
+        state = Set.STREAM_CLOSED if complete else Set.STREAM_OPEN
+        latents = results.get("latents")
+        if latents and (complete or (latents, results["epoch"], results.get("particles")) != self.shown_latents):
+            self.shown_latents = latents, results["epoch"], results.get("particles")
+            self._particles(results, state)
+        volumes = results["volumes"]
+        if volumes and (complete or volumes != self.shown_volumes):
+            self._volumes(results, state)
+        if latents and results.get("particles") and (complete or self.shown_classes != (latents, len(volumes))):
+            self.shown_classes = latents, len(volumes)
+            self._classes(results, state)
+        self.shown_volumes = volumes
+
+    def _path(self, name):
+        return os.path.join(self.folder, name)
+
+    def _classes_of(self, results):
+        """Cluster of every particle id; empty before they are known."""
+        if not results.get("particles"):
+            return {}
+        return {int(i): int(c) for i, c in star_columns(self._path(results.get("particles")), "rlnImageId", "rlnClassNumber")}
+
+    def _particles(self, results, state):
+        latents = np.load(self._path(results["latents"]))
+        row_of = {int(i): row for row, (i,) in enumerate(star_columns(self.star, "rlnImageId"))}
+        if len(latents) != len(row_of):
+            raise ValueError("%s has %d rows for the %d particles of %s" % (results["latents"], len(latents), len(row_of), self.star))
+        class_of = self._classes_of(results)
+        source = self.source.get()
+
+        def fill(output):
+            output.copyInfo(source)
+            output.setHasCTF(source.hasCTF())
+            self._describe(output.getFlexInfo(), results, latents.shape[1])
+            for particle in source.iterItems():
+                row = row_of.get(particle.getObjId())
+                if row is None:
+                    continue
+                flex = ParticleFlex(progName=PROG_NAME)
+                flex.copyInfo(particle)
+                flex.setObjId(particle.getObjId())
+                flex.setEnabled(particle.isEnabled())
+                flex.getFlexInfo().setProgName(PROG_NAME)
+                flex.setZFlex([_short(z) for z in latents[row]])
+                flex.setClassId(class_of.get(particle.getObjId()))
+                output.append(flex)
+
+        self._publish(PARTICLES, SetOfParticlesFlex, "flexparticles.sqlite", state, fill, progName=PROG_NAME)
+        source.close()
+
+    def _describe(self, info, results, zdim):
+        info.setProgName(PROG_NAME)
+        info.setAttr(JOB, self.trained)
+        info.setAttr(CONFIG, os.path.join(self.trained, "settings.json"))
+        info.setAttr(ZDIM, int(zdim))
+        info.setAttr(DOWNFRAC, float(self.protocol.imageFraction(self.trained)))
+        if results.get("weights"):
+            info.setAttr(WEIGHTS, os.path.normpath(os.path.join(self.folder, results["weights"])))
+
+    def _volume(self, results, entry):
+        volume = Volume()
+        volume.setFileName(self._path(entry["file"]))
+        volume.setSamplingRate(results["apix"])
+        z = CsvList(pType=float)
+        z.set([_short(x) for x in entry["z"]])
+        setattr(volume, Z_VALUES, z)
+        return volume
+
+    def _volumes(self, results, state):
+        def fill(output):
+            output.setSamplingRate(results["apix"])
+            for number, entry in enumerate(results["volumes"], 1):
+                volume = self._volume(results, entry)
+                volume.setObjId(number)
+                if entry.get("class") is not None:
+                    volume.setClassId(entry["class"])
+                    volume.setObjComment("%d particles" % entry["n"])
+                output.append(volume)
+
+        self._publish(VOLUMES, SetOfVolumes, "volumes.sqlite", state, fill)
+
+    def _classes(self, results, state):
+        class_of = self._classes_of(results)
+        volume_of = {v["class"]: v for v in results["volumes"] if v.get("class") is not None}
+
+        def in_class(particle, _row):
+            particle.setClassId(class_of.get(particle.getObjId(), 0))
+
+        def with_volume(item):
+            item.setAlignmentProj()
+            entry = volume_of.get(item.getObjId())
+            if entry:
+                item.setRepresentative(self._volume(results, entry))
+
+        def fill(output):
+            # An indirect pointer: the set is found again wherever the project lies.
+            output.setImages(Pointer(self.protocol, extended=PARTICLES))
+            output.classifyItems(updateItemCallback=in_class, updateClassCallback=with_volume)
+
+        self._publish(CLASSES, SetOfClasses3D, "classes3D.sqlite", state, fill)
+        getattr(self.protocol, PARTICLES).close()
+
+    def _publish(self, name, kind, file, state, fill, **about):
+        """Writes a set beside, puts it in the place of the last one, and tells the project."""
+        path = self.protocol._getPath(file)
+        unfinished = path + ".tmp"
+        for left in (unfinished, unfinished + "-journal"):
+            if os.path.exists(left):
+                os.remove(left)
+        output = kind(filename=unfinished, **about)
+        fill(output)
+        output.setStreamState(state)
+        # The set's own table names its file: let it name the place that it goes to.
+        output._mapperPath.set("%s, " % path)
+        output.write()
+        output.close()
+        SqliteDb.closeConnection(path)
+        os.replace(unfinished, path)
+        is_new = not self.protocol.hasAttribute(name)
+        self.protocol._updateOutputSet(name, output, state=state)
+        if is_new:
+            self.protocol._defineSourceRelation(self.source, getattr(self.protocol, name))
+
+
+def _short(value):
+    """The shortest decimal number that is read back as the same 32-bit one."""
+    return float(str(np.float32(value)))

@@ -1,0 +1,3 @@
+from .protocol_analyze import OpusDsdRsProtAnalyze
+from .protocol_generate import OpusDsdRsProtGenerate
+from .protocol_train import OpusDsdRsProtTrain

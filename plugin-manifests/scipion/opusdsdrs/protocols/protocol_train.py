@@ -1,0 +1,88 @@
+import os
+
+from pyworkflow.protocol import params
+
+from .. import inputs
+from ..outputs import CLASSES_OUTPUT, Outputs
+from .protocol_base import MASK, REFERENCE, STAR, OpusDsdRsProtBase
+
+
+class OpusDsdRsProtTrain(OpusDsdRsProtBase):
+    """Learns how every particle of a consensus refinement differs from the consensus.
+
+    The particles need a projection alignment and a CTF. While it trains, outputParticles has the latents of the last epoch;
+    at the end there are clusters (outputClasses), their volumes (outputVolumes) and a report. Stopped, it goes on from the last
+    checkpoint with Continue.
+    """
+
+    _label = "train"
+    _job = "train"
+    _possibleOutputs = CLASSES_OUTPUT
+    _own = ("maskRadius",)
+
+    def _defineParams(self, form):
+        super()._defineParams(form)
+        # Beside the mask's switch, where people look for it.
+        section = next(s for s in form.iterSections() if "useMask" in s._paramList)
+        section.addParam("maskRadius", params.FloatParam, default=None, allowsNull=True, condition="not useMask", label="Mask radius (Å)",
+                         help="Without a mask the solvent is found from the consensus map, or a ball of the box is taken. "
+                              "A radius makes a ball of that size with a soft edge. The wizard shows it over the particles.")
+
+    def _convertInput(self):
+        particles = self.inputParticles.get()
+        inputs.write_particles(particles, self._getExtraPath(STAR), self._getExtraPath())
+        if self._has("inputMask"):
+            inputs.write_map(self.inputMask.get(), self._getExtraPath(MASK))
+        elif self._ball():
+            inputs.write_ball(self._getExtraPath(MASK), particles.getXDim(), particles.getSamplingRate(), self.maskRadius.get())
+        if self._has("inputVolume"):
+            inputs.write_map(self.inputVolume.get(), self._getExtraPath(REFERENCE))
+
+    def _has(self, name):
+        return self.evalParamCondition(name) and getattr(self, name).get() is not None
+
+    def _ball(self):
+        return not self.useMask.get() and self.maskRadius.get() is not None
+
+    def _path_of(self, param, pointer):
+        if param["type"] == "job":
+            return pointer.get().getJobFolder()
+        return self._getExtraPath({"particles": STAR, "mask": MASK, "volume": REFERENCE}[param["type"]])
+
+    def commandWords(self):
+        words = super().commandWords()
+        return words + ["--in_mask", self._getExtraPath(MASK)] if self._ball() else words
+
+    def _outputs_of_job(self):
+        folder = self.getJobFolder()
+        return Outputs(self, folder, folder, self._getExtraPath(STAR), self.inputParticles)
+
+    def _validate(self):
+        errors = self._validateGpu()
+        particles = self.inputParticles.get()
+        if particles is None:
+            return errors
+        if not particles.hasAlignmentProj():
+            errors.append("*%s*: the particles have no projection alignment; take those of a 3D refinement." % self._label_of("inputParticles"))
+        if not particles.hasCTF():
+            errors.append("*%s*: the particles have no CTF." % self._label_of("inputParticles"))
+        box = particles.getXDim()
+        if box and box % 2:
+            errors.append("*%s*: the box of %d pixels is odd; crop or pad it to an even one." % (self._label_of("inputParticles"), box))
+        radius = self.maskRadius.get()
+        if self._ball() and (radius <= 0 or box and radius > box * particles.getSamplingRate() / 2):
+            errors.append("*Mask radius*: should be above 0 and up to half of the box, %.1f Å." % (box * particles.getSamplingRate() / 2))
+        trained = self.opusDSDTrainingProtocol.get() if self._has("opusDSDTrainingProtocol") else None
+        if trained is not None and not os.path.isdir(os.path.join(trained.getJobFolder(), "checkpoint")):
+            errors.append("*%s*: that run has no checkpoint yet." % self._label_of("opusDSDTrainingProtocol"))
+        return errors
+
+    def _warnings(self):
+        particles = self.inputParticles.get()
+        if particles is None or not self._has("inputMask"):
+            return []
+        mask = self.inputMask.get()
+        extents = [o.getXDim() * o.getSamplingRate() for o in (particles, mask)]
+        if abs(extents[0] - extents[1]) > particles.getSamplingRate():
+            return ["The mask spans %.1f Å, the particles %.1f Å: is it of the same refinement?" % (extents[1], extents[0])]
+        return []
