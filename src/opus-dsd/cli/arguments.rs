@@ -131,8 +131,12 @@ pub(crate) fn normalise(spec: &Command, argv: &[String]) -> Result<Normal> {
             Some((.., count)) => *count += 1,
             None => seen.push((arg.get_id().clone(), name.clone(), 1)),
         }
-        // Joined, so that a value which begins with a dash stays a value.
         let value = if needs_value && inline.is_none() { tokens.next().map(String::as_str) } else { inline };
+        if value.is_some_and(|v| form::leaves_it_to_the_program(arg, v)) {
+            normal.args.retain(|earlier| !earlier.starts_with(&format!("{name}=")));
+            continue;
+        }
+        // Joined, so that a value which begins with a dash stays a value.
         normal.args.push(value.map_or(name.clone(), |v| format!("{name}={v}")));
     }
     for (_, name, count) in seen.iter().filter(|(.., count)| *count > 1) {
@@ -267,6 +271,15 @@ mod tests {
         let (m, _) = read("--Apix 1.5 --log_interval 7 --in_3Dref a.mrc").unwrap();
         assert_eq!(m.get_one::<f64>("apix"), Some(&1.5));
         assert_eq!(m.get_one::<usize>("log_interval"), Some(&7));
+    }
+
+    #[test]
+    fn auto_leaves_it_to_the_program() {
+        let (m, notes) = read("--epochs 3 --epochs auto --clusters=auto --invert-data auto").unwrap();
+        assert_eq!((m.get_one::<usize>("epochs"), m.get_one::<usize>("clusters")), (None, None));
+        assert!(m.contains_id("invert_data"), "here it is a value of its own");
+        assert_eq!(notes, ["`--epochs` is given 2 times; the last value counts"]);
+        assert!(read("--zdim auto").is_err(), "its default is a number");
     }
 
     #[test]

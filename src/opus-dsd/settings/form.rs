@@ -86,6 +86,9 @@ impl Constant {
     }
 }
 
+/// A value that stands for what the program decides, for forms that cannot leave a field empty.
+pub(crate) const AUTOMATIC: &str = "auto";
+
 /// What holds where nothing is said.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum Unsaid {
@@ -243,6 +246,11 @@ impl Field {
             && self.above.is_none_or(|a| value > a)
             && self.most.is_none_or(|b| value <= b)
     }
+}
+
+/// Whether a value only says that the program is to decide.
+pub(crate) fn leaves_it_to_the_program(arg: &Arg, value: &str) -> bool {
+    value.eq_ignore_ascii_case(AUTOMATIC) && of(arg).is_some_and(|f| matches!(f.unsaid, Unsaid::Decided(_)))
 }
 
 /// The field of an option, where it has one.

@@ -19,6 +19,11 @@ pub(crate) fn run(args: &[String]) -> Result<ExitCode, String> {
     Ok(ExitCode::from(status.code().and_then(|c| u8::try_from(c).ok()).unwrap_or(1)))
 }
 
+/// Rewrites the files that are made from the option table.
+pub(crate) fn generate() -> Result<ExitCode, String> {
+    run(&["manifest".to_owned(), "--write".into(), root().display().to_string()])
+}
+
 /// Runs all tests of the workspace: one thread for each torch program, parallelism from the runner.
 pub(crate) fn test(args: &[String]) -> Result<ExitCode, String> {
     build()?;

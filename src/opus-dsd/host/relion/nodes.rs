@@ -16,7 +16,7 @@ pub(crate) enum Content {
 
 impl Content {
     /// RELION 3's number.
-    fn number(self) -> u8 {
+    pub(crate) fn number(self) -> u8 {
         match self {
             Self::Particles => 3,
             Self::Map => 6,
@@ -24,7 +24,8 @@ impl Content {
         }
     }
 
-    fn label(self, host: HostVersion) -> &'static str {
+    /// Label in RELION 4 or 5.
+    pub(crate) fn label(self, host: HostVersion) -> &'static str {
         match (self, host) {
             (Self::Particles, HostVersion::Four) => "ParticlesData.star.relion",
             (Self::Particles, _) => "ParticleGroupMetadata.star.relion",

@@ -21,7 +21,7 @@ pub(crate) const SELECTED: &str = "selected_particles.star";
 pub(crate) const LARGEST: &str = "largest_particles.star";
 /// Latents as numbers, and as a table.
 pub(crate) const LATENTS: &str = "latents.npy";
-const LATENTS_STAR: &str = "latents.star";
+pub(crate) const LATENTS_STAR: &str = "latents.star";
 /// A cluster below this part of an even share is left out of the selection: it is too small for a map, and often what does not belong.
 const SMALL_SHARE: f64 = 0.5;
 /// Version line of tables made here: RELION 3.1 and newer read it.

@@ -14,7 +14,8 @@ use crate::settings::decided::Decided;
 use contract::{Result, Results, StateVolume, TrainOutcome};
 use starfile::Builder;
 
-const SUMMARY: &str = "summary.star";
+/// Figures under labels that hosts know.
+pub(crate) const SUMMARY: &str = "summary.star";
 /// Version line of tables made here.
 const STAR_VERSION: u32 = 30001;
 /// What users are asked to cite.
