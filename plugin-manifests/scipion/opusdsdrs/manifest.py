@@ -14,6 +14,8 @@ SCHEMA = 1
 HOST = "scipion"
 #: Of these Scipion's GPU box takes care.
 OF_THE_GPU_BOX = {"device", "num_gpus"}
+#: For files that lack something: here the particles know all of it, and another value would contradict the project's.
+OF_THE_PARTICLES = {"train": {"datadir", "poses", "ctf", "apix", "voltage", "cs", "amplitude_contrast", "phase_shift"}}
 
 
 @lru_cache(maxsize=None)
@@ -39,7 +41,7 @@ def job(name):
 def sections(name):
     """Title and shown parameters of every section of a job's form."""
     for section in job(name)["sections"]:
-        shown = [p for p in section["params"] if is_shown(p)]
+        shown = [p for p in section["params"] if is_shown(p) and p["id"] not in OF_THE_PARTICLES.get(name, ())]
         if shown:
             yield section["title"], shown
 

@@ -1,6 +1,8 @@
-"""Scipion's sets from a job's results. A set is written beside and renamed, so that nobody reads half of one."""
+"""Scipion's sets from a job's results. A set is written beside and then taken over whole, so that nobody reads half of one."""
 
 import os
+import sqlite3
+import time
 
 import numpy as np
 from emtable import Table
@@ -11,6 +13,10 @@ from pyworkflow.object import CsvList, Pointer, Set
 from .constants import CONFIG, DOWNFRAC, JOB, PROG_NAME, WEIGHTS, Z_VALUES, ZDIM
 
 PARTICLES, VOLUMES, CLASSES = "outputParticles", "outputVolumes", "outputClasses"
+#: Seconds that a set may be locked by somebody who reads it.
+LOCK_PATIENCE_S = 60
+#: Where a trained job keeps the weights of an epoch.
+EPOCH = "checkpoint/epoch-%03d"
 CLASSES_OUTPUT = {PARTICLES: SetOfParticlesFlex, VOLUMES: SetOfVolumes, CLASSES: SetOfClasses3D}
 
 
@@ -26,14 +32,16 @@ class Outputs:
     `source` a pointer to the particles: the rows are joined to them by `rlnImageId`, never by order.
     """
 
-    def __init__(self, protocol, folder, trained, star, source):
+    def __init__(self, protocol, folder, trained, star, source, series_are_volumes=False):
         self.protocol = protocol
         self.folder = folder
         self.trained = trained
         self.source = source
+        self.series_are_volumes = series_are_volumes
         self.star = star
         self.shown_latents = self.shown_classes = None
         self.shown_volumes = []
+        self.shown_series = {}
 
     def update(self, results, complete=False):
         """Makes every output that the results have and that has changed; all of them when the job is complete."""
@@ -44,7 +52,11 @@ class Outputs:
             self._particles(results, state)
         volumes = results["volumes"]
         if volumes and (complete or volumes != self.shown_volumes):
-            self._volumes(results, state)
+            self._volumes(VOLUMES, "volumes.sqlite", results["apix"], volumes, state)
+        for series in results.get("series", []):
+            if series["volumes"] and (complete or self.shown_series.get(series["name"]) != len(series["volumes"])):
+                self.shown_series[series["name"]] = len(series["volumes"])
+                self._series(series, results["apix"], state)
         if latents and results.get("particles") and (complete or self.shown_classes != (latents, len(volumes))):
             self.shown_classes = latents, len(volumes)
             self._classes(results, state)
@@ -93,30 +105,39 @@ class Outputs:
         info.setAttr(CONFIG, os.path.join(self.trained, "settings.json"))
         info.setAttr(ZDIM, int(zdim))
         info.setAttr(DOWNFRAC, float(self.protocol.imageFraction(self.trained)))
-        if results.get("weights"):
-            info.setAttr(WEIGHTS, os.path.normpath(os.path.join(self.folder, results["weights"])))
+        # An analysis has no weights of its own.
+        weights = self._path(results["weights"]) if results.get("weights") else os.path.join(self.trained, EPOCH % results["epoch"])
+        info.setAttr(WEIGHTS, os.path.normpath(weights))
 
-    def _volume(self, results, entry):
+    def _volume(self, apix, entry):
         volume = Volume()
         volume.setFileName(self._path(entry["file"]))
-        volume.setSamplingRate(results["apix"])
+        volume.setSamplingRate(apix)
         z = CsvList(pType=float)
         z.set([_short(x) for x in entry["z"]])
         setattr(volume, Z_VALUES, z)
         return volume
 
-    def _volumes(self, results, state):
+    def _volumes(self, name, file, apix, entries, state):
         def fill(output):
-            output.setSamplingRate(results["apix"])
-            for number, entry in enumerate(results["volumes"], 1):
-                volume = self._volume(results, entry)
+            output.setSamplingRate(apix)
+            for number, entry in enumerate(entries, 1):
+                volume = self._volume(apix, entry)
                 volume.setObjId(number)
                 if entry.get("class") is not None:
                     volume.setClassId(entry["class"])
                     volume.setObjComment("%d particles" % entry["n"])
                 output.append(volume)
 
-        self._publish(VOLUMES, SetOfVolumes, "volumes.sqlite", state, fill)
+        self._publish(name, SetOfVolumes, file, state, fill)
+
+    def _series(self, series, apix, state):
+        """A series of volumes: the output itself where there are no clusters, else one besides, outputVolumesPc1 …"""
+        if self.series_are_volumes:
+            self._volumes(VOLUMES, "volumes.sqlite", apix, series["volumes"], state)
+        else:
+            name = series["name"]
+            self._volumes(VOLUMES + name.capitalize(), "volumes_%s.sqlite" % name, apix, series["volumes"], state)
 
     def _classes(self, results, state):
         class_of = self._classes_of(results)
@@ -129,7 +150,7 @@ class Outputs:
             item.setAlignmentProj()
             entry = volume_of.get(item.getObjId())
             if entry:
-                item.setRepresentative(self._volume(results, entry))
+                item.setRepresentative(self._volume(results["apix"], entry))
 
         def fill(output):
             # An indirect pointer: the set is found again wherever the project lies.
@@ -140,12 +161,10 @@ class Outputs:
         getattr(self.protocol, PARTICLES).close()
 
     def _publish(self, name, kind, file, state, fill, **about):
-        """Writes a set beside, puts it in the place of the last one, and tells the project."""
+        """Writes a set beside, takes it over in one transaction, and tells the project."""
         path = self.protocol._getPath(file)
         unfinished = path + ".tmp"
-        for left in (unfinished, unfinished + "-journal"):
-            if os.path.exists(left):
-                os.remove(left)
+        _remove_database(unfinished)
         output = kind(filename=unfinished, **about)
         fill(output)
         output.setStreamState(state)
@@ -153,12 +172,39 @@ class Outputs:
         output._mapperPath.set("%s, " % path)
         output.write()
         output.close()
-        SqliteDb.closeConnection(path)
-        os.replace(unfinished, path)
+        _take_over(unfinished, path)
         is_new = not self.protocol.hasAttribute(name)
         self.protocol._updateOutputSet(name, output, state=state)
         if is_new:
             self.protocol._defineSourceRelation(self.source, getattr(self.protocol, name))
+
+
+def _take_over(new, path):
+    """Makes the content of one database that of another, in one transaction.
+
+    A file that is renamed into place would leave windows that show the set with a deleted one, which sqlite refuses to write: Scipion
+    then could not close the set of a job that is stopped.
+    """
+    SqliteDb.closeConnection(path)
+    until = time.monotonic() + LOCK_PATIENCE_S
+
+    def patience(status, _left, _all):
+        if status in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED) and time.monotonic() > until:
+            raise TimeoutError("%s has been in use by another program for %d s" % (path, LOCK_PATIENCE_S))
+
+    source, target = sqlite3.connect(new), sqlite3.connect(path)
+    try:
+        source.backup(target, progress=patience)
+    finally:
+        source.close()
+        target.close()
+    _remove_database(new)
+
+
+def _remove_database(path):
+    for left in (path, path + "-journal"):
+        if os.path.exists(left):
+            os.remove(left)
 
 
 def _short(value):

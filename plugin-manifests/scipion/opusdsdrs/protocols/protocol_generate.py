@@ -1,7 +1,7 @@
 from pwem.objects import SetOfVolumes
 from pyworkflow.utils import getListFromRangeString
 
-from ..outputs import VOLUMES, star_columns
+from ..outputs import VOLUMES, Outputs, star_columns
 from .protocol_trained import OfATrainedJob
 
 #: Of these the program takes one.
@@ -28,6 +28,9 @@ class OpusDsdRsProtGenerate(OfATrainedJob):
             row_of = {int(i): row for row, (i,) in enumerate(star_columns(self.getTrainedStar(), "rlnImageId"))}
             value = ",".join(str(row_of[i]) for i in getListFromRangeString(value))
         return super()._words_of(param, value)
+
+    def _outputs_of_job(self):
+        return Outputs(self, self.getJobFolder(), self.getTrainedFolder(), self.getTrainedStar(), self.getSource(), series_are_volumes=True)
 
     def _validate(self):
         errors = super()._validate()
