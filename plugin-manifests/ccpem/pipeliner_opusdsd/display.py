@@ -2,12 +2,17 @@
 
 import json
 import os
+import re
 from pathlib import Path
 from typing import Any, Dict, List, Optional
 
 import numpy as np
 from gemmi import cif
-from pipeliner.display_tools import create_results_display_object, make_maps_slice_montage_and_3d_display
+from pipeliner.display_tools import (
+    create_results_display_object,
+    make_map_model_thumb_and_display,
+    make_mrcs_central_slices_montage,
+)
 from pipeliner.results_display_objects import ResultsDisplayObject
 
 #: What a job leaves for those who show it; its paths are relative to the job folder.
@@ -17,26 +22,49 @@ REPORT = "logfile.pdf"
 PLOTTED = 5000
 
 
+def read(folder: str) -> Optional[Dict[str, Any]]:
+    """The results file of a job folder; `None` before there is one."""
+    path = Path(folder) / RESULTS
+    return json.loads(path.read_text()) if path.is_file() else None
+
+
+def is_current(results: Optional[Dict[str, Any]], output: Dict[str, Any], file: str) -> bool:
+    """Whether a file is of the job's last run: a continued job with fewer clusters leaves those of the run before.
+
+    Args:
+        results: The results file.
+        output: The manifest's output that the file was found by.
+        file: Its name, relative to the job folder.
+    """
+    if "*" not in output["path"]:
+        return True
+    if results is None:
+        return False
+    if output["kind"] == "particles":
+        numbered = re.fullmatch(re.escape(output["path"]).replace(r"\*", r"(\d+)"), file)
+        return numbered is not None and int(numbered[1]) in [volume["class"] for volume in results["volumes"]]
+    return file in [volume["file"] for series in [results, *results["series"]] for volume in series["volumes"]]
+
+
 def of_folder(folder: str) -> List[ResultsDisplayObject]:
     """Everything there is to show of a job folder, the report first.
 
     Args:
         folder: The job folder from the project's folder on, with its closing slash.
     """
-    path = Path(folder) / RESULTS
-    if not path.is_file():
+    results = read(folder)
+    if results is None:
         return [
             create_results_display_object(
                 "pending",
                 message="There is nothing to show before the first epoch is done",
-                reason=f"{path} does not exist; {folder}run.out says how far the job is, {folder}run.err why it stopped",
+                reason=f"{folder}{RESULTS} does not exist; {folder}run.out says how far the job is, {folder}run.err why it stopped",
             )
         ]
-    results = json.loads(path.read_text())
     latents = _latents(folder, results)
     shown: List[Optional[ResultsDisplayObject]] = [_state(folder, results), _report(folder)]
     shown += _maps(folder, results)
-    shown += [_clusters(folder, results), _plot_of(folder, results, latents)]
+    shown += [_table(folder, results), _plot_of(folder, results, latents)]
     shown += [_image(folder, file) for file in results["plots"]]
     return [item for item in shown if item is not None]
 
@@ -47,7 +75,8 @@ def _state(folder: str, results: Dict[str, Any]) -> Optional[ResultsDisplayObjec
         return None
     there = [f"epoch {results['epoch']} is done"]
     there.append("clusters are known" if results["particles"] else "clusters are not known yet")
-    there.append(f"{len(results['volumes'])} maps are decoded")
+    maps = len(results["volumes"]) + sum(len(series["volumes"]) for series in results["series"])
+    there.append(f"{maps} maps are decoded")
     text = f"{', '.join(there)}. A job that was stopped goes on from here when it is continued."
     return create_results_display_object("text", title="Not complete", display_data=text, associated_data=[f"{folder}{RESULTS}"])
 
@@ -58,49 +87,51 @@ def _report(folder: str) -> Optional[ResultsDisplayObject]:
 
 
 def _maps(folder: str, results: Dict[str, Any]) -> List[Optional[ResultsDisplayObject]]:
-    """Slices of all maps, and a viewer for each; while training the preview."""
-    maps = {f"{folder}{volume['file']}": _name(volume) for volume in results["volumes"]}
-    preview = results.get("preview")
-    if not maps and preview:
-        maps = {f"{folder}{preview}": f"Preview, epoch {results['epoch']}"}
-    maps = {file: name for file, name in maps.items() if os.path.isfile(file)}
-    return list(make_maps_slice_montage_and_3d_display(maps, folder)) if maps else []
+    """Slices of the clusters' maps, of every series, and a viewer for each map; while training the preview."""
+    groups = [{volume["file"]: f"Cluster {volume['class']}: {volume['n']} particles" for volume in results["volumes"]}]
+    for series in results["series"]:
+        groups.append({volume["file"]: volume["file"] for volume in series["volumes"]})
+    if not any(groups) and results["preview"]:
+        groups = [{results["preview"]: f"Preview, epoch {results['epoch']}"}]
+    shown: List[Optional[ResultsDisplayObject]] = []
+    for group in groups:
+        maps = {f"{folder}{file}": name for file, name in group.items() if os.path.isfile(f"{folder}{file}")}
+        if maps:
+            shown.append(make_mrcs_central_slices_montage(maps, folder))
+        for file, name in maps.items():
+            # The host keeps a smaller copy of a large map under its last name, which every series uses again.
+            shown.append(make_map_model_thumb_and_display(f"{os.path.dirname(file)}/", maps=[file], title=name))
+    return shown
 
 
-def _name(volume: Dict[str, Any]) -> str:
-    if volume.get("class") is None:
-        return str(volume["file"])
-    return f"Cluster {volume['class']}: {volume['n']} particles"
-
-
-def _clusters(folder: str, results: Dict[str, Any]) -> Optional[ResultsDisplayObject]:
+def _table(folder: str, results: Dict[str, Any]) -> Optional[ResultsDisplayObject]:
     """A row a map: its particles and where it lies among the latents."""
-    volumes = results["volumes"]
-    if not volumes:
-        return None
-    total = sum(volume.get("n") or 0 for volume in volumes)
+    total = sum(volume["n"] for volume in results["volumes"])
     rows = []
-    for volume in volumes:
-        n = volume.get("n")
-        share = f"{100 * n / total:.1f} %" if n else ""
-        rows.append([volume["file"], _cell(volume.get("class")), _cell(n), share] + [f"{z:.4f}" for z in volume["z"]])
-    headers = ["Map", "Cluster", "Particles", "Share"] + [f"z{i + 1}" for i in range(len(volumes[0]["z"]))]
+    for volume in results["volumes"]:
+        share = f"{100 * volume['n'] / total:.1f} %"
+        rows.append([volume["file"], str(volume["class"]), str(volume["n"]), share, *_numbers(volume["z"])])
+    for series in results["series"]:
+        rows += [[volume["file"], "", "", "", *_numbers(volume["z"])] for volume in series["volumes"]]
+    if not rows:
+        return None
+    headers = ["Map", "Cluster", "Particles", "Share"] + [f"z{i + 1}" for i in range(results["zdim"])]
     return create_results_display_object(
         "table", title="Maps and their latents", headers=headers, table_data=rows, associated_data=_sources(folder, results)
     )
 
 
-def _cell(value: Any) -> str:
-    return "" if value is None else str(value)
+def _numbers(latent: List[float]) -> List[str]:
+    return [f"{z:.4f}" for z in latent]
 
 
 def _sources(folder: str, results: Dict[str, Any]) -> List[str]:
-    return [f"{folder}{file}" for file in (RESULTS, results.get("latents"), results["particles"]) if file]
+    return [f"{folder}{file}" for file in (RESULTS, results["latents"], results["particles"]) if file]
 
 
 def _latents(folder: str, results: Dict[str, Any]) -> Optional[np.ndarray]:
     """Latents of all particles, [particles, zdim]; row i is row i of the job's particles."""
-    file = results.get("latents")
+    file = results["latents"]
     return np.load(f"{folder}{file}", mmap_mode="r") if file and os.path.isfile(f"{folder}{file}") else None
 
 

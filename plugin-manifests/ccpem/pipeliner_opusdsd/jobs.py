@@ -1,6 +1,5 @@
 """The job types. What differs between them is in the manifest; here is what the host wants of all of them."""
 
-import json
 import re
 from pathlib import Path
 from typing import Any, Dict, List, Optional, Sequence, Tuple, Union
@@ -44,14 +43,18 @@ class OpusDsdJob(PipelinerJob):
     JOB = ""
     #: Keywords of the nodes that an input takes, by the parameter's id.
     KEYWORDS: Dict[str, List[str]] = {"in_parts": ["relion"]}
+    #: Parameters that a continued job cannot change: the program refuses them.
+    FIXED: Tuple[str, ...] = ()
+    #: Sets of parameters of which exactly one is given.
+    ONE_OF: Tuple[Tuple[str, ...], ...] = ()
 
     def __init__(self) -> None:
         super().__init__()
         self.entry = manifest.job(self.JOB)
-        self.jobinfo.display_name = f"OPUS-DSD: {self.entry['title']}"
+        self.jobinfo.display_name = self.entry["title"]
         self.jobinfo.version = manifest.manifest()["version"]
         self.jobinfo.job_author = "the opus-dsd authors"
-        self.jobinfo.short_desc = self.entry["title"]
+        self.jobinfo.short_desc = self.entry["help"]
         self.jobinfo.long_desc = self.entry["help"]
         self.jobinfo.documentation = DOCUMENTATION
         self.jobinfo.programs = [
@@ -59,7 +62,7 @@ class OpusDsdJob(PipelinerJob):
         ]
         self.jobinfo.references = references()
         self.can_continue = self.entry["resumable"]
-        self.joboptions.update(options.job_options(self.entry, self.KEYWORDS))
+        self.joboptions.update(options.job_options(self.entry, self.KEYWORDS, self.FIXED))
         threads = any(param["type"] == "threads" for param in manifest.shown(self.entry))
         self.get_runtab_options(threads=threads, addtl_args=True)
 
@@ -68,6 +71,11 @@ class OpusDsdJob(PipelinerJob):
             JobOptionValidationResult("error", [self.joboptions[name]], message)
             for name, message in options.out_of_bounds(self.entry, self).items()
         ]
+        for names in self.ONE_OF:
+            given = [self.joboptions[name] for name in names if not self.joboptions[name].is_blank]
+            if len(given) != 1:
+                labels = ", ".join(f'"{self.joboptions[name].label}"' for name in names)
+                found.append(JobOptionValidationResult("error", given, f"Give one of {labels}, and no more"))
         mismatch = self._version_mismatch()
         return found + ([mismatch] if mismatch else [])
 
@@ -85,34 +93,36 @@ class OpusDsdJob(PipelinerJob):
         return [PipelinerCommand(command + options.arguments(self.entry, self) + self.parse_additional_args())]
 
     def create_output_nodes(self) -> None:
-        for path, kind, keywords in self._outputs():
-            if "*" not in path:
-                self.add_output_node(path, kind, keywords)
+        for output, node in self._nodes():
+            if "*" not in output["path"]:
+                self.add_output_node(output["path"], node["type"], node["keywords"])
 
     def create_post_run_output_nodes(self) -> None:
         self.output_nodes.extend(self.get_current_output_nodes())
 
     def get_current_output_nodes(self) -> List[Node]:
-        folder = Path(self.output_dir)
+        folder, results = Path(self.output_dir), display.read(self.output_dir)
         return [
-            create_node(str(file), kind, keywords)
-            for path, kind, keywords in self._outputs()
-            for file in sorted(folder.glob(path))
+            create_node(str(file), node["type"], node["keywords"])
+            for output, node in self._nodes()
+            for file in sorted(folder.glob(output["path"]))
+            if display.is_current(results, output, str(file.relative_to(folder)))
         ]
 
-    def _outputs(self) -> List[Tuple[str, str, List[str]]]:
-        """What becomes a node: path below the job folder, perhaps with `*`, type and keywords."""
-        nodes = [(output["path"], output.get(manifest.HOST)) for output in self.entry["outputs"]]
-        return [(path, node["type"], node["keywords"]) for path, node in nodes if node]
+    def _nodes(self) -> List[Tuple[Dict[str, Any], Dict[str, Any]]]:
+        """Outputs that become nodes, each with its type and keywords."""
+        return [(output, output[manifest.HOST]) for output in self.entry["outputs"] if manifest.HOST in output]
 
     def create_results_display(self) -> Sequence[ResultsDisplayObject]:
         return display.of_folder(self.output_dir)
 
     def gather_metadata(self) -> Dict[str, Any]:
         """Epochs, pixel size and clusters, from the results file."""
-        found = json.loads((Path(self.output_dir) / display.RESULTS).read_text())
-        kept = {name: found.get(name) for name in ("verb", "complete", "epoch", "apix", "box", "zdim")}
-        return {**kept, "clusters": [{"class": v.get("class"), "particles": v.get("n")} for v in found["volumes"]]}
+        found = display.read(self.output_dir)
+        if found is None:
+            return super().gather_metadata()
+        kept = {name: found[name] for name in ("verb", "complete", "epoch", "apix", "box", "zdim")}
+        return {**kept, "clusters": [{"class": volume["class"], "particles": volume["n"]} for volume in found["volumes"]]}
 
     def prepare_clean_up_lists(self, do_harsh: bool = False) -> Tuple[List[str], List[str]]:
         """The prepared images, which a continued job makes again; a harsh clean-up keeps the model as well."""
@@ -125,6 +135,7 @@ class OpusDsdTrain(OpusDsdJob):
 
     PROCESS_NAME = "opusdsd.train"
     JOB = "train"
+    FIXED = ("preset", "zdim", "downfrac", "templateres", "base", "warm_start", "valfrac", "seed")
 
 
 class OpusDsdAnalyse(OpusDsdJob):
@@ -133,6 +144,7 @@ class OpusDsdAnalyse(OpusDsdJob):
     PROCESS_NAME = "opusdsd.analyse"
     JOB = "analyse"
     KEYWORDS = {"in_parts": ["relion", "opusdsd"]}
+    ONE_OF = (("in_parts", "job"),)
 
 
 class OpusDsdDecode(OpusDsdJob):
@@ -141,3 +153,4 @@ class OpusDsdDecode(OpusDsdJob):
     PROCESS_NAME = "opusdsd.decode"
     JOB = "decode"
     KEYWORDS = {"in_parts": ["relion", "opusdsd"]}
+    ONE_OF = (("in_parts", "job"), ("zfile", "pc", "particles"))

@@ -1,7 +1,7 @@
 """Job options from the manifest's parameters, and command lines from job options."""
 
 import math
-from typing import Any, Dict, List, Optional
+from typing import Any, Dict, List, Optional, Tuple
 
 from pipeliner.data_structure import NODE_DENSITYMAP, NODE_MASK3D, NODE_PARTICLEGROUPMETADATA
 from pipeliner.job_options import (
@@ -23,9 +23,7 @@ from pipeliner.pipeliner_job import PipelinerJob
 from .conditions import AUTOMATIC, active, blank_of, inactive, key
 from .manifest import ManifestError, default, shown
 
-#: Parameters that make another network or another split of the data: the program refuses to go on with another value.
-FIXED = ("preset", "zdim", "downfrac", "templateres", "base", "warm_start", "valfrac", "seed")
-#: Input is fixed as well: a job goes on with the particles that it was begun with.
+#: Input that a continued job cannot change: it goes on with the particles that it was begun with.
 INPUTS = ("particles", "volume", "mask")
 #: Node type and file names of an input, by the manifest's type.
 NODES = {
@@ -37,12 +35,13 @@ NODES = {
 TEXTS = ("text", "gpu", "job")
 
 
-def job_options(entry: Dict[str, Any], keywords: Dict[str, List[str]]) -> Dict[str, JobOption]:
+def job_options(entry: Dict[str, Any], keywords: Dict[str, List[str]], fixed: Tuple[str, ...] = ()) -> Dict[str, JobOption]:
     """Job options of a job, but those that the host makes itself (threads, queue).
 
     Args:
         entry: The job in the manifest.
         keywords: Of the nodes that an input takes, by the parameter's id.
+        fixed: Parameters that a continued job cannot change, besides input.
 
     Raises:
         ManifestError: A parameter cannot be shown.
@@ -55,19 +54,28 @@ def job_options(entry: Dict[str, Any], keywords: Dict[str, List[str]]) -> Dict[s
             group = "Main" if param["section"] == first else param["section"]
             if param["level"] == "advanced":
                 group = "Advanced input" if group == "Main" else f"{group}, advanced"
-            options[key(param)] = _option(param, params, entry["resumable"], group, keywords.get(param["id"], []))
+            changes = entry["resumable"] and param["type"] not in INPUTS and param["id"] not in fixed
+            common = {"label": _label(param), "help_text": _help(param), "in_continue": changes, "jobop_group": group}
+            options[key(param)] = _option(param, params, common, keywords.get(param["id"], []))
     return options
 
 
-def _option(param: Dict[str, Any], params: Dict[str, Any], resumable: bool, group: str, keywords: List[str]) -> JobOption:
+def _label(param: Dict[str, Any]) -> str:
+    return f"{param['label']} ({param['unit']})" if param.get("unit") else str(param["label"])
+
+
+def _help(param: Dict[str, Any]) -> str:
+    """The help, what each choice means, and what holds where nothing is said."""
+    lines = [param["help"]]
+    lines += [f"{choice}: {meaning}" for choice, meaning in zip(param.get("choices", []), param.get("choices_help", []))]
+    if param.get("automatic"):
+        word = f'"{AUTOMATIC}"' if param["type"] in ("bool", "choice") else "blank"
+        lines.append(f"Left {word}: {param['automatic']}")
+    return "\n".join(lines)
+
+
+def _option(param: Dict[str, Any], params: Dict[str, Any], common: Dict[str, Any], keywords: List[str]) -> JobOption:
     kind, when, value = param["type"], param.get("when"), default(param)
-    unit = f" ({param['unit']})" if param.get("unit") else ""
-    common: Dict[str, Any] = {
-        "label": f"{param['label']}{unit}",
-        "help_text": param["help"],
-        "in_continue": resumable and kind not in INPUTS and param["id"] not in FIXED,
-        "jobop_group": group,
-    }
     if when:
         common["deactivate_if"] = inactive(when, params)
     if kind == "bool" and value is not None:
@@ -133,6 +141,6 @@ def out_of_bounds(entry: Dict[str, Any], job: PipelinerJob) -> Dict[str, str]:
     found = {}
     for param in shown(entry):
         above, value = param.get("above"), job.joboptions[key(param)].value
-        if above is not None and value is not None and value <= above:
+        if above is not None and isinstance(value, (int, float)) and value <= above:
             found[key(param)] = f"Value must be above {above}"
     return found

@@ -1,9 +1,12 @@
 """Forms and command lines from the manifest, without running anything."""
 
+import json
+import tempfile
 import unittest
-from importlib_metadata import entry_points
+from pathlib import Path
 from unittest import mock
 
+from importlib_metadata import entry_points
 from pipeliner.job_factory import new_job_of_type
 from pipeliner.job_options import BooleanJobOption, InputNodeJobOption, IntJobOption, MultipleChoiceJobOption
 
@@ -57,8 +60,24 @@ class Forms(unittest.TestCase):
             hosts = {"nr_threads", "other_args", "do_queue", "queuename", "qsub", "qsubscript", "min_dedicated"}
             self.assertEqual(set(job.joboptions) - set(names), hosts - set(names))
 
-    def test_what_is_fixed_is_a_parameter(self):
-        self.assertEqual(set(options.FIXED) - {p["id"] for p in manifest.shown(manifest.job("train"))}, set())
+    def test_what_job_types_name_are_parameters(self):
+        for kind in KINDS:
+            job = new_job_of_type(kind)
+            named = {*job.KEYWORDS, *job.FIXED, *(name for names in job.ONE_OF for name in names)}
+            self.assertEqual(named - set(job.joboptions), set())
+
+    def test_one_of_several_is_given(self):
+        job = new_job_of_type("opusdsd.decode")
+        job.joboptions["in_parts"].value = "OpusDSD/job001/particles.star"
+
+        def errors():
+            return [str(found) for found in job.additional_joboption_validation() if found.type == "error"]
+
+        self.assertEqual(len(errors()), 1)
+        job.joboptions["pc"].value = 1
+        self.assertEqual(errors(), [])
+        job.joboptions["particles"].value = "0,1"
+        self.assertIn('Give one of "File of latents"', errors()[0])
 
     def test_inputs_take_nodes_of_the_right_kind(self):
         train, analyse = new_job_of_type("opusdsd.train"), new_job_of_type("opusdsd.analyse")
@@ -72,20 +91,23 @@ class Forms(unittest.TestCase):
     def test_kinds_of_fields(self):
         made = options.job_options(
             entry(
-                param("n", "int", default=3, min=1, max=9),
+                param("n", "int", default=3, min=1, max=9, help="A number"),
                 param("over", "int", above=2.0),
                 param("x", "float", above=0.0, max=1.0, default=0.004, unit="Å"),
                 param("switch", "bool", default=True),
                 param("maybe", "bool"),
                 param("kind", "choice", choices=["a", "b"], default="b"),
-                param("free", "choice", choices=["a", "b"], level="advanced"),
+                param("free", "choice", choices=["a", "b"], choices_help=["One", "Two"], automatic="from n", level="advanced"),
                 param("zdim", "int", default=8),
                 param("secret", "int", level="hidden"),
                 param("other", "int", hosts=["scipion"]),
                 param("ours", "int", default=1, defaults={"ccpem": 5}),
             ),
             {},
+            ("zdim",),
         )
+        self.assertEqual(made["n"].help_text, "A number")
+        self.assertEqual(made["free"].help_text, '\na: One\nb: Two\nLeft "automatic": from n')
         self.assertEqual((made["n"].hard_min, made["n"].hard_max, made["n"].value, made["n"].in_continue), (1, 9, 3, True))
         self.assertEqual(made["over"].hard_min, 3)
         self.assertEqual((made["x"].label, made["x"].hard_min, made["x"].step_value), ("x (Å)", 0.0, 0.001))
@@ -108,6 +130,22 @@ class Forms(unittest.TestCase):
     def test_another_schema_is_refused(self):
         with mock.patch.object(manifest, "SCHEMA", 2), self.assertRaisesRegex(manifest.ManifestError, "schema 1"):
             manifest.manifest.__wrapped__()
+
+
+class Nodes(unittest.TestCase):
+    def test_files_of_an_earlier_run_are_no_nodes(self):
+        job = new_job_of_type("opusdsd.train")
+        with tempfile.TemporaryDirectory() as folder:
+            job.output_dir = f"{folder}/"
+            for n in (1, 2, 3):
+                Path(folder, f"cluster00{n}.mrc").touch()
+                Path(folder, f"cluster00{n}_particles.star").touch()
+            self.assertEqual(job.get_current_output_nodes(), [], "no results yet")
+            volumes = [{"file": f"cluster00{n}.mrc", "class": n, "n": 5, "z": [0.0]} for n in (1, 2)]
+            Path(folder, "results.json").write_text(json.dumps({"volumes": volumes, "series": []}))
+            names = [Path(node.name).name for node in job.get_current_output_nodes()]
+        wanted = ["cluster001.mrc", "cluster001_particles.star", "cluster002.mrc", "cluster002_particles.star"]
+        self.assertEqual(sorted(names), wanted)
 
 
 class Lines(unittest.TestCase):

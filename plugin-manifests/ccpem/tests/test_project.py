@@ -34,7 +34,7 @@ class Story(unittest.TestCase):
         for name, kind in (
             ("selected_particles.star", "ParticleGroupMetadata.star.relion"),
             ("cluster001_particles.star", "ParticleGroupMetadata.star.relion"),
-            ("cluster002.mrc", "DensityMap.mrc"),
+            ("cluster002.mrc", "DensityMap.mrc.opusdsd"),
             ("logfile.pdf", "LogFile.pdf"),
         ):
             self.assertTrue(nodes[name].startswith(kind), f"{name}: {nodes[name]}")
@@ -107,9 +107,7 @@ class Story(unittest.TestCase):
         project = PipelinerProject()
         values = {**SHORT, "epochs": 500, "in_parts": "particles.star", "in_mask": "sim/mask.mrc"}
         job = project.run_job({"_rlnJobTypeLabel": "opusdsd.train", **values}).output_dir
-        support.wait("an epoch", lambda: epochs(job) or Path(job, "PIPELINER_JOB_EXIT_FAILED").exists())
-        shown = [item.dobj_type for item in project.get_job(job).save_results_display_files()]
-        self.assertIn(shown[0], ("text", "pending"), "not complete")
+        support.wait("an epoch", lambda: Path(job, "results.json").exists() or Path(job, "PIPELINER_JOB_EXIT_FAILED").exists())
         project.abort_job(job)
         self.assertEqual(self.project.wait_for(job), "Aborted", text(f"{job}run.out"))
         self.exit_files(job, "PIPELINER_JOB_EXIT_ABORTED")
@@ -117,10 +115,12 @@ class Story(unittest.TestCase):
         self.assertIn("from the last checkpoint", text(f"{job}run.err"))
         self.assertNotIn("cluster001.mrc", self.project.nodes(job))
         done = epochs(job)
+        shown = project.get_job(job).save_results_display_files()
+        self.assertEqual([item.dobj_type for item in shown], ["text", "montage", "mapmodel", "graph"], "how far it is, the preview, latents")
+        self.assertIn(f"epoch {done[-1]} is done", shown[0].display_data)
 
-        # The host continues only what is marked as finished; what there is becomes nodes then.
-        self.project.pipeliner("--set_status", job, "finished")
-        self.assertIn("preview.mrc", self.project.nodes(job))
+        # The host continues only what is marked as finished.
+        self.project.pipeliner("--set_status", job, "success")
         again = project.get_continuation_job(job)
         again.joboptions["epochs"].value = done[-1] + 2
         project.run_job(again, run_in_foreground=True)
