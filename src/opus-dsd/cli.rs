@@ -5,6 +5,8 @@ mod arguments;
 mod decode;
 mod demo;
 mod hosted;
+mod install;
+pub(crate) mod manifest;
 mod run;
 mod simulate;
 mod train;
@@ -60,6 +62,8 @@ fn dispatch(argv: &[String]) -> Result<u8> {
         "run" => run::run(&matches, said),
         "simulate" => simulate::run(&matches),
         "demo" => demo::run(&matches),
+        "install" => install::run(&matches),
+        "manifest" => manifest::run(&matches),
         job => hosted::start(order(job, &matches)?, said),
     }
 }
@@ -98,4 +102,6 @@ fn command() -> Command {
         .subcommand(run::command())
         .subcommand(simulate::command())
         .subcommand(demo::command())
+        .subcommand(install::command())
+        .subcommand(manifest::command())
 }

@@ -225,6 +225,12 @@ fn distance(a: &str, b: &str) -> usize {
     row[b.len()]
 }
 
+/// Whether a verb takes an option, its name as a parameter's label in RELION's form: without dashes, with underscores, in any case.
+pub(crate) fn has_option(spec: &Command, label: &str) -> bool {
+    let name = format!("--{}", label.trim_start_matches('-').to_ascii_lowercase().replace('_', "-"));
+    find(spec, &name).is_some() || RETIRED.iter().any(|(retired, ..)| *retired == name)
+}
+
 fn find<'a>(spec: &'a Command, name: &str) -> Option<&'a Arg> {
     spec.get_arguments().find(|arg| match (name.strip_prefix("--"), name.strip_prefix('-')) {
         (Some(long), _) => arg.get_long() == Some(long) || arg.get_all_aliases().is_some_and(|a| a.contains(&long)),
@@ -308,8 +314,8 @@ mod tests {
 
     #[test]
     fn negative_numbers_are_values() {
-        let (m, _) = read("--lr -1e-4").unwrap();
-        assert_eq!(m.get_one::<f64>("lr"), Some(&-1e-4));
+        let (m, _) = read("--phase-shift -1e-4").unwrap();
+        assert_eq!(m.get_one::<f64>("phase_shift"), Some(&-1e-4));
     }
 
     #[test]

@@ -107,6 +107,22 @@ fn jobs() -> Vec<Job> {
     ]
 }
 
+/// The verbs that are jobs.
+pub(super) fn verbs() -> Vec<&'static str> {
+    jobs().iter().map(|job| job.id).collect()
+}
+
+/// The `job.star` of every verb for a version of RELION (`3.1`, `4`, `5`), as it calls this executable.
+pub(super) fn relion_jobs(version: &str, executable: &str) -> Vec<(&'static str, String)> {
+    jobs().iter().filter_map(|job| Some((job.id, relion::job_star_of(job, version, executable)?))).collect()
+}
+
+/// Files that a verb leaves for others, relative to the job folder; `*` stands for any text.
+pub(super) fn output_files(verb: &str) -> Vec<String> {
+    let outputs = outputs::of(verb);
+    outputs.as_array().into_iter().flatten().filter_map(|output| output["path"].as_str().map(String::from)).collect()
+}
+
 /// The neutral form: everything that is known.
 pub(crate) fn manifest() -> Value {
     let jobs: Vec<Value> = jobs().iter().map(job).collect();

@@ -9,6 +9,9 @@ const PARAMETERS: usize = 10;
 /// The program's name; `opus-dsd install relion` writes its whole path.
 const EXECUTABLE: &str = "opus-dsd";
 
+/// What a job cannot do without, where one of several options must be given: verb, option, and a value to start from.
+const NEEDED: [(&str, &str, &str); 2] = [("decode", "pc", "1"), ("decode", "points", "10")];
+
 /// A version of RELION: folder, version line, and the head that names the job's type.
 const VERSIONS: [(&str, u32, &str); 3] = [
     ("3.1", 30001, "_rlnJobType                            99\n_rlnJobIsContinue                       0\n"),
@@ -27,31 +30,34 @@ const VERSIONS: [(&str, u32, &str); 3] = [
 /// Name below `plugin-manifests/relion` and text of every file.
 pub(super) fn job_stars(jobs: &[Job]) -> Vec<(String, String)> {
     let of = |(folder, version, head): (&'static str, u32, &'static str)| {
-        jobs.iter().map(move |job| (format!("{folder}/{}.job.star", job.id), job_star(job, version, head)))
+        jobs.iter().map(move |job| (format!("{folder}/{}.job.star", job.id), job_star(job, version, head, EXECUTABLE)))
     };
     VERSIONS.into_iter().flat_map(of).collect()
 }
 
-fn job_star(job: &Job, version: u32, head: &str) -> String {
-    let executable = if job.id == "train" { EXECUTABLE.to_owned() } else { format!("\"{EXECUTABLE} {}\"", job.id) };
-    let mut values: Vec<(String, String)> =
-        [("do_queue", "No"), ("fn_exe", &executable), ("in_3dref", ""), ("in_coords", ""), ("in_mask", "")]
-            .into_iter()
-            .chain([("in_mic", ""), ("in_mov", ""), ("in_part", ""), ("min_dedicated", "1"), ("nr_threads", "1"), ("other_args", "")])
-            .map(|(name, value)| (name.to_owned(), value.to_owned()))
-            .collect();
+/// The file of one job for one version, with another executable; `None` for a version that is not known.
+pub(super) fn job_star_of(job: &Job, version: &str, executable: &str) -> Option<String> {
+    let (_, number, head) = VERSIONS.into_iter().find(|(folder, ..)| *folder == version)?;
+    Some(job_star(job, number, head, executable))
+}
+
+/// What is not said here (the queue, the number of threads) keeps the default of the site's RELION.
+fn job_star(job: &Job, version: u32, head: &str, executable: &str) -> String {
+    let executable = if job.id == "train" { executable.to_owned() } else { format!("{executable} {}", job.id) };
+    let inputs = ["in_3dref", "in_coords", "in_mask", "in_mic", "in_mov", "in_part", "other_args"];
+    let mut values: Vec<(String, String)> = inputs.map(|name| (name.to_owned(), String::new())).into();
+    values.push(("fn_exe".into(), executable));
     let shown = parameters(job);
     for i in 0..PARAMETERS {
         let (label, value) = shown.get(i).cloned().unwrap_or_default();
         values.push((format!("param{}_label", i + 1), label));
         values.push((format!("param{}_value", i + 1), value));
     }
-    values.extend([("qsub", "qsub"), ("qsubscript", ""), ("queuename", "openmpi")].map(|(n, v)| (n.to_owned(), v.to_owned())));
     values.sort();
     let mut text = format!("\n# version {version}\n\ndata_job\n\n{head} \n\n# version {version}\n\ndata_joboptions_values\n\nloop_ \n");
     text.push_str("_rlnJobOptionVariable #1 \n_rlnJobOptionValue #2 \n");
     for (name, value) in values {
-        let _ = writeln!(text, "{name:>16} {} ", if value.is_empty() { "\"\"" } else { &value });
+        let _ = writeln!(text, "{name:>16} {} ", starfile::quoted(&value));
     }
     text.push_str(" \n");
     text
@@ -68,6 +74,7 @@ fn parameters(job: &Job) -> Vec<(String, String)> {
             Unsaid::Decided(_) => Some((id(arg), form::AUTOMATIC.to_owned())),
             Unsaid::Nothing => None,
         })
+        .chain(NEEDED.iter().filter(|(verb, ..)| *verb == job.id).map(|(_, name, value)| ((*name).to_owned(), (*value).to_owned())))
         .take(PARAMETERS)
         .collect()
 }
