@@ -346,9 +346,9 @@ mod tests {
             (TrainSaid { num_gpus: Some(0), ..TrainSaid::default() }, "cpu"),
             (TrainSaid::default(), "cuda:0"),
         ] {
-            assert_eq!(choose_device(&said, &devices()).unwrap().id, id);
+            assert_eq!(choose_device((said.device.as_deref(), said.gpu.as_deref(), said.num_gpus), &devices()).unwrap().id, id);
         }
-        let problem = choose_device(&TrainSaid { gpu: Some("7".into()), ..TrainSaid::default() }, &devices()).unwrap_err();
+        let problem = choose_device((None, Some("7"), None), &devices()).unwrap_err();
         assert_eq!(problem.kind, Kind::Device);
     }
 }
