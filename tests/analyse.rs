@@ -1,0 +1,161 @@
+//! `analyse`: the states of a trained job again, in a folder of its own; and results that grow while a job runs.
+
+#[path = "support/job.rs"]
+mod job;
+
+use contract::Results;
+use job::{PARTICLES, Project, files};
+use starfile::StarFile;
+use std::sync::OnceLock;
+use std::time::Duration;
+
+const JOB: &str = "External/job001";
+
+/// A trained job, made once.
+fn trained() -> &'static Project {
+    static PROJECT: OnceLock<Project> = OnceLock::new();
+    PROJECT.get_or_init(|| {
+        let project = Project::new();
+        let ended = project.train(JOB, "--epochs 2 --clusters 2 --plot no");
+        assert_eq!(ended.status, Some(0), "{}", ended.err);
+        project
+    })
+}
+
+fn results(project: &Project, job: &str) -> Option<Results> {
+    let text = std::fs::read_to_string(project.path(job).join("results.json")).ok()?;
+    Some(serde_json::from_str(&text).expect("whole at any moment"))
+}
+
+/// Cells of a column of a particle file.
+fn cells(project: &Project, file: &str, label: &str) -> Vec<String> {
+    let star = StarFile::read(&project.path(file)).unwrap();
+    let table = star.block("particles").unwrap();
+    let column = table.column(label).unwrap();
+    (0..table.rows()).map(|row| column.text(row).to_owned()).collect()
+}
+
+#[test]
+fn other_clusters_and_series_from_the_same_training() {
+    let project = trained();
+    let before = files(&project.path(JOB));
+    let line = format!(
+        "analyse --o External/job002/ --in_parts {JOB}/particles.star --clusters 3 --pcs 2 --points 3 --box 24 --plot no --device cpu --j 1"
+    );
+    let ended = project.run(&line);
+    assert_eq!(ended.status, Some(0), "{}", ended.err);
+    let found = results(project, "External/job002").unwrap();
+    assert!(found.complete && found.verb == "analyse" && found.trained_job.as_deref() == Some(JOB));
+    assert_eq!(found.volumes.iter().map(|v| v.n).sum::<usize>(), PARTICLES);
+    assert_eq!(found.series.iter().map(|s| (s.name.as_str(), s.volumes.len())).collect::<Vec<_>>(), [("pc1", 3), ("pc2", 3)]);
+    for file in found.volumes.iter().map(|v| &v.file).chain(found.series.iter().flat_map(|s| s.volumes.iter().map(|v| &v.file))) {
+        let map = cryoem::mrc::read_volume(&project.path("External/job002").join(file)).unwrap();
+        assert_eq!((map.data.dim().0, map.apix), (24, 4.0), "{file}");
+    }
+    // Particles in order; cluster files hold the input's own cells.
+    assert_eq!(cells(project, "External/job002/particles.star", "rlnImageName"), cells(project, "sim/particles.star", "rlnImageName"));
+    let classes = cells(project, "External/job002/particles.star", "rlnClassNumber");
+    let names = cells(project, "sim/particles.star", "rlnImageName");
+    for volume in &found.volumes {
+        let own = cells(project, &format!("External/job002/cluster{:03}_particles.star", volume.class), "rlnImageName");
+        let expected: Vec<_> =
+            names.iter().zip(&classes).filter(|(_, c)| **c == volume.class.to_string()).map(|(n, _)| n.clone()).collect();
+        assert_eq!(own, expected);
+    }
+    assert!(before == files(&project.path(JOB)), "the trained job is as it was");
+
+    let again = project.run(&line);
+    assert_eq!(again.status, Some(0), "{}", again.err);
+    for stage in ["cluster", "decode", "pc1", "pc2", "report", "publish"] {
+        assert!(again.out.contains(&format!("{stage}: done before")), "{stage}: {}", again.out);
+    }
+
+    // A job that looks at an analysis looks at what that one looks at.
+    let next = project.run("decode --o External/job003/ --in_parts External/job002/particles.star --particles 0 --device cpu --j 1");
+    assert_eq!(next.status, Some(0), "{}", next.err);
+    assert_eq!(results(project, "External/job003").unwrap().trained_job.as_deref(), Some(JOB));
+}
+
+#[test]
+fn an_earlier_epoch_and_an_input_that_is_gone() {
+    let project = Project::new();
+    std::fs::create_dir(project.path("in")).unwrap();
+    let star = std::fs::read_to_string(project.path("sim/particles.star")).unwrap();
+    std::fs::write(project.path("in/particles.star"), star.replace("@particles.mrcs", "@sim/particles.mrcs")).unwrap();
+    let line = format!(
+        "train --o {JOB}/ --in_parts in/particles.star --in_mask sim/mask.mrc --preset tiny --device cpu --j 1 --epochs 2 --clusters 2 --plot no"
+    );
+    assert_eq!(project.run(&line).status, Some(0));
+    std::fs::remove_dir_all(project.path("in")).unwrap();
+    let ended = project.run(&format!("analyze --o again/ --job {JOB} --epoch 1 --device cpu --j 1 --plot no"));
+    assert_eq!(ended.status, Some(0), "{}", ended.err);
+    assert!(ended.err.contains("taking the job's own copy"), "{}", ended.err);
+    let found = results(&project, "again").unwrap();
+    assert_eq!((found.epoch, found.volumes.len()), (1, 2));
+    // Two writers make two headers of the same numbers.
+    let numbers = |file: &str| {
+        let bytes = std::fs::read(project.path(file)).unwrap();
+        bytes[bytes.len() - 4 * PARTICLES * found.zdim..].to_vec()
+    };
+    let of_epoch = numbers(&format!("{JOB}/checkpoint/epoch-001/latents.npy"));
+    assert!(numbers("again/latents.npy") == of_epoch, "latents of that epoch");
+    assert!(numbers(&format!("{JOB}/latents.npy")) != of_epoch, "not the last one's");
+}
+
+#[test]
+fn results_grow_while_a_job_runs_and_a_job_that_was_killed_can_be_analysed() {
+    let project = Project::new();
+    let mut child = project.start(JOB, "--epochs 500 --clusters 2 --plot no");
+    job::wait_for("an epoch's results", Duration::from_secs(120), || results(&project, JOB).is_some_and(|r| r.epoch >= 1));
+    let found = results(&project, JOB).unwrap();
+    assert!(!found.complete && found.volumes.is_empty() && found.particles.is_empty());
+    assert_eq!((found.box_px, found.apix, found.zdim), (32, 3.0, 8));
+    let folder = project.path(JOB);
+    // The newest three epochs stay, so what was named a moment ago is there.
+    for file in [found.latents, found.preview, found.weights] {
+        assert!(folder.join(file.clone().unwrap()).exists(), "{file:?}");
+    }
+    job::signal(child.id(), libc::SIGKILL);
+    child.wait().unwrap();
+    // The guard's lock goes with it; its worker and engine follow at once.
+    let ended = project.run(&format!("analyse --o again/ --in_parts {JOB}/particles.star --device cpu --j 1 --plot no"));
+    assert_eq!(ended.status, Some(0), "{}", ended.err);
+    assert!(results(&project, "again").unwrap().complete);
+}
+
+#[test]
+fn a_job_star_names_the_verb() {
+    let project = trained();
+    let folder = project.path("External/job004");
+    std::fs::create_dir_all(&folder).unwrap();
+    let star = format!(
+        "\n# version 50001\n\ndata_job\n\n_rlnJobTypeLabel relion.external\n_rlnJobIsContinue 0\n\n\n# version 50001\n\ndata_joboptions_values\n\nloop_ \n\
+         _rlnJobOptionVariable #1 \n_rlnJobOptionValue #2 \nfn_exe \"opus-dsd analyse\" \nin_part {JOB}/particles.star \nin_mask sim/mask.mrc \n\
+         nr_threads 1 \nother_args \"--device cpu --plot no\" \nparam1_label clusters \nparam1_value auto \n \n"
+    );
+    std::fs::write(folder.join("job.star"), star).unwrap();
+    let ended = project.run("run External/job004/job.star");
+    assert_eq!(ended.status, Some(0), "{}", ended.err);
+    assert!(ended.out.contains("note: `--in_mask sim/mask.mrc` is not used"), "{}", ended.out);
+    let nodes = std::fs::read_to_string(folder.join("RELION_OUTPUT_NODES.star")).unwrap();
+    assert!(nodes.contains("External/job004/cluster002.mrc DensityMap.mrc"), "{nodes}");
+}
+
+#[test]
+fn what_cannot_be_analysed_is_refused() {
+    let project = trained();
+    for (arguments, culprit) in [
+        (format!("--job {JOB} --o refused --epoch 7"), JOB),
+        (format!("--job {JOB} --o refused --points 3"), "`--points`"),
+        (format!("--job {JOB} --o refused --clusters 0"), "`--clusters`"),
+        ("--job nowhere --o refused".to_owned(), "nowhere"),
+        ("--o refused".to_owned(), "`--job`"),
+    ] {
+        let ended = project.run(&format!("analyse {arguments}"));
+        assert!(!matches!(ended.status, Some(0) | None), "{arguments}");
+        let line = ended.last_error();
+        assert!(line.starts_with(&format!("error: {culprit}")) && line.contains("; hint: "), "{arguments}: {line}");
+        assert_eq!(project.exit_files("refused"), ["RELION_JOB_EXIT_FAILURE"], "{arguments}");
+    }
+    assert_eq!(project.run(&format!("analyse --job {JOB} --o {JOB}/")).status, Some(2));
+}
