@@ -8,6 +8,7 @@ mod hosted;
 mod install;
 pub(crate) mod manifest;
 mod run;
+mod serve;
 mod simulate;
 mod train;
 
@@ -64,6 +65,7 @@ fn dispatch(argv: &[String]) -> Result<u8> {
         "demo" => demo::run(&matches),
         "install" => install::run(&matches),
         "manifest" => manifest::run(&matches),
+        "serve" => serve::run(&matches),
         job => hosted::start(order(job, &matches)?, said),
     }
 }
@@ -104,4 +106,5 @@ fn command() -> Command {
         .subcommand(demo::command())
         .subcommand(install::command())
         .subcommand(manifest::command())
+        .subcommand(serve::command())
 }

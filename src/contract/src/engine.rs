@@ -1,6 +1,7 @@
 //! The engine's language: commands and events, one JSON object a line, on pipes of their own.
 
 use crate::{Problem, TrainSettings};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 
@@ -91,7 +92,7 @@ pub struct DecodeSpec {
 }
 
 /// A device that the engine can run on.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Device {
     /// `cpu` or `cuda:N`.
     pub id: String,
@@ -102,7 +103,7 @@ pub struct Device {
 }
 
 /// Mean loss terms over an interval, each as it enters the total (weights applied).
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct LossTerms {
     /// Reconstruction.
     pub reconstruction: f64,

@@ -7,6 +7,7 @@
 mod engine;
 mod prepared;
 mod problem;
+pub mod protocol;
 mod results;
 mod training;
 

@@ -1,5 +1,6 @@
 //! The one error type that people see: what went wrong, who is the culprit, what to do next.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::path::Path;
@@ -8,7 +9,7 @@ use std::path::Path;
 pub type Result<T> = std::result::Result<T, Problem>;
 
 /// What sort of problem it is; decides the exit status.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Kind {
@@ -51,7 +52,7 @@ impl Kind {
 /// let p = Problem::input("row has 14 cells, the loop names 15 columns").at("particles.star, line 31").hint("write the file again with its own program");
 /// assert_eq!(p.to_string(), "particles.star, line 31: row has 14 cells, the loop names 15 columns; hint: write the file again with its own program");
 /// ```
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Problem {
     /// Decides the exit status.
     pub kind: Kind,

@@ -1,15 +1,17 @@
 //! Where lines for people go: stdout and stderr, and the job's `run.out` and `run.err` as well where these are not the same files already
 //! (RELION redirects, a terminal does not).
 
+use super::events::{EventLog, OwnEvent};
 use contract::{Kind, Problem};
 use std::fs::{File, OpenOptions};
 use std::io::Write;
 use std::os::fd::{AsRawFd, RawFd};
 use std::os::unix::fs::MetadataExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-/// Two streams of plain, flushed lines.
+/// Two streams of plain, flushed lines, and the reason of an end for machines.
 pub(crate) struct Console {
+    folder: Option<PathBuf>,
     out: Option<File>,
     err: Option<File>,
 }
@@ -17,12 +19,16 @@ pub(crate) struct Console {
 impl Console {
     /// Lines of a job.
     pub(crate) fn open(folder: &Path) -> Self {
-        Self { out: beside(folder, "run.out", libc::STDOUT_FILENO), err: beside(folder, "run.err", libc::STDERR_FILENO) }
+        Self {
+            folder: Some(folder.to_path_buf()),
+            out: beside(folder, "run.out", libc::STDOUT_FILENO),
+            err: beside(folder, "run.err", libc::STDERR_FILENO),
+        }
     }
 
     /// Lines of something that has no job folder.
     pub(crate) fn detached() -> Self {
-        Self { out: None, err: None }
+        Self { folder: None, out: None, err: None }
     }
 
     /// A line of progress.
@@ -41,7 +47,11 @@ impl Console {
 
     /// The reason of an end: one line, the culprit first, the hint last.
     pub(crate) fn problem(&mut self, problem: &Problem) {
-        self.error_line(&format!("error: {}", with_hint(problem)));
+        let problem = with_hint(problem);
+        self.error_line(&format!("error: {problem}"));
+        if let Some(mut events) = self.folder.as_deref().and_then(|folder| EventLog::open(folder).ok()) {
+            events.add(&OwnEvent::Problem { problem: &problem });
+        }
     }
 
     fn error_line(&mut self, line: &str) {

@@ -31,6 +31,8 @@ pub(crate) enum OwnEvent<'a> {
     Done { name: &'a str, seconds: f64 },
     /// The job is complete.
     End,
+    /// Why the job ends before it is complete.
+    Problem { problem: &'a Problem },
 }
 
 impl EventLog {

@@ -14,13 +14,7 @@ pub(crate) fn tie_to_parent(command: &mut Command, own_group: bool) {
     // SAFETY: only async-signal-safe calls between fork and exec.
     unsafe {
         command.pre_exec(move || {
-            if libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL) != 0 {
-                return Err(io::Error::last_os_error());
-            }
-            // The parent may have died before the call above.
-            if u32::try_from(libc::getppid()).unwrap_or(0) != parent {
-                return Err(io::Error::other("the parent process is gone"));
-            }
+            die_with(parent, libc::SIGKILL)?;
             for signal in [libc::SIGTERM, libc::SIGINT, libc::SIGHUP, libc::SIGXFSZ] {
                 libc::signal(signal, libc::SIG_IGN);
             }
@@ -30,6 +24,31 @@ pub(crate) fn tie_to_parent(command: &mut Command, own_group: bool) {
             Ok(())
         });
     }
+}
+
+/// Makes a child that is asked to stop (SIGTERM) when its parent's thread ends, and leads its own process group, so that a terminal's
+/// interrupt reaches it only through its parent.
+pub(crate) fn stop_with_parent(command: &mut Command) {
+    let parent = std::process::id();
+    command.process_group(0);
+    // SAFETY: only async-signal-safe calls between fork and exec.
+    unsafe {
+        command.pre_exec(move || die_with(parent, libc::SIGTERM));
+    }
+}
+
+/// Between fork and exec: the kernel sends this process `signal` when its parent's thread ends.
+fn die_with(parent: u32, signal: i32) -> io::Result<()> {
+    // SAFETY: both calls are async-signal-safe.
+    let (set, now) = unsafe { (libc::prctl(libc::PR_SET_PDEATHSIG, signal), libc::getppid()) };
+    if set != 0 {
+        return Err(io::Error::last_os_error());
+    }
+    // The parent may have died before the call above.
+    if u32::try_from(now).unwrap_or(0) != parent {
+        return Err(io::Error::other("the parent process is gone"));
+    }
+    Ok(())
 }
 
 /// Ends a whole process group that this process started.
