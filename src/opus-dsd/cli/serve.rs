@@ -34,14 +34,16 @@ pub(super) fn run(matches: &ArgMatches) -> Result<u8> {
 /// The command line of a job, read once as the job itself will read it, so that what is wrong is said before it is started.
 fn command_line(verb: &str, folder: &str, settings: &Map<String, Value>) -> Result<Vec<String>> {
     let Some(spec) = super::job_command(verb) else {
-        return Err(Problem::input(format!("`{verb}` is not a job")).at("verb").hint("the manifest, in the answer to initialize, lists the jobs"));
+        return Err(Problem::input(format!("`{verb}` is not a job"))
+            .at("verb")
+            .hint("the manifest, in the answer to initialize, lists the jobs"));
     };
     if folder.is_empty() || folder.contains('\0') {
         return Err(Problem::input("not a path").at("folder").hint("name the job folder, as `Runs/job001`"));
     }
     let mut line = vec![verb.to_owned(), format!("--o={}/", folder.trim_end_matches('/'))];
     for (name, value) in settings {
-        line.extend(setting(&spec, name, value)?);
+        line.extend(setting(name, value)?);
     }
     let normal = arguments::normalise(&spec, &line[1..])?;
     let order = super::order(verb, &arguments::parse(spec, verb, &normal)?)?;
@@ -51,7 +53,7 @@ fn command_line(verb: &str, folder: &str, settings: &Map<String, Value>) -> Resu
 }
 
 /// One setting as it stands on a command line; `None`: left out.
-fn setting(spec: &Command, name: &str, value: &Value) -> Result<Option<String>> {
+fn setting(name: &str, value: &Value) -> Result<Option<String>> {
     let wrong = |what: &str, hint: &str| Err(Problem::input(what).at(format!("`{name}`")).hint(hint));
     let long = format!("--{}", name.to_ascii_lowercase().replace('_', "-"));
     if NOT_SETTINGS.contains(&long.as_str()) {
@@ -60,13 +62,8 @@ fn setting(spec: &Command, name: &str, value: &Value) -> Result<Option<String>> 
     if !name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_' || c == '-') {
         return wrong("not the name of a setting", "settings are named as options are, without their dashes");
     }
-    let is_switch = option(spec, &long).is_some_and(|arg| matches!(arg.get_action(), ArgAction::SetTrue));
-    let text = match (value, is_switch) {
-        (Value::Bool(on), true) => return Ok(on.then_some(long)),
-        (value, _) => match text(value) {
-            Some(text) => text,
-            None => return wrong("not a value", "give a string, a number, true or false, or a list of these"),
-        },
+    let Some(text) = text(value) else {
+        return wrong("not a value", "give a string, a number, true or false, or a list of these");
     };
     if text.contains('\0') {
         return wrong("holds a character that no file name and no number has", "leave the character of code 0 out");
@@ -83,11 +80,6 @@ fn text(value: &Value) -> Option<String> {
         Value::Array(items) if items.iter().all(|i| !i.is_array()) => Some(items.iter().map(text).collect::<Option<Vec<_>>>()?.join(",")),
         _ => None,
     }
-}
-
-fn option<'a>(spec: &'a Command, long: &str) -> Option<&'a Arg> {
-    let name = long.trim_start_matches("--");
-    spec.get_arguments().find(|arg| arg.get_long() == Some(name) || arg.get_all_aliases().is_some_and(|all| all.contains(&name)))
 }
 
 #[cfg(test)]
