@@ -59,6 +59,8 @@ pub struct Initialized {
     /// Why devices are absent although they were asked for; a job would fail for the same reason.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub devices_problem: Option<Problem>,
+    /// All jobs and their settings, as `opus-dsd manifest --for json` prints them.
+    pub manifest: Value,
 }
 
 /// Params of `job/start`.

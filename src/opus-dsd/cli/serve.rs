@@ -1,6 +1,6 @@
 //! `serve`: the stdin/stdout protocol, and how its settings become a command line.
 
-use super::arguments;
+use super::{arguments, manifest};
 use crate::host::jsonrpc::{self, Verbs};
 use clap::{Arg, ArgAction, ArgMatches, Command};
 use contract::{Problem, Result};
@@ -28,15 +28,13 @@ pub(super) fn run(matches: &ArgMatches) -> Result<u8> {
     if std::io::stdin().is_terminal() {
         eprintln!("opus-dsd serve: requests are read from here, one JSON object a line; the end of the input (Ctrl-D) ends it");
     }
-    jsonrpc::serve(Verbs { command_line })
+    jsonrpc::serve(Verbs { manifest: manifest::manifest, command_line })
 }
 
 /// The command line of a job, read once as the job itself will read it, so that what is wrong is said before it is started.
 fn command_line(verb: &str, folder: &str, settings: &Map<String, Value>) -> Result<Vec<String>> {
     let Some(spec) = super::job_command(verb) else {
-        return Err(Problem::input(format!("`{verb}` is not a job"))
-            .at("verb")
-            .hint("the manifest, in the answer to initialize, lists the jobs"));
+        return Err(Problem::input(format!("`{verb}` is not a job")).at("verb").hint(format!("one of {}", manifest::verbs().join(", "))));
     };
     if folder.is_empty() || folder.contains('\0') {
         return Err(Problem::input("not a path").at("folder").hint("name the job folder, as `Runs/job001`"));

@@ -42,6 +42,8 @@ pub(crate) type CommandLine = fn(&str, &str, &Map<String, Value>) -> Result<Vec<
 
 /// What the server needs to know of the command line.
 pub(crate) struct Verbs {
+    /// All jobs and their settings.
+    pub(crate) manifest: fn() -> Value,
     /// How a job is started.
     pub(crate) command_line: CommandLine,
 }

@@ -193,8 +193,9 @@ impl Server {
             Some(Ok(devices)) => (Some(devices), None),
             Some(Err(problem)) => (None, Some(problem)),
         };
+        let manifest = (self.verbs.manifest)();
         let name = "opus-dsd".into();
-        let result = Initialized { name, version: VERSION.into(), protocol: PROTOCOL, devices, devices_problem };
+        let result = Initialized { name, version: VERSION.into(), protocol: PROTOCOL, devices, devices_problem, manifest };
         self.answer(id, Ok(result));
     }
 
