@@ -1,9 +1,15 @@
 """From imported particles to clusters and volumes, and on to other protocols."""
 
+import os
+
+import mrcfile
 import numpy as np
 from pyworkflow.object import Set
 
-from . import APIX, IDS, OpusDsdRsTest
+from ..utils import generateVolumes
+from ..viewers import OpusDsdRsViewer
+from ..wizards import OpusDsdRsClustersWizard, OpusDsdRsMaskRadiusWizard
+from . import APIX, BOX, IDS, OpusDsdRsTest
 
 
 class TestWorkflow(OpusDsdRsTest):
@@ -56,7 +62,40 @@ class TestWorkflow(OpusDsdRsTest):
         self.assertEqual(taken.output.getSize(), largest)
         self.assertLessEqual({p.getObjId() for p in taken.output}, set(IDS))
 
-    def test_5_the_moved_project_still_works(self):
+    def test_5_windows_show_what_the_job_has(self):
+        viewer = OpusDsdRsViewer(project=self.proj)
+        viewer.setProtocol(self.train)
+        self.assertEqual(viewer.volume_sets(), ["outputVolumes"])
+        for name in ("displayVol", "showPreview", "showParticles", "showLatents", "showClasses", "showReport"):
+            self.assertTrue(viewer.hasAttribute(name), name)
+            self.assertIn(name, viewer._getVisualizeDict())
+        with open(viewer.chimerax_script([(v.getFileName(), v.getSamplingRate()) for v in self.train.outputVolumes])) as script:
+            lines = script.read().splitlines()
+        self.assertEqual(lines[0], 'open "%s"' % os.path.abspath(self.train.getJobFolder() + "/cluster001.mrc"))
+        self.assertEqual(lines[1], "volume #1 style surface voxelSize 3")
+        self.assertEqual(lines[-2:], ["tile", "view"])
+        plot = viewer.latent_plot()
+        plot.savefig("latents.png")
+        self.assertGreater(os.path.getsize("latents.png"), 1000)
+        self.assertTrue(os.path.exists(viewer.report_path()))
+
+    def test_6_the_wizards_start_from_the_data(self):
+        self.assertAlmostEqual(OpusDsdRsMaskRadiusWizard().start_radius(self.train), 0.4 * BOX * APIX)
+        choices = OpusDsdRsClustersWizard().choices(self.train)
+        self.assertEqual([k for k, _ in choices][:3], [2, 3, 4])
+        self.assertEqual(OpusDsdRsClustersWizard().choices(self.training()), [])
+
+    def test_7_other_plugins_generate_volumes(self):
+        info = self.train.outputParticles.getFlexInfo()
+        z = self.train.outputParticles.getFirstItem().getZFlex()
+        paths = generateVolumes([z, z + 0.1], info.getAttr("_opusdsdWeights"), info.getAttr("_opusdsdConfig"), "generated", Apix=6.0, boxSize=16)
+        self.assertEqual(len(paths), 2)
+        with mrcfile.open(paths[1]) as volume:
+            self.assertEqual((volume.data.shape, round(float(volume.voxel_size.x), 3)), ((16, 16, 16), 6.0))
+        with self.assertRaisesRegex(RuntimeError, "latents|values|zdim|columns"):
+            generateVolumes([z[:1]], info.getAttr("_opusdsdWeights"), info.getAttr("_opusdsdConfig"), "refused")
+
+    def test_8_the_moved_project_still_works(self):
         type(self).moveProject()
         train = self.proj.getProtocol(self.train.getObjId())
         self.assertRelativePaths(train)
