@@ -5,11 +5,15 @@
 
 mod blocks;
 pub mod clusters;
+pub mod graph;
 pub mod leakage;
 pub mod neighbours;
 pub mod pca;
 pub mod score;
+pub mod umap;
 
 pub use clusters::{Clusters, kmeans};
+pub use graph::NeighbourGraph;
 pub use leakage::{Leakage, leakage};
 pub use pca::{Pca, pca};
+pub use umap::umap;

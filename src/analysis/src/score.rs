@@ -5,9 +5,11 @@
 
 mod agreement;
 mod maps;
+mod trust;
 
 pub use agreement::{adjusted_mutual_information, adjusted_rand_index};
 pub use maps::{MapScore, MapScorer};
+pub use trust::trustworthiness;
 
 use crate::blocks::check_latents;
 use crate::neighbours::{even_sample, nearest_outside_fold, neighbour_mean, neighbour_vote, random_folds};
