@@ -39,6 +39,15 @@ impl Project {
         self.folder.path().join(name)
     }
 
+    /// The same files in another folder.
+    pub(crate) fn moved(self) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        for entry in std::fs::read_dir(self.folder.path()).unwrap().flatten() {
+            std::fs::rename(entry.path(), folder.path().join(entry.file_name())).unwrap();
+        }
+        Self { folder }
+    }
+
     /// A command of the front in the project's folder; arguments are separated by blanks.
     pub(crate) fn command(&self, arguments: &str) -> Command {
         let mut command = Command::new(program());

@@ -1,5 +1,7 @@
 //! RELION driven without a window.
 
+#![allow(dead_code, reason = "each test program uses a part")]
+
 use crate::job::Project;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
@@ -48,6 +50,16 @@ impl Relion {
         let text = format!("{}{}", String::from_utf8_lossy(&done.stdout), String::from_utf8_lossy(&done.stderr));
         assert!(done.status.success(), "{program} {arguments:?}: {text}");
         text
+    }
+
+    /// Runs this program in the project's folder, which must succeed; what it says.
+    pub(crate) fn front(&self, arguments: &[&str]) -> String {
+        self.tool(crate::job::program(), arguments)
+    }
+
+    /// The same project in another folder.
+    pub(crate) fn moved(self) -> Self {
+        Self { project: self.project.moved() }
     }
 
     /// Adds a job of a type; its folder, with the closing slash.
@@ -117,7 +129,8 @@ impl Relion {
         self.row(name).map(|cells| cells[1].clone()).unwrap_or_default()
     }
 
-    fn row(&self, first: &str) -> Option<Vec<String>> {
+    /// The first row of the pipeline's tables that begins with a word.
+    pub(crate) fn row(&self, first: &str) -> Option<Vec<String>> {
         let text = self.text("default_pipeline.star");
         text.lines()
             .map(|l| l.split_whitespace().map(String::from).collect::<Vec<_>>())
@@ -125,6 +138,7 @@ impl Relion {
     }
 }
 
-fn value_after(text: &str, label: &str) -> String {
+/// What follows a label of a STAR file's pairs.
+pub(crate) fn value_after(text: &str, label: &str) -> String {
     text.lines().find_map(|l| l.trim().strip_prefix(label)).unwrap_or_default().trim().to_owned()
 }
