@@ -73,7 +73,7 @@ def _state(folder: str, results: Dict[str, Any]) -> Optional[ResultsDisplayObjec
     """How far a job is that is not done."""
     if results["complete"]:
         return None
-    there = [f"epoch {results['epoch']} is done"]
+    there = [f"epoch {results['epoch']} is done" if results["epoch"] else "no epoch is done yet"]
     there.append("clusters are known" if results["particles"] else "clusters are not known yet")
     maps = len(results["volumes"]) + sum(len(series["volumes"]) for series in results["series"])
     there.append(f"{maps} maps are decoded")

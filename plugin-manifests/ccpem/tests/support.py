@@ -40,7 +40,8 @@ class Project:
             raise AssertionError("opus-dsd is not on PATH")
         self.before = os.getcwd()
         self.folder = tempfile.TemporaryDirectory(prefix="opusdsd-pipeliner-")
-        os.chdir(self.folder.name)
+        os.mkdir(f"{self.folder.name}/project")
+        os.chdir(f"{self.folder.name}/project")
         simulate = ["opus-dsd", "simulate", "--o", "sim", "-n", str(PARTICLES), "--optics", "32:3.0", "--seed", "7"]
         subprocess.run(simulate, check=True, stdout=subprocess.DEVNULL)
         number_particles("sim/particles.star", "particles.star")
@@ -49,6 +50,11 @@ class Project:
     def close(self) -> None:
         os.chdir(self.before)
         self.folder.cleanup()
+
+    def move(self) -> None:
+        """Gives the project's folder another name."""
+        os.rename(f"{self.folder.name}/project", f"{self.folder.name}/moved")
+        os.chdir(f"{self.folder.name}/moved")
 
     def pipeliner(self, *words: str) -> str:
         """The command line that people use; it must succeed."""

@@ -93,6 +93,10 @@ class Story(unittest.TestCase):
         self.assertEqual(shown.count("mapmodel"), 2, shown)
 
     def test_6_continue_with_more_epochs(self):
+        # Another name, in another place: a job finds its own files again.
+        PipelinerProject().set_alias(TRAINED, "states")
+        self.project.move()
+        self.assertEqual(json.loads(text("OpusDSD/states/results.json"))["epoch"], 2)
         star = JobStar(CONTINUE)
         self.assertNotIn("zdim", star.joboptions)
         star.modify({"epochs": "3"})
@@ -107,7 +111,7 @@ class Story(unittest.TestCase):
         project = PipelinerProject()
         values = {**SHORT, "epochs": 500, "in_parts": "particles.star", "in_mask": "sim/mask.mrc"}
         job = project.run_job({"_rlnJobTypeLabel": "opusdsd.train", **values}).output_dir
-        support.wait("an epoch", lambda: Path(job, "results.json").exists() or Path(job, "PIPELINER_JOB_EXIT_FAILED").exists())
+        support.wait("an epoch", lambda: epochs(job) or Path(job, "PIPELINER_JOB_EXIT_FAILED").exists())
         project.abort_job(job)
         self.assertEqual(self.project.wait_for(job), "Aborted", text(f"{job}run.out"))
         self.exit_files(job, "PIPELINER_JOB_EXIT_ABORTED")
@@ -134,7 +138,7 @@ class Story(unittest.TestCase):
             fn_exe=shutil.which("opus-dsd"),
             in_part="particles.star",
             in_mask="sim/mask.mrc",
-            **{"param1_label": "epochs", "param1_value": "2", "param2_label": "clusters", "param2_value": "2"},
+            **{"param1_label": "epochs", "param1_value": "1", "param2_label": "clusters", "param2_value": "2"},
             **{"param3_label": "preset", "param3_value": "tiny", "param4_label": "device", "param4_value": "cpu"},
             fn_output="particles.star",
             output_nodetype="ParticleGroupMetadata",
@@ -146,7 +150,7 @@ class Story(unittest.TestCase):
         self.exit_files(job, "PIPELINER_JOB_EXIT_SUCCESS")
 
     def test_8_without_the_plugin_in_the_job_folder(self):
-        command = "opus-dsd train --o ./ --in_parts XXXparticles_1XXX --in_mask XXXmask_1XXX --epochs 2 --clusters 2 --preset tiny --device cpu --j 1"
+        command = "opus-dsd train --o ./ --in_parts XXXparticles_1XXX --in_mask XXXmask_1XXX --epochs 1 --clusters 2 --preset tiny --device cpu --j 1"
         job = self.project.run(
             "pipeliner.run_external_program",
             in_particles="particles.star",
