@@ -145,15 +145,19 @@ def shown_values(protocol, job):
                 yield param, value
 
 
-def option_words(param, value):
-    """An option as words of a command line."""
-    if param["type"] == "bool" and isinstance(value, bool):
-        value = "yes" if value else "no"
-    elif param["type"] == "choice" and isinstance(value, int):
-        value = param["choices"][value]
-    elif isinstance(value, float):
-        value = "%.12g" % value
-    return [param["option"], str(value)]
+def setting(param, value):
+    """A form's value as the program takes it."""
+    return param["choices"][value] if param["type"] == "choice" and isinstance(value, int) else value
+
+
+def command_line(settings):
+    """Settings as words of a command line."""
+    words = []
+    for name, value in settings.items():
+        if isinstance(value, bool):
+            value = "yes" if value else "no"
+        words += ["--" + name, "%.12g" % value if isinstance(value, float) else str(value)]
+    return words
 
 
 def quoted(words):

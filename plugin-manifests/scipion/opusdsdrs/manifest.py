@@ -38,6 +38,11 @@ def job(name):
     return next(j for j in load()["jobs"] if j["id"] == name)
 
 
+def verb(name):
+    """The program's word for a job."""
+    return job(name)["command"][0]
+
+
 def sections(name):
     """Title and shown parameters of every section of a job's form."""
     for section in job(name)["sections"]:

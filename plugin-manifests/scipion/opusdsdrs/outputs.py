@@ -96,8 +96,10 @@ class Outputs:
                 flex.setClassId(class_of.get(particle.getObjId()))
                 output.append(flex)
 
-        self._publish(PARTICLES, SetOfParticlesFlex, "flexparticles.sqlite", state, fill, progName=PROG_NAME)
-        source.close()
+        try:
+            self._publish(PARTICLES, SetOfParticlesFlex, "flexparticles.sqlite", state, fill, progName=PROG_NAME)
+        finally:
+            source.close()
 
     def _describe(self, info, results, zdim):
         info.setProgName(PROG_NAME)
@@ -109,12 +111,14 @@ class Outputs:
         weights = self._path(results["weights"]) if results.get("weights") else os.path.join(self.trained, EPOCH % results["epoch"])
         info.setAttr(WEIGHTS, os.path.normpath(weights))
 
-    def _volume(self, apix, entry):
+    def _volume(self, apix, entry=None):
+        """A volume with its latents; without an entry one that is not decoded yet, of the same columns."""
         volume = Volume()
-        volume.setFileName(self._path(entry["file"]))
         volume.setSamplingRate(apix)
         z = CsvList(pType=float)
-        z.set([_short(x) for x in entry["z"]])
+        if entry:
+            volume.setFileName(self._path(entry["file"]))
+            z.set([_short(x) for x in entry["z"]])
         setattr(volume, Z_VALUES, z)
         return volume
 
@@ -148,17 +152,18 @@ class Outputs:
 
         def with_volume(item):
             item.setAlignmentProj()
-            entry = volume_of.get(item.getObjId())
-            if entry:
-                item.setRepresentative(self._volume(results["apix"], entry))
+            item.setRepresentative(self._volume(results["apix"], volume_of.get(item.getObjId())))
 
         def fill(output):
             # An indirect pointer: the set is found again wherever the project lies.
             output.setImages(Pointer(self.protocol, extended=PARTICLES))
             output.classifyItems(updateItemCallback=in_class, updateClassCallback=with_volume)
 
-        self._publish(CLASSES, SetOfClasses3D, "classes3D.sqlite", state, fill)
-        getattr(self.protocol, PARTICLES).close()
+        try:
+            self._publish(CLASSES, SetOfClasses3D, "classes3D.sqlite", state, fill)
+        finally:
+            # What was left in the middle of its rows would lock the particles.
+            getattr(self.protocol, PARTICLES).close()
 
     def _publish(self, name, kind, file, state, fill, **about):
         """Writes a set beside, takes it over in one transaction, and tells the project."""

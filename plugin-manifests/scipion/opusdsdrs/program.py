@@ -4,14 +4,16 @@ import json
 import logging
 import os
 import shutil
+import sys
 import threading
 import time
 
 from . import Plugin, form
+from .client import Client, JobFailed
 from .constants import STATUS_WRONG_USE
 
 logger = logging.getLogger(__name__)
-#: Seconds between two looks at a running job.
+#: Seconds between two looks at a job that runs in a queue.
 LOOK_S = 1.0
 #: Where settings no longer fit, the earlier job is kept under this name until the next time.
 SET_ASIDE = "-before"
@@ -34,15 +36,16 @@ def read_results(folder):
         return None
 
 
-def run(protocol, words, folder, look):
-    """Runs the program with these words and `--o folder`; `look` is called with the results each time they have grown.
+def run(protocol, verb, settings, folder, look):
+    """Runs a job in a folder; `look` is called with the results each time they have grown.
 
     A job that is in the folder goes on. Where it was begun with settings that no longer fit, the program refuses; then the job is
     set aside and a new one is begun, and where that is refused as well, the earlier one is put back.
     """
+    run_once = _in_the_queue if protocol.useQueueForSteps() else _here
     begun = os.path.exists(os.path.join(folder, "settings.json"))
     try:
-        _run_once(protocol, words, folder, look)
+        run_once(protocol, verb, settings, folder, Watch(folder, look))
     except ProgramFailed as refused:
         if refused.status != STATUS_WRONG_USE or not begun:
             raise
@@ -51,7 +54,7 @@ def run(protocol, words, folder, look):
         shutil.rmtree(aside, ignore_errors=True)
         os.rename(folder, aside)
         try:
-            _run_once(protocol, words, folder, look)
+            run_once(protocol, verb, settings, folder, Watch(folder, look))
         except ProgramFailed as failed:
             if failed.status == STATUS_WRONG_USE:
                 shutil.rmtree(folder, ignore_errors=True)
@@ -59,29 +62,65 @@ def run(protocol, words, folder, look):
             raise
 
 
-def _run_once(protocol, words, folder, look):
+def _here(protocol, verb, settings, folder, watch):
+    """As a client of `opus-dsd serve`, whose end of input stops the job when this process dies of anything."""
+    protocol.info("opus-dsd " + form.quoted([verb, "--o", folder] + form.command_line(settings)))
+
+    def log(line):
+        print(line["line"], file=sys.stderr if line["stream"] == "err" else sys.stdout, flush=True)
+
+    try:
+        with Client(Plugin.getProgram(), env=Plugin.getEnviron()) as client:
+            client.run_job(verb, settings, folder, on_output=lambda _: watch.look(), on_progress=lambda _: watch.look(), on_log=log)
+    except JobFailed as failed:
+        raise ProgramFailed(failed.exit_status, str(failed)) from failed
+
+
+def _in_the_queue(protocol, verb, settings, folder, watch):
+    """As a command line, which Scipion hands to the queue that the run's steps go through."""
     os.makedirs(folder, exist_ok=True)
-    errors = os.path.join(folder, "run.err")
-    said_before = os.path.getsize(errors) if os.path.exists(errors) else 0
-    line = form.quoted(words + ["--o", folder + "/"])
-    ended = []
+    events = os.path.join(folder, "events.jsonl")
+    seen = os.path.getsize(events) if os.path.exists(events) else 0
+    line = form.quoted([verb, "--o", folder + "/"] + form.command_line(settings))
+    problems = []
 
     def in_background():
         try:
             protocol.runJob(form.quoted([Plugin.getProgram()]), line, numberOfMpi=1)
-            ended.append(None)
         except Exception as problem:  # handed on below, in the step's own thread
-            ended.append(problem)
+            problems.append(problem)
 
     thread = threading.Thread(target=in_background, daemon=True)
+    # By this the queue's executor tells the jobs of one step from those of another.
+    thread.thId = getattr(threading.current_thread(), "thId", 0)
     thread.start()
-    watch = Watch(folder, look)
     while thread.is_alive():
         thread.join(LOOK_S)
         watch.look()
-    if ended[0] is not None:
-        status = getattr(ended[0], "returncode", 1)
-        raise ProgramFailed(status, last_error(errors, said_before) or str(ended[0])) from ended[0]
+    # A queue does not tell how a job ended; the job's own events do.
+    problem = None
+    ended = False
+    for event in _events(events, seen):
+        problem = event.get("problem", problem)
+        ended = ended or event["event"] == "end"
+    if problem:
+        words = "%s: %s" % (problem["culprit"], problem["what"]) if problem.get("culprit") else problem["what"]
+        status = STATUS_WRONG_USE if problem["kind"] == "input" else 1
+        raise ProgramFailed(status, words + ("; hint: %s" % problem["hint"] if problem.get("hint") else ""))
+    if problems:
+        raise ProgramFailed(1, str(problems[0])) from problems[0]
+    if not ended:
+        raise ProgramFailed(1, "the job did not come to its end; look at what the queue has written in %s" % protocol._getLogsPath())
+
+
+def _events(path, offset):
+    """A job's events from a byte on; a last line that is not whole is left out."""
+    try:
+        with open(path) as file:
+            file.seek(offset)
+            return [json.loads(line) for line in file if line.endswith("\n")]
+    except FileNotFoundError:
+        return []
 
 
 class Watch:
@@ -118,14 +157,3 @@ class Watch:
             logger.warning("The outputs could not be renewed.", exc_info=True)
         ended = time.monotonic()
         self.next = ended + self.SHARE * (ended - began)
-
-
-def last_error(path, offset):
-    """The last error of a run.err, from a byte on; None where there is none."""
-    try:
-        with open(path, errors="replace") as file:
-            file.seek(offset if os.path.getsize(path) >= offset else 0)
-            lines = [line.strip() for line in file if line.startswith("error:")]
-    except FileNotFoundError:
-        return None
-    return lines[-1][len("error:"):].strip() if lines else None

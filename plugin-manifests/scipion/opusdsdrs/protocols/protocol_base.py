@@ -53,7 +53,7 @@ class OpusDsdRsProtBase(EMProtocol):
     def runProgramStep(self, values):
         """Runs the job, and shows what it has so far."""
         outputs = self._outputs_of_job()
-        program.run(self, self.commandWords(), self.getJobFolder(), outputs.update)
+        program.run(self, manifest.verb(self._job), self.settings(), self.getJobFolder(), outputs.update)
 
     def createOutputStep(self, values):
         """Closes the outputs with the finished job's results."""
@@ -71,7 +71,7 @@ class OpusDsdRsProtBase(EMProtocol):
         raise NotImplementedError
 
     def _path_of(self, param, pointer):
-        """Path that stands for a pointer on the command line; None where nothing does."""
+        """Path that the program is told for a pointer; None where it is told nothing."""
         raise NotImplementedError
 
     # ------------------------------------------------------------- values
@@ -79,26 +79,26 @@ class OpusDsdRsProtBase(EMProtocol):
         """The job's folder, relative to the project."""
         return self._getExtraPath(JOB_FOLDER)
 
-    def commandWords(self):
-        """The command line but for the program and the job folder."""
-        words = list(manifest.job(self._job)["command"])
+    def settings(self):
+        """What the program is told, by the manifest's names, but for the job folder."""
+        said = {}
         for param, value in form.shown_values(self, self._job):
-            words += self._words_of(param, value)
-        return words + self._machine_words()
+            value = self._setting(param, value)
+            if value is not None:
+                said[param["id"]] = value
+        return dict(said, **self._machine())
 
-    def _words_of(self, param, value):
-        if hasattr(value, "isPointer"):
-            value = self._path_of(param, value)
-        return [] if value is None else form.option_words(param, value)
+    def _setting(self, param, value):
+        """One value as the program takes it; None where it is told nothing."""
+        return self._path_of(param, value) if hasattr(value, "isPointer") else form.setting(param, value)
 
-    def _machine_words(self):
-        words = ["--j", str(self.numberOfThreads.get())]
+    def _machine(self):
         if not self.useGpu.get():
-            return words + ["--device", "cpu"]
+            return {"j": self.numberOfThreads.get(), "device": "cpu"}
         # In a queue the job's GPUs are counted from 0; the executor knows.
-        executor = self.getExecutor() if hasattr(self, "_stepsExecutor") else None
+        executor = getattr(self, "_stepsExecutor", None)
         gpus = (executor.getGpuList() if executor else None) or self.getGpuList()
-        return words + ["--gpu", ",".join(map(str, gpus))]
+        return {"j": self.numberOfThreads.get(), "gpu": ",".join(map(str, gpus))}
 
     def canonicalValues(self):
         """Every value that decides what is done, as JSON that is the same for the same values."""

@@ -49,9 +49,9 @@ class OpusDsdRsProtTrain(OpusDsdRsProtBase):
             return pointer.get().getJobFolder()
         return self._getExtraPath({"particles": STAR, "mask": MASK, "volume": REFERENCE}[param["type"]])
 
-    def commandWords(self):
-        words = super().commandWords()
-        return words + ["--in_mask", self._getExtraPath(MASK)] if self._ball() else words
+    def settings(self):
+        said = super().settings()
+        return dict(said, in_mask=self._getExtraPath(MASK)) if self._ball() else said
 
     def _outputs_of_job(self):
         folder = self.getJobFolder()

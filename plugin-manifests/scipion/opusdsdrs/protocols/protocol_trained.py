@@ -37,11 +37,11 @@ class OfATrainedJob(OpusDsdRsProtBase):
         return Pointer(self.getTrainingRun(), extended=PARTICLES)
 
     def _path_of(self, param, pointer):
-        # The program takes one of the two that name the job, and `commandWords` gives it.
+        # The program takes one of the two that name the job, and `settings` gives it.
         return None
 
-    def commandWords(self):
-        return super().commandWords() + ["--job", self.getTrainedFolder()]
+    def settings(self):
+        return dict(super().settings(), job=self.getTrainedFolder())
 
     def _outputs_of_job(self):
         return Outputs(self, self.getJobFolder(), self.getTrainedFolder(), self.getTrainedStar(), self.getSource())

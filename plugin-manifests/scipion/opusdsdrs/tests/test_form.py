@@ -124,22 +124,24 @@ class TestForm(BaseTest):
         train = self.new("train", useGpu=False, numberOfThreads=3)
         self.assertFalse(train.evalParamCondition("inputMask") or train.evalParamCondition("opusDSDTrainingProtocol"))
         self.assertTrue(train.evalParamCondition("maskRadius"))
-        words = train.commandWords()
-        self.assertEqual(words[0], "train")
-        self.assertEqual(words[words.index("--zdim") + 1], "12")
-        self.assertEqual(words[-4:], ["--j", "3", "--device", "cpu"])
-        self.assertFalse({"--preset", "--lr", "--in-mask", "--load"} & set(words))
+        said = train.settings()
+        self.assertEqual((said["zdim"], said["epochs"], said["base"], said["j"], said["device"]), (12, 20, "auto", 3, "cpu"))
+        self.assertFalse({"preset", "lr", "in_mask", "load", "gpu", "apix", "o"} & set(said))
         train.preset.set("tiny")
         train.learningRate.set(0.00025)
         train.maskRadius.set(30.0)
-        line = form.quoted(train.commandWords())
-        for part in ("--preset tiny", "--lr 0.00025", "--in_mask"):
-            self.assertIn(part, line)
+        said = train.settings()
+        self.assertEqual((said["preset"], said["lr"]), ("tiny", 0.00025))
+        self.assertTrue(said["in_mask"].endswith("input_mask.mrc"))
         generate = self.new("decode", useGpu=True, gpuList="2,0")
         self.assertFalse(generate.evalParamCondition("points"))
         generate.pc.set(1)
         self.assertTrue(generate.evalParamCondition("points"))
-        self.assertEqual(generate._machine_words()[-2:], ["--gpu", "2,0"])
+        self.assertEqual(generate._machine()["gpu"], "2,0")
+
+    def test_settings_as_a_command_line(self):
+        self.assertEqual(form.command_line({"lr": 0.00025, "plot": True, "zdim": 8, "epoch": "best"}),
+                         ["--lr", "0.00025", "--plot", "yes", "--zdim", "8", "--epoch", "best"])
 
     def test_words_with_blanks_and_dollars_reach_the_program(self):
         words = ["a b", "$HOME", "`x`", "100%", "it's"]

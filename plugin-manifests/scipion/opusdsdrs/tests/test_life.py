@@ -81,7 +81,15 @@ class TestLife(OpusDsdRsTest):
         self.assertEqual(len(train.outputVolumes), 3)
         self.assertRelativePaths(train)
 
-    def test_2_what_the_program_says_is_what_the_run_says(self):
+    def test_2_the_program_ends_with_the_runner(self):
+        train = self.training(numEpochs=2000)
+        self.proj.launchProtocol(train, wait=False)
+        self.wait_for("an epoch", lambda: os.path.exists(train.getJobFolder() + "/checkpoint/latents/epoch-001.npy"))
+        for runner in processes_of(train.getDbPath()):
+            runner.kill()
+        self.wait_for("the end of all processes", lambda: not processes_of(train.getJobFolder()))
+
+    def test_3_what_the_program_says_is_what_the_run_says(self):
         train = self.training(beta="nonsense")
         self.proj.launchProtocol(train, wait=True)
         self.assertTrue(train.isFailed())
