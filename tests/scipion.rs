@@ -80,3 +80,8 @@ fn jobs_hand_on_to_other_protocols() {
 fn stop_continue_and_changed_values_leave_the_right_outputs() {
     run("test_life");
 }
+
+#[test]
+fn steps_go_through_a_queue() {
+    run("test_queue");
+}
