@@ -132,6 +132,18 @@ class Forms(unittest.TestCase):
             manifest.manifest.__wrapped__()
 
 
+class Versions(unittest.TestCase):
+    def test_a_program_of_another_version_is_told(self):
+        job = new_job_of_type("opusdsd.train")
+        ours = manifest.manifest()["version"]
+        major, minor = ours.split(".")[:2]
+        other = {f"{int(major) + 1}.0.0": "error", f"{major}.{int(minor) + 1}.0": "warning", ours: None, None: None}
+        for version, kind in other.items():
+            with mock.patch.object(job.jobinfo.programs[0], "get_version", return_value=version):
+                found = [result.type for result in job.additional_joboption_validation()]
+            self.assertEqual(found, [kind] if kind else [], version)
+
+
 class Nodes(unittest.TestCase):
     def test_files_of_an_earlier_run_are_no_nodes(self):
         job = new_job_of_type("opusdsd.train")
