@@ -1,9 +1,10 @@
-//! The stages of jobs, in order: read, prepare, base, subspace, train, cluster, decode, series, report, publish.
+//! The stages of jobs, in order: read, prepare, base, subspace, train, embed, cluster, decode, series, report, publish.
 
 pub(crate) mod base;
 pub(crate) mod cluster;
 pub(crate) mod context;
 pub(crate) mod decode;
+pub(crate) mod embed;
 pub(crate) mod prepare;
 pub(crate) mod publish;
 pub(crate) mod read;

@@ -1,16 +1,24 @@
-//! The report of a job: `logfile.pdf` for the host's Display button, and its figures one by one.
+//! The report of a job: `report.html` to look and choose, `logfile.pdf` for the host's Display button, and its figures one by one.
 //!
 //! A [`Story`] holds all that is told; nothing here reads a file, a clock or the system's fonts, so equal stories give equal bytes. Pages are drawn as
 //! SVG (A4 landscape, in points) with an embedded typeface, and turned into PDF with text that can be searched and copied.
 
 mod chart;
+mod chimerax;
+mod html;
+mod movie;
 mod pages;
 mod palette;
 mod pdf;
+mod picture;
 mod sheet;
 mod story;
+mod surface;
 mod thumbnail;
 mod typeface;
 
+pub use chimerax::write_chimerax;
+pub use html::write_html;
+pub use movie::write_movies;
 pub use pdf::{write_figures, write_pdf, write_png};
-pub use story::{EpochRecord, ImagePanels, State, Story};
+pub use story::{Column, Embedding, EpochRecord, ImagePanels, State, Story, Way};

@@ -1,8 +1,8 @@
 //! The pages of a report, in order. One module a kind of page; each returns finished sheets.
 
-mod images;
+pub(crate) mod images;
 mod latents;
-mod maps;
+pub(crate) mod maps;
 mod sizes;
 mod summary;
 mod training;
@@ -45,7 +45,7 @@ pub(crate) fn pages(story: &Story) -> Result<Vec<Figure>> {
 }
 
 /// Refuses stories that cannot be drawn; they are mistakes of the program, not of its user.
-fn check(story: &Story) -> Result<()> {
+pub(crate) fn check(story: &Story) -> Result<()> {
     let (n, d) = story.latents.dim();
     let wrong = |what: String| Err(Problem::failed(format!("report was given {what}")));
     if n == 0 || d == 0 {

@@ -78,7 +78,7 @@ fn tree(sheet: &Sheet, fonts: &std::sync::Arc<usvg::fontdb::Database>) -> Result
 }
 
 /// Writes to a temporary name in the same folder, then renames.
-fn replace(path: &Path, bytes: &[u8]) -> Result<()> {
+pub(crate) fn replace(path: &Path, bytes: &[u8]) -> Result<()> {
     let mut temporary = path.as_os_str().to_owned();
     temporary.push(format!(".{}.part", std::process::id()));
     let temporary = PathBuf::from(temporary);

@@ -25,6 +25,12 @@ pub struct Story {
     pub pca: Pca,
     /// Their clusters.
     pub clusters: Clusters,
+    /// Other views of the latents in two dimensions, such as UMAP.
+    pub embeddings: Vec<Embedding>,
+    /// Figures of every particle that points can be coloured by, such as the defocus.
+    pub columns: Vec<Column>,
+    /// Maps along ways through the latents.
+    pub ways: Vec<Way>,
     /// Projection class of each particle (HEALPix pixel of nside 2, nested, 0 to 47), `[n]`.
     pub view_classes: Vec<usize>,
     /// What the latents tell of view and defocus.
@@ -39,6 +45,35 @@ pub struct Story {
     pub panels: Vec<ImagePanels>,
     /// Pixel size of these pictures, Å.
     pub image_apix: f64,
+}
+
+/// Two coordinates a particle.
+#[derive(Clone, Debug)]
+pub struct Embedding {
+    /// For people, such as `UMAP`.
+    pub name: String,
+    /// `[n, 2]`.
+    pub points: Array2<f32>,
+}
+
+/// A figure a particle.
+#[derive(Clone, Debug)]
+pub struct Column {
+    /// For people, with its unit.
+    pub name: String,
+    /// `[n]`; what is not finite is not shown.
+    pub values: Vec<f32>,
+}
+
+/// Maps along a way through the latents.
+#[derive(Clone, Debug)]
+pub struct Way {
+    /// For people, such as `principal component 1`.
+    pub name: String,
+    /// Folder of the maps, relative to the job.
+    pub folder: String,
+    /// In order, `[z][y][x]`.
+    pub maps: Vec<Array3<f32>>,
 }
 
 /// An epoch's figures.

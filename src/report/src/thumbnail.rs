@@ -37,7 +37,8 @@ impl Scale {
         Self { black: -most, white: most }
     }
 
-    fn share(self, value: f32) -> f32 {
+    /// Where a value lies between black (0) and white (1).
+    pub(crate) fn share(self, value: f32) -> f32 {
         if value.is_finite() { ((value - self.black) / (self.white - self.black)).clamp(0.0, 1.0) } else { 0.5 }
     }
 }

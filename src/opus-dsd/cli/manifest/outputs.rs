@@ -3,7 +3,7 @@
 use crate::host::relion::job_star::HostVersion;
 use crate::host::relion::nodes::Content;
 use crate::job::results::RESULTS;
-use crate::job::stages::{cluster, publish, report};
+use crate::job::stages::{cluster, embed, publish, report};
 use serde_json::{Value, json};
 
 /// An output as hosts see it: its id, its place in the job folder (`*` stands for a number), what it is.
@@ -49,6 +49,8 @@ pub(super) fn of(verb: &str) -> Value {
                     ccpem: Some(("LogFile", &["opusdsd"])),
                     ..output("report", report::LOGFILE, "log", "Report")
                 },
+                output("html", report::REPORT, "report", "Report to look and choose in"),
+                output("umap", embed::UMAP, "latents", "UMAP of the latents, row i = particle i"),
                 output("latents", cluster::LATENTS, "latents", "Latents, row i = particle i"),
                 Output {
                     ccpem: Some(("ProcessData", &["opusdsd", "latents"])),

@@ -10,7 +10,7 @@ use crate::job::stages::context::Context;
 use crate::job::stages::read::Input;
 use crate::job::stages::report::Material;
 use crate::job::stages::series::Extent;
-use crate::job::stages::{cluster, decode, publish, read, report, series, train};
+use crate::job::stages::{cluster, decode, embed, publish, read, report, series, train};
 use crate::job::trained::Trained;
 use crate::job::{npy, wishes};
 use crate::settings::decided::{self, Decided, Reason};
@@ -42,16 +42,19 @@ pub(super) fn run(context: &mut Context<'_>, said: &AnalyseSaid) -> Result<()> {
     settle(context, &trained, &before, &decided, &engine)?;
     let outcome = outcome(context, &trained)?;
     let found = cluster::find(&decided, &outcome)?;
-    cluster::run(context, &input.particles, &input.path, &found)?;
+    let umap = embed::run(context, &found, decided.train.seed)?;
+    cluster::run(context, &input.particles, &input.path, &found, &umap)?;
     decode::run(context, &mut engine, &decided, &outcome, &found)?;
     let extent = Extent { components: said.pcs.unwrap_or(0), points: said.points.unwrap_or(POINTS) };
-    series::run(context, &mut engine, &decided, &outcome, &found, extent)?;
+    let series = series::run(context, &mut engine, &decided, &outcome, &found, extent)?;
     let (base, mask) = (trained.folder.join(BASE), trained.folder.join(MASK));
     let material = Material {
         base: base.exists().then_some(base),
         image_apix: read_volume(&mask)?.apix,
         monitor: trained.folder.join(train::MONITOR),
         fingerprint: Fingerprint::new("analyse").and(&before.input).and(&trained.epoch),
+        umap,
+        series,
     };
     let plots = report::run(context, &input, &decided, &outcome, &found, &material)?;
     publish::run(context, &outcome, &found, &plots)

@@ -6,7 +6,7 @@ use crate::job::engine_process::Engine;
 use crate::job::settings_file::{self, Provenance};
 use crate::job::stages::context::Context;
 use crate::job::stages::report::Material;
-use crate::job::stages::{base, cluster, decode, prepare, publish, read, report, subspace, train};
+use crate::job::stages::{base, cluster, decode, embed, prepare, publish, read, report, subspace, train};
 use crate::settings::decided::{self, Decided};
 use crate::settings::said::TrainSaid;
 use contract::{Result, VERSION};
@@ -30,13 +30,16 @@ pub(super) fn run(context: &mut Context<'_>, said: &TrainSaid) -> Result<()> {
         context.say(note);
     }
     let found = cluster::find(&decided, &outcome)?;
-    cluster::run(context, &input.particles, &input.path, &found)?;
+    let umap = embed::run(context, &found, decided.train.seed)?;
+    cluster::run(context, &input.particles, &input.path, &found, &umap)?;
     decode::run(context, &mut engine, &decided, &outcome, &found)?;
     let material = Material {
         base: ground.base.or_else(|| input.reference.as_ref().map(|r| r.path.clone())),
         image_apix: ground.apix,
         monitor: context.path(train::MONITOR),
         fingerprint: ground.fingerprint,
+        umap,
+        series: Vec::new(),
     };
     let plots = report::run(context, &input, &decided, &outcome, &found, &material)?;
     publish::run(context, &outcome, &found, &plots)

@@ -32,6 +32,8 @@ pub(crate) struct Findings {
     pub(crate) latents: Array2<f32>,
     pub(crate) pca: Pca,
     pub(crate) clusters: Clusters,
+    /// Of the latents' file.
+    pub(crate) latents_fingerprint: Fingerprint,
     /// Of the latents' file and the number of clusters.
     pub(crate) fingerprint: Fingerprint,
 }
@@ -45,11 +47,12 @@ pub(crate) fn find(decided: &Decided, outcome: &TrainOutcome) -> Result<Findings
     let latents = npy::read(&outcome.latents)?;
     let clusters = analysis::kmeans(latents.view(), decided.clusters, decided.train.seed)?;
     let pca = analysis::pca(latents.view())?;
-    let fingerprint = Fingerprint::new("findings").and_content(&outcome.latents)?.and(&decided.clusters).and(&decided.train.seed);
-    Ok(Findings { latents, pca, clusters, fingerprint })
+    let latents_fingerprint = Fingerprint::new("findings").and_content(&outcome.latents)?;
+    let fingerprint = latents_fingerprint.clone().and(&decided.clusters).and(&decided.train.seed);
+    Ok(Findings { latents, pca, clusters, latents_fingerprint, fingerprint })
 }
 
-pub(crate) fn run(context: &mut Context<'_>, particles: &ParticleSet, source: &Path, found: &Findings) -> Result<()> {
+pub(crate) fn run(context: &mut Context<'_>, particles: &ParticleSet, source: &Path, found: &Findings, umap: &Array2<f32>) -> Result<()> {
     let ground = found.fingerprint.clone().and_content(source)?;
     context.stage("cluster", &ground, |context| {
         let clusters = &found.clusters;
@@ -58,7 +61,7 @@ pub(crate) fn run(context: &mut Context<'_>, particles: &ParticleSet, source: &P
         }
         let mut outputs: Vec<PathBuf> = [LATENTS, LATENTS_STAR, PARTICLES, SELECTED, LARGEST].map(|f| context.path(f)).into();
         npy::write(&outputs[0], found.latents.view())?;
-        atomic::write(&outputs[1], latents_table(particles, found).as_bytes())?;
+        atomic::write(&outputs[1], latents_table(particles, found, umap).as_bytes())?;
         let classes: Vec<u32> = clusters.labels.iter().map(|&c| clusters.class_number(c) as u32).collect();
         subset::write_classes(&outputs[2], particles, &classes)?;
         let selected = selected_rows(clusters);
@@ -100,19 +103,21 @@ fn warn_of_leftovers(context: &mut Context<'_>, clusters: usize) {
     }
 }
 
-fn latents_table(particles: &ParticleSet, found: &Findings) -> String {
+fn latents_table(particles: &ParticleSet, found: &Findings, umap: &Array2<f32>) -> String {
     let width = found.latents.ncols();
     let scores = found.pca.project(found.latents.view());
     let shown = width.min(2);
     let mut labels = vec!["rlnImageName".to_owned(), "opusParticle".into(), "rlnClassNumber".into()];
     labels.extend((1..=width).map(|i| format!("opusLatent{i}")));
     labels.extend((1..=shown).map(|i| format!("opusPrincipal{i}")));
+    labels.extend((1..=2).map(|i| format!("opusUmap{i}")));
     let label_refs: Vec<&str> = labels.iter().map(String::as_str).collect();
     let rows = (0..particles.len()).map(|i| {
         let mut cells =
             vec![image_name(particles, i), (i + 1).to_string(), found.clusters.class_number(found.clusters.labels[i]).to_string()];
         cells.extend(found.latents.row(i).iter().map(|v| format!("{v:.6}")));
         cells.extend((0..shown).map(|c| format!("{:.6}", scores[[i, c]])));
+        cells.extend(umap.row(i).iter().map(|v| format!("{v:.6}")));
         cells
     });
     Builder::new(Some(STAR_VERSION)).table("latents", &label_refs, rows).finish()

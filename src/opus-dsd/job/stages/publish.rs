@@ -84,7 +84,9 @@ pub(crate) fn next_steps(context: &Context<'_>, found: &Findings) -> Vec<String>
         format!(
             "refine `{folder}{star}` ({particles} particles, the largest cluster) in a 3D auto-refine job, with `{folder}{map}` as reference, low-pass filtered, and {mask}"
         ),
-        format!("look at `{folder}logfile.pdf`, and at `{folder}cluster*.mrc` side by side, before you trust a cluster"),
+        format!(
+            "open `{folder}report.html` in a browser (`{folder}logfile.pdf` is the same on paper), and look at `{folder}cluster*.mrc` side by side, before you trust a cluster"
+        ),
     ];
     lines.push(match context.job.order {
         Order::Train(_) => format!(

@@ -7,16 +7,18 @@ use super::{decode, publish};
 use crate::job::monitor;
 use crate::job::stage::Fingerprint;
 use crate::settings::decided::Decided;
-use contract::{Result, TrainOutcome};
+use contract::{Result, Series, TrainOutcome};
 use cryoem::geometry::{Euler, Hopf};
 use cryoem::mrc::read_volume;
 use cryoem::particles::ParticleSet;
 use ndarray::Array2;
-use report::{State, Story};
+use report::{Column, Embedding, State, Story, Way};
 use std::path::PathBuf;
 
 /// The report, where the host looks for it.
 pub(crate) const LOGFILE: &str = "logfile.pdf";
+/// The report to look and choose in.
+pub(crate) const REPORT: &str = "report.html";
 const FIGURES: &str = "figures";
 
 /// What a report shows besides the findings.
@@ -29,6 +31,10 @@ pub(crate) struct Material {
     pub(crate) monitor: PathBuf,
     /// Of what the job was trained on.
     pub(crate) fingerprint: Fingerprint,
+    /// UMAP of the latents, `[n, 2]`.
+    pub(crate) umap: Array2<f32>,
+    /// Maps along ways through the latents.
+    pub(crate) series: Vec<Series>,
 }
 
 /// Writes the report and returns the figures' names, relative to the job.
@@ -48,12 +54,16 @@ pub(crate) fn run(
         .and(&decided.reasons)
         .and(&outcome.epochs)
         .and(&(decided.map_box_px, decided.map_apix))
-        .and(&context.job.folder_name);
+        .and(&context.job.folder_name)
+        .and(&material.series);
     context.stage("report", &fingerprint, |context| {
         let story = story(context, input, decided, outcome, found, material, epochs)?;
-        let mut outputs = vec![context.path(LOGFILE)];
+        let mut outputs = vec![context.path(LOGFILE), context.path(REPORT)];
         report::write_pdf(&story, &outputs[0])?;
+        report::write_html(&story, &outputs[1])?;
         outputs.extend(report::write_figures(&story, &context.path(FIGURES))?);
+        outputs.extend(report::write_movies(&story, &context.path(FIGURES))?);
+        outputs.extend(report::write_chimerax(&story, context.folder())?);
         Ok(outputs)
     })?;
     figures(context)
@@ -111,6 +121,9 @@ fn story(
         latents: found.latents.clone(),
         pca: found.pca.clone(),
         clusters: found.clusters.clone(),
+        embeddings: vec![Embedding { name: "UMAP".into(), points: material.umap.clone() }],
+        columns: columns(&input.particles),
+        ways: ways(context, &material.series)?,
         view_classes: views(&input.particles).map(Hopf::view_class).collect(),
         leakage: Some(leakage),
         reference,
@@ -132,6 +145,33 @@ fn directions(particles: &ParticleSet) -> Array2<f64> {
         direction.assign(&ndarray::arr1(&view.direction()));
     }
     all
+}
+
+/// What points can be coloured by, the most telling first.
+fn columns(particles: &ParticleSet) -> Vec<Column> {
+    let column = |name: &str, value: &dyn Fn(usize) -> f64| Column {
+        name: name.into(),
+        values: (0..particles.len()).map(|i| value(i) as f32).collect(),
+    };
+    let row = |i: usize| &particles.rows[i];
+    let mut all = vec![
+        column("defocus (Å)", &|i| 0.5 * (row(i).defocus_u_angstrom + row(i).defocus_v_angstrom)),
+        column("tilt angle (degrees)", &|i| row(i).tilt_deg),
+        column("place in the file", &|i| (i + 1) as f64),
+    ];
+    if particles.groups.len() > 1 {
+        all.push(column("optics group", &|i| f64::from(row(i).group) + 1.0));
+    }
+    all
+}
+
+/// Maps along ways, as their files hold them.
+fn ways(context: &Context<'_>, series: &[Series]) -> Result<Vec<Way>> {
+    let way = |s: &Series| {
+        let maps = s.volumes.iter().map(|v| Ok(read_volume(&context.path(&v.file))?.data)).collect::<Result<_>>()?;
+        Ok(Way { name: s.name.replace("pc", "principal component "), folder: s.name.clone(), maps })
+    };
+    series.iter().map(way).collect()
 }
 
 fn defoci(particles: &ParticleSet) -> Vec<f64> {

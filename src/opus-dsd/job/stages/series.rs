@@ -23,7 +23,7 @@ pub(crate) fn run(
     outcome: &TrainOutcome,
     found: &Findings,
     extent: Extent,
-) -> Result<()> {
+) -> Result<Vec<Series>> {
     for component in 0..extent.components.min(found.latents.ncols()) {
         let name = format!("pc{}", component + 1);
         let path = found.pca.traversal(found.latents.view(), component, extent.points)?.mapv(|v| v as f32);
@@ -56,5 +56,6 @@ pub(crate) fn run(
             now.series.push(Series { name, volumes });
         })?;
     }
-    context.results.change(|now| now.series.truncate(extent.components))
+    context.results.change(|now| now.series.truncate(extent.components))?;
+    Ok(context.results.now().series.clone())
 }

@@ -22,7 +22,7 @@ const NAMES: f64 = 24.0;
 const FOOT: f64 = 12.0;
 
 /// The six pictures with their names, in the original's order.
-pub(super) fn pictures(panels: &ImagePanels) -> [(&'static str, &Array2<f32>); PICTURES] {
+pub(crate) fn pictures(panels: &ImagePanels) -> [(&'static str, &Array2<f32>); PICTURES] {
     [
         ("projection", &panels.projection),
         ("projection × CTF", &panels.ctf_projection),

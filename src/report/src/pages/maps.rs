@@ -74,14 +74,14 @@ pub(super) fn sheets(story: &Story) -> Vec<Sheet> {
 }
 
 /// One grey scale for the central slices of all states.
-pub(super) fn density_scale(story: &Story) -> Scale {
+pub(crate) fn density_scale(story: &Story) -> Scale {
     let values: Vec<f32> =
         story.states.iter().flat_map(|state| slices(&state.map).into_iter().flat_map(|slice| slice.to_owned())).collect();
     Scale::of(values.iter())
 }
 
 /// Central slices `[row][column]`: across z `[y][x]`, across y `[z][x]`, across x `[z][y]`.
-pub(super) fn slices(map: &Array3<f32>) -> [ArrayView2<'_, f32>; 3] {
+pub(crate) fn slices(map: &Array3<f32>) -> [ArrayView2<'_, f32>; 3] {
     let centre = |axis: usize| map.len_of(Axis(axis)) / 2;
     [0, 1, 2].map(|axis| map.index_axis(Axis(axis), centre(axis)))
 }

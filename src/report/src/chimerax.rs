@@ -1,0 +1,57 @@
+//! Scripts for ChimeraX, which runs them in their own folder: states side by side in one colour each at one level, and ways as a morph.
+
+use crate::palette;
+use crate::story::Story;
+use crate::surface::level;
+use contract::Result;
+use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
+
+/// Steps of a morph between two maps.
+const MORPH_FRAMES: usize = 100;
+
+/// Writes `states.cxc`, and one script a way, into the job's folder; returns the files.
+///
+/// # Errors
+/// If a file cannot be written.
+pub fn write_chimerax(story: &Story, folder: &Path) -> Result<Vec<PathBuf>> {
+    let shown = story.reference.as_ref().or_else(|| story.states.first().map(|s| &s.map)).map_or(0.0, level);
+    let mut written = Vec::new();
+    let mut write = |name: String, text: String| {
+        let path = folder.join(name);
+        crate::pdf::replace(&path, text.as_bytes()).map(|()| written.push(path))
+    };
+    if !story.states.is_empty() {
+        write("states.cxc".into(), states(story, shown))?;
+    }
+    for way in &story.ways {
+        write(format!("{}.cxc", way.folder), morph(&way.folder, way.maps.len(), shown))?;
+    }
+    Ok(written)
+}
+
+fn states(story: &Story, level: f32) -> String {
+    let mut text = String::from("# The states of a job, at one level. Open this file in ChimeraX.\n");
+    for state in &story.states {
+        let _ = writeln!(text, "open cluster{:03}.mrc", state.class);
+    }
+    for (i, _) in story.states.iter().enumerate() {
+        let _ = writeln!(text, "color #{} {}", i + 1, palette::hex(palette::class(i, story.states.len())));
+    }
+    let last = story.states.len();
+    let _ = write!(text, "volume #1-{last} level {level:.5} style surface step 1\nlighting soft\nview\n");
+    let _ = writeln!(text, "# side by side: tile; one at a time: mseries #1-{last}");
+    text
+}
+
+fn morph(folder: &str, maps: usize, level: f32) -> String {
+    let mut text = String::from("# Maps along a way through the latents, as a morph. Open this file in ChimeraX.\n");
+    for map in 0..maps {
+        let _ = writeln!(text, "open {folder}/vol_{map:03}.mrc");
+    }
+    let _ = write!(
+        text,
+        "volume #1-{maps} level {level:.5} style surface step 1\nvolume morph #1-{maps} frames {MORPH_FRAMES} slider true\nlighting soft\nview\n"
+    );
+    text
+}

@@ -1,0 +1,82 @@
+// Small things that every part uses.
+
+const DATA = JSON.parse(document.getElementById("data").textContent);
+const byId = (id) => document.getElementById(id);
+
+// An element with attributes and children; text is never read as markup.
+function make(name, attributes = {}, ...children) {
+  const element = document.createElement(name);
+  for (const [key, value] of Object.entries(attributes)) {
+    if (key === "class") element.className = value;
+    else element.setAttribute(key, value);
+  }
+  element.append(...children);
+  return element;
+}
+
+// Text with `code` between backticks, each with a button that copies it.
+function withCode(text) {
+  const line = document.createDocumentFragment();
+  text.split("`").forEach((part, i) => {
+    if (i % 2 === 0) return line.append(part);
+    line.append(make("code", {}, part));
+    if (part.includes(" ")) line.append(copyButton(() => part));
+  });
+  return line;
+}
+
+function copyButton(text) {
+  const button = make("button", { class: "copy", type: "button" }, "Copy");
+  button.addEventListener("click", () => copy(text(), button));
+  return button;
+}
+
+// From file:// the clipboard is not always there; then the old way.
+async function copy(text, button) {
+  const said = button.textContent;
+  try {
+    await navigator.clipboard.writeText(text);
+  } catch {
+    const area = make("textarea", {});
+    area.value = text;
+    document.body.append(area);
+    area.select();
+    document.execCommand("copy");
+    area.remove();
+  }
+  button.textContent = "Copied";
+  setTimeout(() => (button.textContent = said), 1500);
+}
+
+function save(name, text) {
+  const link = make("a", { download: name, href: "data:application/json;charset=utf-8," + encodeURIComponent(text) });
+  link.click();
+}
+
+// Plain loops: a million particles pass through here.
+function wordsOf(text) {
+  const bytes = atob(text), words = new Uint16Array(bytes.length / 2);
+  for (let i = 0; i < words.length; i++) words[i] = bytes.charCodeAt(2 * i) | (bytes.charCodeAt(2 * i + 1) << 8);
+  return words;
+}
+
+// Numbers that came as 16 bits between their least and their greatest.
+function numbersOf(sent) {
+  const words = wordsOf(sent.data), numbers = new Float32Array(words.length);
+  const scale = (sent.most - sent.least) / 65535;
+  for (let i = 0; i < words.length; i++) numbers[i] = sent.least + words[i] * scale;
+  return numbers;
+}
+
+const grouped = (n) => n.toString().replace(/\B(?=(\d{3})+$)/g, "\u202f");
+const rounded = (x) => (Math.abs(x) >= 1000 ? grouped(Math.round(x)) : Number(x.toPrecision(3)).toString());
+const styleOf = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
+
+// Viridis, dark to light, cut at both ends.
+const SCALE = [[68, 1, 84], [71, 44, 122], [59, 81, 139], [44, 113, 142], [33, 144, 141], [39, 173, 129], [92, 200, 99], [146, 215, 65], [202, 224, 31]];
+function alongScale(share) {
+  const at = Math.min(Math.max(share, 0), 1) * (SCALE.length - 1);
+  const low = SCALE[Math.floor(at)], high = SCALE[Math.ceil(at)];
+  return low.map((v, k) => Math.round(v + (high[k] - v) * (at % 1)));
+}
+const colourOfHex = (hex) => [1, 3, 5].map((i) => parseInt(hex.slice(i, i + 2), 16));

@@ -1,0 +1,179 @@
+//! What the page shows, as JSON; arrays and pictures in base64.
+
+use super::verdict;
+use crate::pages::images::pictures;
+use crate::pages::maps::{density_scale, slices};
+use crate::palette;
+use crate::picture::Frames;
+use crate::story::{Story, Way};
+use crate::surface::View;
+use crate::thumbnail::{Scale, grey};
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
+use contract::Result;
+use ndarray::{Array3, ArrayView1};
+use serde_json::{Value, json};
+
+/// Side of a surface's picture, pixels.
+const SURFACE_PX: usize = 168;
+/// Pictures around a state; fewer where there are many states, so that the file stays small.
+const FRAMES: usize = 24;
+const FEW_FRAMES: usize = 8;
+/// Beyond this many states there are few frames.
+const MANY_STATES: usize = 16;
+/// Bytes that all figures of the particles may take in the file, which is to stay below 25 MB with its pictures.
+const PARTICLE_BYTES: usize = 22_000_000;
+/// Bytes a figure and particle: 16 bits in base64.
+const FIGURE_BYTES: f64 = 8.0 / 3.0;
+/// Coordinates and figures are sent in this many steps (16 bits): finer than any screen.
+const STEPS: f32 = 65535.0;
+
+/// The page's data.
+pub(super) fn of(story: &Story) -> Result<Value> {
+    let shown = View::of(story);
+    let frames = if story.states.len() > MANY_STATES { FEW_FRAMES } else { FRAMES };
+    let states = story.states.iter().map(|s| state(story, s.class, s.particles, &s.map, shown, frames)).collect::<Result<Vec<_>>>()?;
+    let ways = story.ways.iter().map(|way| way_data(way, shown)).collect::<Result<Vec<_>>>()?;
+    Ok(json!({
+        "version": contract::VERSION,
+        "title": story.title,
+        "subtitle": story.subtitle,
+        "facts": story.facts,
+        "verdict": verdict::of(story),
+        "warnings": story.warnings,
+        "next_steps": story.next_steps,
+        "epochs": epochs(story),
+        "particles": story.latents.nrows(),
+        "embeddings": embeddings(story),
+        "classes": classes(story),
+        "class_colours": (0..story.clusters.len()).map(|c| palette::hex(palette::class(c, story.clusters.len()))).collect::<Vec<_>>(),
+        "columns": columns(story),
+        "frames": frames,
+        "surface_px": SURFACE_PX,
+        "states": states,
+        "ways": ways,
+        "apix": story.apix,
+        "panels": panels(story),
+    }))
+}
+
+fn state(story: &Story, class: usize, particles: usize, map: &Array3<f32>, view: View, frames: usize) -> Result<Value> {
+    let around = Frames::of(&view.around(map, SURFACE_PX, frames)).strip()?;
+    let scale = density_scale(story);
+    let cuts: Vec<String> = slices(map).into_iter().map(|slice| grey(slice, scale)).collect();
+    Ok(json!({
+        "class": class,
+        "particles": particles,
+        "share": particles as f64 / story.latents.nrows() as f64,
+        "map": format!("cluster{class:03}.mrc"),
+        "star": format!("cluster{class:03}_particles.star"),
+        "surface": picture(&around),
+        "slices": cuts,
+        "box": map.dim().0,
+    }))
+}
+
+/// From the front, one picture a map.
+fn way_data(way: &Way, view: View) -> Result<Value> {
+    let fronts: Vec<_> = way.maps.iter().map(|map| view.front(map, SURFACE_PX)).collect();
+    let scale = Scale::of(way.maps.iter().flat_map(|map| slices(map)[0].into_iter()));
+    let cuts: Vec<String> = way.maps.iter().map(|map| grey(slices(map)[0], scale)).collect();
+    Ok(json!({
+        "name": way.name,
+        "folder": way.folder,
+        "maps": way.maps.len(),
+        "surface": picture(&Frames::of(&fronts).strip()?),
+        "slices": cuts,
+    }))
+}
+
+fn picture(png: &[u8]) -> String {
+    format!("data:image/png;base64,{}", BASE64_STANDARD.encode(png))
+}
+
+fn epochs(story: &Story) -> Vec<Value> {
+    let one = |e: &crate::story::EpochRecord| {
+        json!({
+            "epoch": e.epoch, "reconstruction": e.terms.reconstruction, "validation": e.validation, "kl": e.terms.kl, "prior": e.terms.prior,
+            "volume": e.terms.volume, "warm_start": e.terms.warm_start, "kl_nats": e.kl_nats, "active": e.active_dimensions, "snr": e.snr,
+        })
+    };
+    story.epochs.iter().map(one).collect()
+}
+
+/// Principal components first, then what else there is.
+fn embeddings(story: &Story) -> Vec<Value> {
+    let scores = story.pca.project(story.latents.view());
+    let axis =
+        |k: usize| format!("component {} ({:.0}% of the variance)", k + 1, 100.0 * story.pca.explained.get(k).copied().unwrap_or(0.0));
+    let second = 1.min(scores.ncols() - 1);
+    let [x, y] = [0, second].map(|k| scores.column(k).mapv(|v| v as f32));
+    let pca =
+        json!({ "name": "principal components", "axes": [axis(0), axis(second)], "x": quantised(x.view()), "y": quantised(y.view()) });
+    let others = story.embeddings.iter().map(|e| {
+        let axes = [1, 2].map(|i| format!("{} {i}", e.name));
+        json!({ "name": e.name, "axes": axes, "x": quantised(e.points.column(0)), "y": quantised(e.points.column(1)) })
+    });
+    std::iter::once(pca).chain(others).collect()
+}
+
+/// Class numbers of all particles, 16 bits each.
+fn classes(story: &Story) -> String {
+    let clusters = &story.clusters;
+    BASE64_STANDARD.encode(clusters.labels.iter().flat_map(|&c| (clusters.class_number(c) as u16).to_le_bytes()).collect::<Vec<u8>>())
+}
+
+fn columns(story: &Story) -> Vec<Value> {
+    let views: Vec<f32> = story.view_classes.iter().map(|&v| v as f32).collect();
+    let own = json!({ "name": "projection class (0 to 47)", "values": quantised(ArrayView1::from(&views)) });
+    // Besides two coordinates an embedding, the state and the projection class.
+    let taken = 2 * (1 + story.embeddings.len()) + 2;
+    let room = (PARTICLE_BYTES as f64 / (FIGURE_BYTES * story.latents.nrows() as f64)) as usize;
+    let others = story
+        .columns
+        .iter()
+        .take(room.saturating_sub(taken))
+        .map(|c| json!({ "name": c.name, "values": quantised(ArrayView1::from(&c.values)) }));
+    std::iter::once(own).chain(others).collect()
+}
+
+/// Numbers between their least and their greatest, 16 bits each; what is not finite takes the least.
+fn quantised(values: ArrayView1<'_, f32>) -> Value {
+    let finite = || values.iter().copied().filter(|v| v.is_finite());
+    let (least, most) = (finite().fold(f32::INFINITY, f32::min), finite().fold(f32::NEG_INFINITY, f32::max));
+    let (least, most) = if least <= most { (least, most) } else { (0.0, 0.0) };
+    let span = if most > least { most - least } else { 1.0 };
+    let step = |v: &f32| if v.is_finite() { ((v - least) / span * STEPS).round() as u16 } else { 0 };
+    let bytes: Vec<u8> = values.iter().flat_map(|v| step(v).to_le_bytes()).collect();
+    json!({ "least": least, "most": most, "data": BASE64_STANDARD.encode(bytes) })
+}
+
+fn panels(story: &Story) -> Vec<Value> {
+    let one = |p: &crate::story::ImagePanels| {
+        let shown: Vec<Value> = pictures(p)
+            .into_iter()
+            .map(|(name, image)| json!({ "name": name, "picture": grey(image.view(), Scale::of(image.iter())) }))
+            .collect();
+        json!({ "particle": p.particle, "pictures": shown })
+    };
+    story.panels.iter().map(one).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_come_back() {
+        let values = [1.0f32, -3.0, f32::NAN, 2.0];
+        let sent = quantised(ArrayView1::from(&values));
+        let bytes = BASE64_STANDARD.decode(sent["data"].as_str().unwrap()).unwrap();
+        let back: Vec<f32> = bytes
+            .chunks(2)
+            .map(|b| sent["least"].as_f64().unwrap() as f32 + f32::from(u16::from_le_bytes([b[0], b[1]])) / STEPS * 5.0)
+            .collect();
+        for (value, read) in values.iter().zip(back).filter(|(v, _)| v.is_finite()) {
+            assert!((value - read).abs() < 1e-4, "{value} {read}");
+        }
+    }
+}

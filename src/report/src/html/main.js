@@ -1,0 +1,20 @@
+// The page, part by part.
+
+byId("version").textContent = DATA.version;
+byId("title").textContent = DATA.title;
+byId("subtitle").textContent = DATA.subtitle;
+byId("verdict").append(withCode(DATA.verdict.text));
+byId("verdict").classList.toggle("good", DATA.verdict.good);
+byId("warnings").append(...DATA.warnings.map((text) => make("p", {}, withCode("Take care: " + text))));
+byId("next").append(...DATA.next_steps.map((text) => make("li", {}, withCode(text))));
+for (const [name, value] of DATA.facts)
+  byId("facts").tBodies[0].append(make("tr", {}, make("th", { scope: "row" }, name), make("td", {}, value)));
+if (DATA.panels.length === 0) { byId("images").remove(); document.querySelector('nav a[href="#images"]').remove(); }
+else byId("panels").append(...DATA.panels.map((p) => make("div", { class: "panel" }, make("h3", {}, `Particle ${p.particle}`),
+  ...p.pictures.map((q) => make("figure", {}, make("img", { src: q.picture, alt: `${q.name} of particle ${p.particle}` }), q.name)))));
+showStates();
+showWays();
+showCharts();
+showScatter();
+document.body.dataset.ready = "yes";
+document.body.dataset.milliseconds = Math.round(performance.now());

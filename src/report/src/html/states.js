@@ -1,0 +1,83 @@
+// States that turn, and ways with a slider.
+
+const stateViews = [];
+
+// A strip of square pictures, one below the other, of which one is shown.
+function stripView(canvas, source, side) {
+  const picture = new Image();
+  const view = { canvas, frame: 0, shown: -1 };
+  view.show = (frame) => {
+    view.frame = frame;
+    if (!picture.complete || picture.naturalWidth === 0) return;
+    const context = canvas.getContext("2d");
+    context.clearRect(0, 0, side, side);
+    context.drawImage(picture, 0, frame * side, side, side, 0, 0, side, side);
+    view.shown = frame;
+    canvas.dataset.frame = frame;
+  };
+  picture.onload = () => view.show(view.frame);
+  picture.src = source;
+  canvas.width = canvas.height = side;
+  return view;
+}
+
+function showState(state) {
+  const canvas = make("canvas", { tabindex: 0, role: "img", "aria-label": `Surface of state ${state.class}; arrow keys turn it` });
+  const view = stripView(canvas, state.surface, DATA.surface_px);
+  const turn = (by) => view.show((((view.frame + by) % DATA.frames) + DATA.frames) % DATA.frames);
+  let grabbed = null;
+  canvas.addEventListener("pointerdown", (e) => { grabbed = { x: e.clientX, frame: view.frame }; canvas.setPointerCapture(e.pointerId); });
+  canvas.addEventListener("pointermove", (e) => {
+    if (!grabbed) return;
+    const by = Math.round(((grabbed.x - e.clientX) * DATA.frames) / 240);
+    view.show((((grabbed.frame + by) % DATA.frames) + DATA.frames) % DATA.frames);
+  });
+  canvas.addEventListener("pointerup", () => (grabbed = null));
+  canvas.addEventListener("keydown", (e) => {
+    const by = { ArrowLeft: -1, ArrowRight: 1 }[e.key];
+    if (by) { turn(by); e.preventDefault(); }
+  });
+  stateViews.push({ show: view.show, turn });
+  const swatch = make("i", { style: `background:${DATA.class_colours[state.class - 1]}` });
+  const slices = make("div", { class: "slices" });
+  state.slices.forEach((source, i) => slices.append(make("figure", {}, make("img", { src: source, alt: `central slice across ${"zyx"[i]}` }), `across ${"zyx"[i]}`)));
+  const size = `${grouped(state.particles)} particles (${(100 * state.share).toFixed(1)}%), ${state.map}`;
+  return make("article", { class: "card", "data-state": state.class }, make("h3", {}, swatch, `State ${state.class}`), make("p", {}, size), canvas, slices);
+}
+
+function showStates() {
+  if (DATA.states.length === 0) return byId("states").remove();
+  byId("state-cards").append(...DATA.states.map(showState));
+  const angle = byId("angle");
+  angle.max = DATA.frames - 1;
+  angle.addEventListener("input", () => stateViews.forEach((v) => v.show(Number(angle.value))));
+  let timer = null;
+  byId("turn").addEventListener("click", () => {
+    const on = timer === null;
+    byId("turn").setAttribute("aria-pressed", on);
+    if (on) timer = setInterval(() => stateViews.forEach((v) => v.turn(1)), 120);
+    else { clearInterval(timer); timer = null; }
+  });
+}
+
+function showWay(way) {
+  const canvas = make("canvas", { role: "img", "aria-label": `Surface along ${way.name}` });
+  const view = stripView(canvas, way.surface, DATA.surface_px);
+  const slice = make("img", { src: way.slices[0], alt: "central slice across z" });
+  const label = make("p", {}, "");
+  const slider = make("input", { type: "range", min: 0, max: way.maps - 1, value: 0, step: 1, "aria-label": `Place along ${way.name}` });
+  const show = () => {
+    const at = Number(slider.value);
+    view.show(at);
+    slice.src = way.slices[at];
+    label.textContent = `map ${at + 1} of ${way.maps}: ${way.folder}/vol_${String(at).padStart(3, "0")}.mrc`;
+  };
+  slider.addEventListener("input", show);
+  show();
+  return make("article", { class: "card" }, make("h3", {}, way.name), make("div", { class: "way" }, canvas, slice), slider, label);
+}
+
+function showWays() {
+  if (DATA.ways.length === 0) { byId("ways").remove(); document.querySelector('nav a[href="#ways"]').remove(); return; }
+  byId("way-cards").append(...DATA.ways.map(showWay));
+}

@@ -1,0 +1,43 @@
+//! Movies of ways through the latents, as animated PNG that every browser shows: the surface beside the central slice.
+
+use crate::pages::maps::slices;
+use crate::picture::Frames;
+use crate::story::{Story, Way};
+use crate::surface::{Picture, View};
+use crate::thumbnail::Scale;
+use contract::{Problem, Result};
+use ndarray::{Array2, ArrayView2, Axis, concatenate};
+use std::path::{Path, PathBuf};
+
+/// Side of the surface and of the slice, pixels.
+const SIDE_PX: usize = 240;
+/// Time that a frame stands.
+const FRAME_MILLISECONDS: u16 = 120;
+
+/// Writes one movie a way into a folder, which is made where it is missing; returns the files.
+///
+/// # Errors
+/// If a file cannot be written.
+pub fn write_movies(story: &Story, folder: &Path) -> Result<Vec<PathBuf>> {
+    std::fs::create_dir_all(folder).map_err(|e| Problem::io(folder, &e))?;
+    let view = View::of(story);
+    let write = |way: &Way| {
+        let path = folder.join(format!("{}.apng", way.folder));
+        let scale = Scale::of(way.maps.iter().flat_map(|map| slices(map)[0].into_iter()));
+        let frames = way.maps.iter().map(|map| {
+            let cut = enlarged(slices(map)[0]).mapv(|v| Some(scale.share(v)));
+            concatenate(Axis(1), &[view.front(map, SIDE_PX).view(), cut.view()])
+                .map_err(|e| Problem::failed(format!("a movie's frame could not be made: {e}")))
+        });
+        let frames = frames.collect::<Result<Vec<Picture>>>()?;
+        crate::pdf::replace(&path, &Frames::of(&frames).there_and_back(FRAME_MILLISECONDS)?)?;
+        Ok(path)
+    };
+    story.ways.iter().map(write).collect()
+}
+
+/// A slice at the movie's size, every voxel a square.
+fn enlarged(slice: ArrayView2<'_, f32>) -> Array2<f32> {
+    let (rows, columns) = slice.dim();
+    Array2::from_shape_fn((SIDE_PX, SIDE_PX), |(i, j)| slice[[i * rows / SIDE_PX, j * columns / SIDE_PX]])
+}

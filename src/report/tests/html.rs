@@ -1,0 +1,191 @@
+//! `report.html` in a real Chromium, from `file://`: it draws, answers pointer and keyboard, and asks nobody for anything. Without Chromium the tests
+//! fail under CI and say loudly elsewhere that they were skipped.
+
+#[path = "support/story.rs"]
+mod support;
+
+use opus_dsd_report::{Story, write_html};
+use serde_json::Value;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+use support::{folder, story};
+
+/// What is done to the page, as its user would; it leaves what it saw in `#seen`.
+const DRIVER: &str = include_str!("support/driver.js");
+
+fn browser() -> Option<PathBuf> {
+    let found = ["chromium", "chromium-browser", "google-chrome"]
+        .into_iter()
+        .map(PathBuf::from)
+        .find(|name| Command::new(name).arg("--version").output().is_ok_and(|o| o.status.success()));
+    assert!(found.is_some() || std::env::var_os("CI").is_none(), "Chromium is not installed, and CI must not skip its tests");
+    if found.is_none() {
+        eprintln!("SKIPPED: Chromium is not installed");
+    }
+    found
+}
+
+fn open(browser: &Path, page: &Path, more: &[&str]) -> Output {
+    let profile = page.with_extension("profile");
+    let done = Command::new(browser)
+        .args([
+            "--headless=new",
+            "--no-sandbox",
+            "--disable-gpu",
+            "--hide-scrollbars",
+            "--window-size=1280,1000",
+            "--enable-logging=stderr",
+            "--v=0",
+        ])
+        .args(["--disable-background-networking", "--no-first-run", "--disable-component-update", "--disable-sync"])
+        .arg(format!("--user-data-dir={}", profile.display()))
+        .args(more)
+        .arg(format!("file://{}", page.display()))
+        .output()
+        .unwrap();
+    assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+    done
+}
+
+/// Lines that the page itself wrote to the console; the hint about reading pixels back is about the driver, which does so.
+fn console(done: &Output) -> Vec<String> {
+    let all = String::from_utf8_lossy(&done.stderr);
+    all.lines().filter(|l| l.contains(":CONSOLE") && !l.contains("willReadFrequently")).map(String::from).collect()
+}
+
+/// The page with the driver in it, opened; what the driver saw.
+fn driven(browser: &Path, told: &Story, name: &str) -> Value {
+    let folder = folder(name);
+    let page = folder.join("report.html");
+    write_html(told, &page).unwrap();
+    let text = std::fs::read_to_string(&page).unwrap();
+    let with_driver = folder.join("driven.html");
+    std::fs::write(&with_driver, text.replace("</body>", &format!("<script>{DRIVER}</script></body>"))).unwrap();
+    let net = folder.join("net.json");
+    let done = open(browser, &with_driver, &["--virtual-time-budget=20000", "--dump-dom", &format!("--log-net-log={}", net.display())]);
+    let dom = String::from_utf8_lossy(&done.stdout).into_owned();
+    assert_eq!(console(&done), Vec::<String>::new());
+    let seen = dom.split("<pre id=\"seen\">").nth(1).unwrap_or_else(|| panic!("the driver left nothing: {}", &dom[..dom.len().min(2000)]));
+    let seen = seen.split("</pre>").next().unwrap().replace("&lt;", "<").replace("&gt;", ">").replace("&amp;", "&");
+    assert_eq!(requests(&net), Vec::<String>::new());
+    serde_json::from_str(&seen).unwrap_or_else(|e| panic!("{e}: {seen}"))
+}
+
+/// Addresses that the page asked for (the browser's own errands for its updates are not the page's).
+fn requests(net: &Path) -> Vec<String> {
+    let text = std::fs::read_to_string(net).unwrap();
+    let log: Value =
+        serde_json::from_str(&text).or_else(|_| serde_json::from_str(&format!("{}]}}", text.trim_end().trim_end_matches(',')))).unwrap();
+    let urls = log["events"].as_array().unwrap().iter().filter_map(|e| {
+        let of_page = e["params"]["initiator"].as_str().is_some_and(|i| i.starts_with("file:") || i == "null");
+        e["params"]["url"].as_str().filter(|_| of_page)
+    });
+    urls.filter(|u| !u.starts_with("file:") && !u.starts_with("data:")).map(String::from).collect()
+}
+
+#[test]
+fn it_answers_pointer_and_keyboard() {
+    let Some(browser) = browser() else { return };
+    let told = story(2000, 4, 5);
+    let seen = driven(&browser, &told, "html");
+    assert_eq!(seen["ready"], "yes");
+    assert!(seen["painted"].as_u64().unwrap() > 500, "points are drawn: {seen}");
+    assert_eq!(seen["state_cards"], 5);
+    assert_ne!(seen["frame_before"], seen["frame_after"], "the arrow key turns a state");
+    assert_ne!(seen["all_before"], seen["all_after"], "the slider turns all states");
+    assert_ne!(seen["way_before"], seen["way_after"], "the slider changes the volume shown");
+    assert!(seen["hover"].as_str().unwrap().starts_with("Particle "), "{seen}");
+    assert_ne!(seen["legend_before"], seen["legend_after"], "another colour has another legend");
+    assert_eq!(seen["embeddings"], serde_json::json!(["principal components", "UMAP"]));
+    assert!(seen["zoomed"].as_f64().unwrap() < 0.9, "{seen}");
+    // What the lasso says is what lies inside, by our own count.
+    let polygon: Vec<[f64; 2]> = serde_json::from_value(seen["lasso"]["polygon"].clone()).unwrap();
+    let scores = told.pca.project(told.latents.view());
+    let inside = scores.rows().into_iter().filter(|r| contains(&polygon, f64::from(r[0]), f64::from(r[1]))).count();
+    let said = seen["lasso"]["particles"].as_u64().unwrap() as usize;
+    // Coordinates travel in 16 bits: a particle on the line may fall on either side.
+    assert!(said > 20 && said.abs_diff(inside) <= 1, "{said} said, {inside} counted");
+    assert_eq!(seen["lasso"]["embedding"], "pca");
+    assert!(seen["keyboard_lasso"].as_u64().is_some(), "corners can be set from the keyboard: {seen}");
+    assert!(seen["tabbable"].as_u64().unwrap() >= 12, "{seen}");
+}
+
+fn contains(polygon: &[[f64; 2]], x: f64, y: f64) -> bool {
+    let mut inside = false;
+    for (i, a) in polygon.iter().enumerate() {
+        let b = polygon[(i + polygon.len() - 1) % polygon.len()];
+        if (a[1] > y) != (b[1] > y) && x < (b[0] - a[0]) * (y - a[1]) / (b[1] - a[1]) + a[0] {
+            inside = !inside;
+        }
+    }
+    inside
+}
+
+#[test]
+fn a_million_particles_fit_and_open_fast() {
+    let Some(browser) = browser() else { return };
+    let told = million();
+    let folder = folder("html-million");
+    let page = folder.join("report.html");
+    write_html(&told, &page).unwrap();
+    let megabytes = std::fs::metadata(&page).unwrap().len() as f64 / 1e6;
+    assert!(megabytes < 25.0, "{megabytes} MB");
+    // The best of a few: a busy machine must not fail the test.
+    let taken = (0..3).map(|_| drawn_after(&browser, &page)).min_by(f64::total_cmp).unwrap();
+    println!("report of 1,000,000 particles: {megabytes:.1} MB, drawn {taken:.0} ms after it began to load");
+    assert!(taken < 5000.0, "{taken} ms");
+}
+
+/// Milliseconds from the page's begin to its being drawn.
+fn drawn_after(browser: &Path, page: &Path) -> f64 {
+    let done = open(browser, page, &["--virtual-time-budget=1000", "--dump-dom"]);
+    let dom = String::from_utf8_lossy(&done.stdout);
+    assert!(dom.contains("data-ready=\"yes\""), "drawn");
+    assert_eq!(console(&done), Vec::<String>::new());
+    dom.split("data-milliseconds=\"").nth(1).unwrap().split('"').next().unwrap().parse().unwrap()
+}
+
+/// A small story told of many particles.
+fn million() -> Story {
+    const MANY: usize = 1_000_000;
+    let small = story(1000, 2, 4);
+    let rows: Vec<usize> = (0..MANY).map(|i| i % 1000).collect();
+    let mut told = small.clone();
+    told.latents = small.latents.select(ndarray::Axis(0), &rows);
+    told.clusters.labels = rows.iter().map(|&r| small.clusters.labels[r]).collect();
+    told.view_classes = rows.iter().map(|&r| small.view_classes[r]).collect();
+    told.embeddings[0].points = small.embeddings[0].points.select(ndarray::Axis(0), &rows);
+    told.columns[0].values = rows.iter().map(|&r| small.columns[0].values[r]).collect();
+    told
+}
+
+#[test]
+fn text_is_never_markup() {
+    let mut told = story(200, 2, 2);
+    told.title = "External/<b>job</b>".into();
+    told.warnings = vec!["</script><script>alert(1)</script>".into()];
+    let folder = folder("html-text");
+    let page = folder.join("report.html");
+    write_html(&told, &page).unwrap();
+    let text = std::fs::read_to_string(&page).unwrap();
+    assert_eq!(text.matches("</script>").count(), 2, "only our own scripts end");
+    assert!(!text.contains("<title>External/<b>"));
+    assert!(!text.contains("http://") || text.matches("http://").count() == text.matches("http://www.w3.org/2000/svg").count());
+    assert!(!text.contains("https://"));
+}
+
+#[test]
+fn pictures_of_the_page_for_people() {
+    let Some(browser) = browser() else { return };
+    let folder = folder("html-pictures");
+    let page = folder.join("report.html");
+    write_html(&story(3000, 6, 6), &page).unwrap();
+    for (name, more) in [("light.png", &[][..]), ("dark.png", &["--blink-settings=preferredColorScheme=0"][..])] {
+        let picture = folder.join(name);
+        let mut arguments =
+            vec!["--virtual-time-budget=3000".to_owned(), format!("--screenshot={}", picture.display()), "--window-size=1280,2400".into()];
+        arguments.extend(more.iter().map(ToString::to_string));
+        open(&browser, &page, &arguments.iter().map(String::as_str).collect::<Vec<_>>());
+        assert!(std::fs::metadata(&picture).unwrap().len() > 50_000, "{name}");
+    }
+}

@@ -1,0 +1,65 @@
+// Does to the page what its user would, and leaves what it saw in #seen.
+(() => {
+  const seen = {};
+  const key = (element, name, more = {}) => element.dispatchEvent(new KeyboardEvent("keydown", { key: name, bubbles: true, cancelable: true, ...more }));
+  const pointer = (element, type, x, y, buttons = 1) => {
+    const box = element.getBoundingClientRect();
+    element.dispatchEvent(new PointerEvent(type, { clientX: box.left + x * box.width, clientY: box.top + y * box.height, buttons, pointerId: 1, bubbles: true }));
+  };
+  const choose = (element, value) => { element.value = value; element.dispatchEvent(new Event("change")); };
+  const slide = (element, value) => { element.value = value; element.dispatchEvent(new Event("input")); };
+  const canvas = document.getElementById("scatter");
+  // A synthetic pointer cannot be captured.
+  Element.prototype.setPointerCapture = () => {};
+  setTimeout(() => {
+    try {
+      seen.ready = document.body.dataset.ready;
+      const data = canvas.getContext("2d", { willReadFrequently: true }).getImageData(0, 0, canvas.width, canvas.height).data;
+      seen.painted = data.filter((v, i) => i % 4 === 3 && v > 0).length;
+      const cards = [...document.querySelectorAll("#state-cards canvas")];
+      seen.state_cards = cards.length;
+      seen.frame_before = cards[0].dataset.frame;
+      key(cards[0], "ArrowRight");
+      seen.frame_after = cards[0].dataset.frame;
+      seen.all_before = cards.map((c) => c.dataset.frame);
+      slide(document.getElementById("angle"), 7);
+      seen.all_after = cards.map((c) => c.dataset.frame);
+      const way = document.querySelector("#way-cards canvas");
+      const pixels = () => way.getContext("2d", { willReadFrequently: true }).getImageData(0, 0, way.width, way.height).data.reduce((s, v, i) => (s * 31 + v * (i % 97)) % 1000003, 7);
+      seen.way_before = pixels();
+      slide(document.querySelector("#way-cards input"), 4);
+      seen.way_after = pixels();
+      for (let i = 0; i < 40 && !(seen.hover || "").startsWith("Particle"); i++) {
+        pointer(canvas, "pointermove", 0.1 + 0.02 * i, 0.5, 0);
+        seen.hover = document.getElementById("hover").textContent;
+      }
+      seen.embeddings = [...document.getElementById("embedding").options].map((o) => o.textContent);
+      seen.legend_before = document.getElementById("legend").textContent;
+      choose(document.getElementById("colour"), "1");
+      seen.legend_after = document.getElementById("legend").textContent;
+      document.getElementById("lasso").click();
+      const ring = Array.from({ length: 24 }, (_, i) => [0.5 + 0.38 * Math.cos((i * Math.PI) / 12), 0.5 + 0.38 * Math.sin((i * Math.PI) / 12)]);
+      pointer(canvas, "pointerdown", ...ring[0]);
+      ring.slice(1).forEach((p) => pointer(canvas, "pointermove", ...p));
+      pointer(canvas, "pointerup", ...ring[23], 0);
+      seen.lasso = scatter.selection;
+      document.getElementById("lasso-clear").click();
+      for (const steps of [[["ArrowLeft", 30], ["ArrowUp", 20]], [["ArrowRight", 60]], [["ArrowDown", 40], ["ArrowLeft", 10]]]) {
+        steps.forEach(([name, times]) => { for (let i = 0; i < times; i++) key(canvas, name, { shiftKey: true }); });
+        key(canvas, "Enter");
+      }
+      key(canvas, "c");
+      seen.keyboard_lasso = Number(document.getElementById("selection").dataset.count);
+      const width = scatter.view.w;
+      key(canvas, "+");
+      seen.zoomed = scatter.view.w / width;
+      seen.tabbable = document.querySelectorAll('button, select, input, a[href], [tabindex="0"]').length;
+    } catch (e) {
+      seen.failed = String(e && e.stack);
+    }
+    const pre = document.createElement("pre");
+    pre.id = "seen";
+    pre.textContent = JSON.stringify(seen);
+    document.body.append(pre);
+  }, 500);
+})();

@@ -1,0 +1,119 @@
+//! Made-up jobs for the tests.
+
+#![allow(dead_code, reason = "each test program uses a part")]
+
+use analysis::{Leakage, kmeans, pca};
+use contract::LossTerms;
+use ndarray::{Array2, Array3};
+use opus_dsd_report::{Column, Embedding, EpochRecord, ImagePanels, State, Story, Way};
+use std::path::{Path, PathBuf};
+
+/// Repeatable numbers, about normal.
+pub(crate) fn noise(i: usize) -> f32 {
+    let uniform = |i: u64| {
+        let x = i.wrapping_mul(0x9E37_79B9_7F4A_7C15);
+        let x = (x ^ (x >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        ((x ^ (x >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB) >> 40) as f32 / (1 << 24) as f32
+    };
+    (0..6).map(|k| uniform(6 * i as u64 + k + 1)).sum::<f32>() * 1.41 - 4.24
+}
+
+/// A ball with an arm that swings by an angle.
+fn map(side: usize, angle: f32) -> Array3<f32> {
+    let centre = side as f32 / 2.0;
+    Array3::from_shape_fn((side, side, side), |(z, y, x)| {
+        let p = [x, y, z].map(|v| (v as f32 - centre) / centre);
+        let blob = |c: [f32; 3], width: f32| (-p.iter().zip(c).map(|(a, b)| (a - b).powi(2)).sum::<f32>() / (2.0 * width * width)).exp();
+        let arm = (1..5).map(|i| blob([0.15 * i as f32 * angle.cos(), 0.15 * i as f32 * angle.sin(), 0.05], 0.09)).sum::<f32>();
+        blob([-0.15, -0.1, 0.0], 0.2) + 0.7 * blob([-0.25, 0.15, 0.2], 0.12) + 0.6 * arm
+    })
+}
+
+/// A job of `n` particles, `d` latent dimensions, `k` clusters.
+pub(crate) fn story(n: usize, d: usize, k: usize) -> Story {
+    let latents = Array2::from_shape_fn((n, d), |(i, j)| {
+        let t = (i * 7919 % n) as f32 / n as f32;
+        0.3 * noise(i * d + j) + [3.0 * (3.0 * t).cos(), 2.0 * (3.0 * t).sin(), t][j.min(2)] * if j < 3 { 1.0 } else { 0.0 }
+    });
+    let clusters = kmeans(latents.view(), k, 0).unwrap();
+    let angle = |c: usize| 1.4 * c as f32 / k as f32;
+    let states = (0..clusters.len()).map(|c| State { class: c + 1, particles: clusters.sizes[c], map: map(32, angle(c)) }).collect();
+    let epochs = (1..=12).map(|epoch| {
+        let t = epoch as f64;
+        let terms = LossTerms {
+            reconstruction: -0.4 + 0.3 / t,
+            kl: 0.002 + 0.004 * (-t / 3.0).exp(),
+            prior: 0.003 / t,
+            volume: 0.0008,
+            warm_start: 0.0,
+            total: -0.39,
+        };
+        EpochRecord {
+            epoch,
+            terms,
+            validation: (epoch > 1).then_some(-0.38 + 0.3 / t),
+            kl_nats: 4.0 * (1.0 - (-t / 3.0).exp()),
+            active_dimensions: 4,
+            snr: 0.11 - 0.05 / t,
+        }
+    });
+    let picture = |angle: f32, noisy: f32| {
+        let projection = map(48, angle).sum_axis(ndarray::Axis(0));
+        Array2::from_shape_fn((48, 48), |(y, x)| projection[[y, x]] * 0.3 + noisy * noise(y * 48 + x + (angle * 1e4) as usize))
+    };
+    let panels = (0..5).map(|i| {
+        let angle = 0.25 * i as f32;
+        ImagePanels {
+            particle: 1 + 211 * i,
+            projection: picture(angle, 0.0),
+            ctf_projection: picture(angle, 0.1),
+            masked_image: picture(angle, 0.8),
+            encoder_input: picture(angle, 0.5),
+            reconstruction: picture(angle, 0.05),
+            image: picture(angle, 1.0),
+        }
+    });
+    let fact = |name: &str, value: &str| (name.to_owned(), value.to_owned());
+    Story {
+        title: "External/job007".into(),
+        subtitle: "opus-dsd train: how every particle of Refine3D/job005/run_data.star differs from the consensus".into(),
+        facts: vec![
+            fact("Particles", &format!("{n} rows, {n} used, in 2 optics groups")),
+            fact("Input", "Refine3D/job005/run_data.star"),
+            fact("Mask", "MaskCreate/job006/mask.mrc (resampled from 1.10 to 2.30 Å/px)"),
+            fact("Pixel size", "2.30 Å after preparation, box 48 px"),
+            fact("Preset", "tiny: four levels and 8, 16, 32, 64 channels, decoded at 32³, which suits a first look on two cores"),
+            fact("Latent dimensions", "8"),
+            fact("Epochs", "12"),
+            fact("Device", "cpu, 2 threads"),
+            fact("Seed", "1"),
+        ],
+        warnings: vec!["500 particles are few: fewer than 1,000 seldom show more than two states".into()],
+        next_steps: vec![
+            "refine the largest cluster: 3D auto-refine with `External/job007/cluster003_particles.star` and `External/job007/cluster003.mrc` as reference, low-passed to 15 Å".into(),
+            "open the maps `External/job007/cluster*.mrc` as a series at one contour level".into(),
+        ],
+        epochs: epochs.collect(),
+        pca: pca(latents.view()).unwrap(),
+        embeddings: vec![Embedding { name: "UMAP".into(), points: latents.slice(ndarray::s![.., ..2.min(d)]).mapv(|v| v * v.abs()) }],
+        columns: vec![Column { name: "defocus (Å)".into(), values: (0..n).map(|i| 15_000.0 + 3000.0 * noise(i)).collect() }],
+        ways: vec![Way { name: "principal component 1".into(), folder: "pc1".into(), maps: (0..5).map(|i| map(32, 0.35 * i as f32)).collect() }],
+        view_classes: (0..n).map(|i| (i * 31 + i / 7) % 48).collect(),
+        latents,
+        clusters,
+        leakage: Some(Leakage { view_r2: -0.04, defocus_r2: 0.01 }),
+        reference: Some(map(32, 0.7)),
+        states,
+        apix: 2.3,
+        panels: panels.collect(),
+        image_apix: 2.3,
+    }
+}
+
+/// A fresh folder for one test's files.
+pub(crate) fn folder(name: &str) -> PathBuf {
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
+    let _ = std::fs::remove_dir_all(&folder);
+    std::fs::create_dir_all(&folder).unwrap();
+    folder
+}
