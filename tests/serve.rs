@@ -52,25 +52,31 @@ fn has_checkpoint(project: &Project) -> bool {
     entries.into_iter().any(|e| e.file_name().to_string_lossy().starts_with("epoch-"))
 }
 
-/// As it stands in the reference: numbers that differ from run to run are 0.5, long lists are short, of repeated notifications one is shown.
-fn transcript(title: &str, conversation: &Conversation) -> String {
-    let mut lines = vec![format!("### {title}\n")];
-    let mut seen = Vec::new();
+/// As it stands in the reference: numbers that differ from run to run are the same, lists are short, and of notifications between two
+/// requests those of `shown` are there, one of each kind, in the order of `shown`.
+fn transcript(title: &str, conversation: &Conversation, shown: &[&str]) -> String {
+    let mut lines = vec![format!("{title}\n")];
+    let mut since: BTreeMap<(usize, String), String> = BTreeMap::new();
     for (ours, message) in &conversation.said {
-        let kind = match message["method"].as_str() {
-            Some("job/progress") if message["params"]["images"].is_null() => continue,
-            Some("job/metric") if message["params"]["over"] == "interval" => continue,
-            Some("job/log") if !message["params"]["line"].as_str().unwrap().starts_with("train: begins") => continue,
-            Some(method) if !ours && method != "job/done" => format!("{method} {}", message["params"]["kind"]),
-            _ => format!("{}", lines.len()),
-        };
-        if seen.contains(&kind) {
+        let method = message["method"].as_str().filter(|_| !ours);
+        let mut steadied = message.clone();
+        steady(&mut steadied, "");
+        let text = steadied.as_str().map_or_else(|| steadied.to_string(), String::from);
+        let Some(method) = method.filter(|m| *m != "job/done") else {
+            lines.extend(std::mem::take(&mut since).into_values());
+            lines.push(format!("{} {text}", if *ours { "-->" } else { "<--" }));
             continue;
+        };
+        let params = &message["params"];
+        let worth = match method {
+            "job/progress" => params["images"].is_u64(),
+            "job/metric" => params["over"] == "epoch",
+            "job/log" => params["line"] == "train: begins",
+            _ => true,
+        };
+        if let Some(rank) = shown.iter().position(|m| *m == method).filter(|_| worth) {
+            since.entry((rank, params["kind"].to_string())).or_insert(format!("<-- {text}"));
         }
-        seen.push(kind);
-        let mut message = message.clone();
-        steady(&mut message, "");
-        lines.push(format!("{} {message}", if *ours { "-->" } else { "<--" }));
     }
     lines.join("\n")
 }
@@ -80,9 +86,10 @@ fn steady(value: &mut Value, name: &str) {
         Value::Number(number) if number.is_f64() => *value = json!(0.5),
         Value::Number(_) if name == "memory_bytes" => *value = json!(1u64 << 34),
         Value::Number(_) if name == "images" => *value = json!(64),
+        Value::Number(_) if name == "epoch" => *value = json!(2),
         Value::Number(_) if name == "n" => *value = json!(48),
         Value::Number(_) if name == "active_dimensions" => *value = json!(3),
-        Value::String(text) if name == "line" => text.truncate(60),
+        Value::String(text) if text.starts_with("checkpoint/epoch-") => text.replace_range(17..20, "002"),
         Value::String(text) if name == "version" => *text = "0.1.0".into(),
         Value::Array(items) if name == "jobs" || name == "plots" => items.truncate(0),
         Value::Array(items) if name == "z" => items.truncate(2),
@@ -124,7 +131,7 @@ fn a_job_from_start_to_end() {
     assert!(outputs.iter().all(|o| project.path(JOB).join(o).exists()), "{outputs:?}");
     let order: Vec<&str> = c.said.iter().filter_map(|(ours, m)| if *ours { None } else { m["method"].as_str() }).collect();
     assert_eq!(order.iter().position(|m| *m == "job/done"), Some(order.len() - 1), "the end of a job is the last that is said of it");
-    insta::assert_snapshot!("job", transcript("A job from start to end", &c));
+    insta::assert_snapshot!("job", transcript("A job from start to end", &c, &["job/log", "job/progress", "job/metric", "job/output"]));
 }
 
 #[test]
@@ -162,7 +169,7 @@ fn what_goes_wrong_is_answered() {
     assert_eq!((&done["state"], &done["exit_status"]), (&json!("failed"), &json!(3)), "{done}");
     assert_eq!(done["problem"]["culprit"], "nowhere.star", "{done}");
     assert_eq!(c.end(), Some(0));
-    insta::assert_snapshot!("wrong", transcript("What goes wrong", &c));
+    insta::assert_snapshot!("wrong", transcript("What goes wrong", &c, &[]));
 }
 
 #[test]
@@ -182,7 +189,7 @@ fn a_job_is_stopped_and_goes_on() {
     assert_eq!(c.end(), Some(0));
     let last = c.said.iter().rev().take(2).map(|(_, m)| m.clone()).collect::<Vec<_>>();
     assert_eq!((&last[1]["method"], &last[0]["result"]), (&json!("job/done"), &Value::Null), "the answer comes when the job has ended");
-    insta::assert_snapshot!("stop", transcript("A job is stopped, goes on, and is stopped with the server", &c));
+    insta::assert_snapshot!("stop", transcript("A job is stopped, goes on, and is stopped with the server", &c, &[]));
 }
 
 #[test]

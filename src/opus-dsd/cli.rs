@@ -65,7 +65,7 @@ fn dispatch(argv: &[String]) -> Result<u8> {
         "demo" => demo::run(&matches),
         "install" => install::run(&matches),
         "manifest" => manifest::run(&matches),
-        "serve" => serve::run(&matches),
+        "serve" => serve::run(),
         job => hosted::start(order(job, &matches)?, said),
     }
 }

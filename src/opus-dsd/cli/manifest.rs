@@ -6,6 +6,7 @@ mod reference;
 mod relion;
 
 use super::{analyse, decode, train};
+use crate::host::jsonrpc;
 use crate::settings::form::{self, Constant, Field, Gate, Kind, Level, Unsaid, When};
 use clap::{Arg, ArgMatches, Args, Command, FromArgMatches, ValueEnum};
 use contract::{Problem, Result, VERSION};
@@ -28,6 +29,8 @@ enum Host {
     Ccpem,
     /// The page of all options, for people
     Docs,
+    /// The page of the protocol that `serve` speaks, for people
+    Protocol,
 }
 
 /// What is said of the manifest that is wanted.
@@ -64,6 +67,7 @@ pub(super) fn run(matches: &ArgMatches) -> Result<u8> {
         Host::Scipion => print!("{}", pretty(&for_host("scipion"))?),
         Host::Ccpem => print!("{}", pretty(&for_host("ccpem"))?),
         Host::Docs => print!("{}", reference::page(&jobs())),
+        Host::Protocol => print!("{}", jsonrpc::reference_page()),
         Host::Relion => {
             for (name, text) in relion::job_stars(&jobs()) {
                 println!("# {name}\n{text}");
@@ -80,6 +84,7 @@ fn generated() -> Result<Vec<(String, String)>> {
         ("plugin-manifests/scipion/opusdsdrs/manifest.json".into(), pretty(&for_host("scipion"))?),
         ("plugin-manifests/ccpem/pipeliner_opusdsd/manifest.json".into(), pretty(&for_host("ccpem"))?),
         ("docs/reference/options.md".into(), reference::page(&jobs())),
+        ("docs/reference/protocol.md".into(), jsonrpc::reference_page()),
     ];
     files.extend(relion::job_stars(&jobs()).into_iter().map(|(name, text)| (format!("plugin-manifests/relion/{name}"), text)));
     Ok(files)

@@ -2,7 +2,7 @@
 
 use super::{arguments, manifest};
 use crate::host::jsonrpc::{self, Verbs};
-use clap::{Arg, ArgAction, ArgMatches, Command};
+use clap::Command;
 use contract::{Problem, Result};
 use serde_json::{Map, Value};
 use std::io::IsTerminal;
@@ -11,20 +11,13 @@ use std::io::IsTerminal;
 const NOT_SETTINGS: [&str; 4] = ["--o", "--pipeline-control", "--help", "--version"];
 
 pub(super) fn command() -> Command {
-    Command::new("serve")
-        .about("Speaks JSON-RPC 2.0 on stdin and stdout, one object a line, for programs that run jobs")
-        .arg(Arg::new("reference").long("reference").action(ArgAction::SetTrue).help("Print the protocol's reference, and do nothing else"))
-        .after_help(
-            "The end of the input stops the running job in order. docs/guides/protocol.md shows a first conversation.\n\n\
+    Command::new("serve").about("Speaks JSON-RPC 2.0 on stdin and stdout, one object a line, for programs that run jobs").after_help(
+        "The end of the input stops the running job in order. docs/guides/protocol.md shows a first conversation.\n\n\
              Example:\n  echo '{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"initialize\"}' | opus-dsd serve",
-        )
+    )
 }
 
-pub(super) fn run(matches: &ArgMatches) -> Result<u8> {
-    if matches.get_flag("reference") {
-        print!("{}", jsonrpc::reference_page());
-        return Ok(0);
-    }
+pub(super) fn run() -> Result<u8> {
     if std::io::stdin().is_terminal() {
         eprintln!("opus-dsd serve: requests are read from here, one JSON object a line; the end of the input (Ctrl-D) ends it");
     }

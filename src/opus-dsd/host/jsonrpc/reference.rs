@@ -29,7 +29,14 @@ is in [guides/protocol.md](../guides/protocol.md).
   changes its meaning.
 ";
 
-/// `docs/reference/protocol.md` without its conversations.
+/// What was really said, as the tests keep it.
+const CONVERSATIONS: [&str; 3] = [
+    include_str!("../../../../tests/snapshots/serve__job.snap"),
+    include_str!("../../../../tests/snapshots/serve__stop.snap"),
+    include_str!("../../../../tests/snapshots/serve__wrong.snap"),
+];
+
+/// `docs/reference/protocol.md`.
 pub(crate) fn page() -> String {
     let mut generator = SchemaGenerator::default();
     let status = type_words(generator.subschema_for::<Status>().as_value());
@@ -101,6 +108,16 @@ pub(crate) fn page() -> String {
     page.push_str("\n## Types\n");
     for (name, schema) in generator.definitions() {
         let _ = write!(page, "\n### {name}\n\n{}{}\n", words(schema), table(schema));
+    }
+    page.push_str(
+        "\n## Conversations\n\nThese were really held; the tests hold them again. `-->` is the client, `<--` the server. Numbers that differ from run to \
+         run are 0.5 here, long lists are cut short (so are the manifest's jobs), and of notifications one of a kind is shown, or none.\n",
+    );
+    for conversation in CONVERSATIONS {
+        // The file begins with a header between two lines of dashes.
+        let text = conversation.splitn(3, "---\n").last().unwrap_or_default();
+        let (title, lines) = text.split_once("\n\n").unwrap_or(("", text));
+        let _ = write!(page, "\n### {}\n\n```\n{}\n```\n", title.trim(), lines.trim_end());
     }
     page
 }
