@@ -29,7 +29,7 @@ INSTALL = ('if [ -n "${archive}" ]; then tar -xf "${archive}" && found="$(find "
 
 class Plugin(pwem.Plugin):
     _url = "https://github.com/opus-dsd/opus-dsd"
-    _supportedVersions = ["0.1.0"]
+    _supportedVersions = [manifest.version()]
 
     @classmethod
     def _defineVariables(cls):

@@ -49,7 +49,7 @@ class Outputs:
         latents = results.get("latents")
         if latents and (complete or (latents, results["epoch"], results.get("particles")) != self.shown_latents):
             self.shown_latents = latents, results["epoch"], results.get("particles")
-            self._particles(results, state)
+            self._particles(results, state, self._embedding() if complete else None)
         volumes = results["volumes"]
         if volumes and (complete or volumes != self.shown_volumes):
             self._volumes(VOLUMES, "volumes.sqlite", results["apix"], volumes, state)
@@ -71,7 +71,12 @@ class Outputs:
             return {}
         return {int(i): int(c) for i, c in star_columns(self._path(results.get("particles")), "rlnImageId", "rlnClassNumber")}
 
-    def _particles(self, results, state):
+    def _embedding(self):
+        """The latents in two dimensions, of a job that is complete; None where it has none."""
+        path = self._path("umap.npy")
+        return np.load(path) if os.path.exists(path) else None
+
+    def _particles(self, results, state, embedding):
         latents = np.load(self._path(results["latents"]))
         row_of = {int(i): row for row, (i,) in enumerate(star_columns(self.star, "rlnImageId"))}
         if len(latents) != len(row_of):
@@ -93,6 +98,8 @@ class Outputs:
                 flex.setEnabled(particle.isEnabled())
                 flex.getFlexInfo().setProgName(PROG_NAME)
                 flex.setZFlex([_short(z) for z in latents[row]])
+                # Set in any case: what the input has is a picture of other latents.
+                flex.setZRed([_short(x) for x in embedding[row]] if embedding is not None else [])
                 flex.setClassId(class_of.get(particle.getObjId()))
                 output.append(flex)
 

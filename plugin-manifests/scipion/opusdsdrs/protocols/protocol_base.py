@@ -45,7 +45,7 @@ class OpusDsdRsProtBase(EMProtocol):
             for name, output in list(self.iterOutputAttributes()):
                 self.info("%s was made with other values; it is made anew." % name)
                 self.deleteOutput(output)
-        self._convertInput()
+        self._convertInput(self._getExtraPath())
         with open(record + ".tmp", "w") as file:
             file.write(values)
         os.replace(record + ".tmp", record)
@@ -53,7 +53,7 @@ class OpusDsdRsProtBase(EMProtocol):
     def runProgramStep(self, values):
         """Runs the job, and shows what it has so far."""
         outputs = self._outputs_of_job()
-        program.run(self, manifest.verb(self._job), self.settings(), self.getJobFolder(), outputs.update)
+        program.run(self, manifest.verb(self._job), self.settings(self._getExtraPath()), self.getJobFolder(), outputs.update)
 
     def createOutputStep(self, values):
         """Closes the outputs with the finished job's results."""
@@ -63,14 +63,14 @@ class OpusDsdRsProtBase(EMProtocol):
         self._outputs_of_job().update(results, complete=True)
 
     # ------------------------------------------------------------- what a protocol defines
-    def _convertInput(self):
-        """Writes what the program reads."""
+    def _convertInput(self, folder):
+        """Writes what the program reads into a folder."""
 
     def _outputs_of_job(self):
         """The outputs of this run's job."""
         raise NotImplementedError
 
-    def _path_of(self, param, pointer):
+    def _path_of(self, param, pointer, folder):
         """Path that the program is told for a pointer; None where it is told nothing."""
         raise NotImplementedError
 
@@ -79,18 +79,18 @@ class OpusDsdRsProtBase(EMProtocol):
         """The job's folder, relative to the project."""
         return self._getExtraPath(JOB_FOLDER)
 
-    def settings(self):
-        """What the program is told, by the manifest's names, but for the job folder."""
+    def settings(self, folder):
+        """What the program is told, by the manifest's names, but for the job folder; its input is in `folder`."""
         said = {}
         for param, value in form.shown_values(self, self._job):
-            value = self._setting(param, value)
+            value = self._setting(param, value, folder)
             if value is not None:
                 said[param["id"]] = value
         return dict(said, **self._machine())
 
-    def _setting(self, param, value):
+    def _setting(self, param, value, folder):
         """One value as the program takes it; None where it is told nothing."""
-        return self._path_of(param, value) if hasattr(value, "isPointer") else form.setting(param, value)
+        return self._path_of(param, value, folder) if hasattr(value, "isPointer") else form.setting(param, value)
 
     def _machine(self):
         if not self.useGpu.get():
@@ -164,6 +164,9 @@ def _identity(pointer):
     if isinstance(found, Set):
         file = os.stat(found.getFileName())
         identity += [found.getSize(), found.getSamplingRate(), file.st_size, file.st_mtime_ns]
+    elif hasattr(found, "getJobFolder"):
+        results = os.path.join(found.getJobFolder(), "results.json")
+        identity += [os.stat(results).st_mtime_ns] if os.path.exists(results) else []
     elif hasattr(found, "getSamplingRate"):
         file = os.stat(found.getFileName().split(":")[0])
         identity += [found.getSamplingRate(), file.st_size, file.st_mtime_ns]

@@ -23,11 +23,11 @@ class OpusDsdRsProtGenerate(OfATrainedJob):
         # The program counts rows; here particles have ids.
         form.getParam("particles").config(label="Ids of particles", help="Particles whose latents are decoded, for instance 1,5,10-12.")
 
-    def _setting(self, param, value):
+    def _setting(self, param, value, folder):
         if param["id"] == "particles":
             row_of = {int(i): row for row, (i,) in enumerate(star_columns(self.getTrainedStar(), "rlnImageId"))}
             return ",".join(str(row_of[i]) for i in getListFromRangeString(value))
-        return super()._setting(param, value)
+        return super()._setting(param, value, folder)
 
     def _outputs_of_job(self):
         return Outputs(self, self.getJobFolder(), self.getTrainedFolder(), self.getTrainedStar(), self.getSource(), series_are_volumes=True)

@@ -28,15 +28,17 @@ class OpusDsdRsProtTrain(OpusDsdRsProtBase):
                          help="Without a mask the solvent is found from the consensus map, or a ball of the box is taken. "
                               "A radius makes a ball of that size with a soft edge. The wizard shows it over the particles.")
 
-    def _convertInput(self):
-        particles = self.inputParticles.get()
-        inputs.write_particles(particles, self._getExtraPath(STAR), self._getExtraPath())
+    def _convertInput(self, folder):
+        self._write_input(self.inputParticles.get(), folder)
+
+    def _write_input(self, particles, folder):
+        inputs.write_particles(particles, os.path.join(folder, STAR), folder)
         if self._has("inputMask"):
-            inputs.write_map(self.inputMask.get(), self._getExtraPath(MASK))
+            inputs.write_map(self.inputMask.get(), os.path.join(folder, MASK))
         elif self._ball():
-            inputs.write_ball(self._getExtraPath(MASK), particles.getXDim(), particles.getSamplingRate(), self.maskRadius.get())
+            inputs.write_ball(os.path.join(folder, MASK), particles.getXDim(), particles.getSamplingRate(), self.maskRadius.get())
         if self._has("inputVolume"):
-            inputs.write_map(self.inputVolume.get(), self._getExtraPath(REFERENCE))
+            inputs.write_map(self.inputVolume.get(), os.path.join(folder, REFERENCE))
 
     def _has(self, name):
         return self.evalParamCondition(name) and getattr(self, name).get() is not None
@@ -44,14 +46,14 @@ class OpusDsdRsProtTrain(OpusDsdRsProtBase):
     def _ball(self):
         return not self.useMask.get() and self.maskRadius.get() is not None
 
-    def _path_of(self, param, pointer):
+    def _path_of(self, param, pointer, folder):
         if param["type"] == "job":
             return pointer.get().getJobFolder()
-        return self._getExtraPath({"particles": STAR, "mask": MASK, "volume": REFERENCE}[param["type"]])
+        return os.path.join(folder, {"particles": STAR, "mask": MASK, "volume": REFERENCE}[param["type"]])
 
-    def settings(self):
-        said = super().settings()
-        return dict(said, in_mask=self._getExtraPath(MASK)) if self._ball() else said
+    def settings(self, folder):
+        said = super().settings(folder)
+        return dict(said, in_mask=os.path.join(folder, MASK)) if self._ball() else said
 
     def _outputs_of_job(self):
         folder = self.getJobFolder()

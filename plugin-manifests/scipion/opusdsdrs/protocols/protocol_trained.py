@@ -36,12 +36,12 @@ class OfATrainedJob(OpusDsdRsProtBase):
             return self.inputParticles
         return Pointer(self.getTrainingRun(), extended=PARTICLES)
 
-    def _path_of(self, param, pointer):
+    def _path_of(self, param, pointer, folder):
         # The program takes one of the two that name the job, and `settings` gives it.
         return None
 
-    def settings(self):
-        return dict(super().settings(), job=self.getTrainedFolder())
+    def settings(self, folder):
+        return dict(super().settings(folder), job=self.getTrainedFolder())
 
     def _outputs_of_job(self):
         return Outputs(self, self.getJobFolder(), self.getTrainedFolder(), self.getTrainedStar(), self.getSource())
