@@ -3,8 +3,10 @@
 //! The partition is linfa's; the rest follows the original: every centre is replaced by the nearest particle, and clusters are numbered in the leaf
 //! order of average-linkage hierarchical clustering of these, so that neighbours in number are neighbours in latent space.
 
+mod choice;
 mod order;
 
+pub use choice::{Choice, CurvePoint, MOST_CLUSTERS, choose};
 pub use order::leaf_order;
 
 use crate::blocks::{check_latents, map_blocks};

@@ -1,16 +1,27 @@
-//! How much the latents tell of what they should not know: from where a particle is seen, and how far out of focus it was taken.
+//! How much the latents tell of what they should not know: from where a particle is seen, how far out of focus it was taken, with which optics, and
+//! in which micrograph.
+//!
+//! Two questions are asked. *Told*: can the nuisance be read from the latents? *Share*: how much of the latents' spread does it explain? A weak trace
+//! of defocus in a corner of the latents is told without being a share of anything; latents that are defocus instead of structure are both.
+
+mod groups;
+
+pub use groups::{GroupLeakage, group_leakage, micrograph_leakage};
 
 use crate::blocks::check_latents;
 use crate::neighbours::{even_sample, nearest_outside_fold, neighbour_mean, random_folds};
 use contract::{Problem, Result};
-use ndarray::{ArrayView2, Axis};
+use ndarray::{Array2, ArrayView2, Axis};
 
 /// Particles looked at; enough for two digits of R², and under a second.
 const PARTICLES: usize = 5_000;
 /// Neighbours averaged: few enough to follow a curved relation, many enough to even out noise.
 const NEIGHBOURS: usize = 20;
-/// R² above which people should know. A latent that knows nothing scores 1/`NEIGHBOURS` below 0.
-const NOTEWORTHY_R2: f64 = 0.2;
+/// R² above which a nuisance is mostly readable. A latent that knows nothing scores 1/`NEIGHBOURS` below 0; defocus scores up to 0.4 in runs whose
+/// latents tell the states as well as others do.
+const READABLE_R2: f64 = 0.5;
+/// Share of the latents' spread above which clusters may be of the nuisance.
+const NOTEWORTHY_SHARE: f64 = 0.1;
 
 /// Share of the variance of a nuisance that a particle's neighbours in latent space predict (cross-validated R²; 0 or less: nothing).
 #[derive(Clone, Copy, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
@@ -58,31 +69,110 @@ fn joint_r2(neighbours: &[Vec<usize>], values: &[Vec<f64>]) -> f64 {
     if total > 0.0 { 1.0 - residual / total } else { 0.0 }
 }
 
-impl Leakage {
+/// All that is known of nuisances in the latents.
+#[derive(Clone, Copy, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
+pub struct Encoded {
+    /// Share of each nuisance's variance that the latents tell.
+    pub told: Leakage,
+    /// Share of the latents' variance that each nuisance explains (cross-validated R² of the latents from the nuisance's neighbours).
+    pub share: Leakage,
+    /// Of optics groups; none where there is one group.
+    pub optics: Option<GroupLeakage>,
+    /// Of micrographs; none where they are not known or hold a particle each.
+    pub micrograph: Option<GroupLeakage>,
+}
+
+/// What the latents should not know; one entry a particle each.
+#[derive(Clone, Copy, Debug)]
+pub struct Nuisances<'a> {
+    /// Unit vectors, `[n, 3]`.
+    pub view_directions: ArrayView2<'a, f64>,
+    /// Mean defocus, Å.
+    pub defocus_angstrom: &'a [f64],
+    /// Optics group, any numbers.
+    pub optics_groups: &'a [usize],
+    /// Micrograph, any numbers, where it is known.
+    pub micrographs: Option<&'a [usize]>,
+}
+
+/// What latents `[n, d]` tell of their nuisances, and what these explain of them.
+///
+/// # Errors
+/// If the numbers of rows differ, or a latent is not finite.
+pub fn encoded(latents: ArrayView2<'_, f32>, nuisances: &Nuisances<'_>) -> Result<Encoded> {
+    let told = leakage(latents, nuisances.view_directions, nuisances.defocus_angstrom)?;
+    let rows = even_sample(latents.nrows(), PARTICLES);
+    let folds = random_folds(rows.len(), 0);
+    let sample = latents.select(Axis(0), &rows);
+    let values: Vec<Vec<f64>> = sample.columns().into_iter().map(|column| column.iter().map(|&v| f64::from(v)).collect()).collect();
+    let explained = |by: ArrayView2<'_, f32>| joint_r2(&nearest_outside_fold(by, &folds, NEIGHBOURS), &values);
+    let view = nuisances.view_directions.select(Axis(0), &rows).mapv(|v| v as f32);
+    let defocus = Array2::from_shape_fn((rows.len(), 1), |(i, _)| nuisances.defocus_angstrom[rows[i]] as f32);
+    let constant = |values: ArrayView2<'_, f32>| values.rows().into_iter().all(|row| row == values.row(0));
+    let share = |by: ArrayView2<'_, f32>| if constant(by) { 0.0 } else { explained(by) };
+    Ok(Encoded {
+        told,
+        share: Leakage { view_r2: share(view.view()), defocus_r2: share(defocus.view()) },
+        optics: group_leakage(latents, nuisances.optics_groups)?,
+        micrograph: nuisances.micrographs.map(|m| micrograph_leakage(latents, m)).transpose()?.flatten(),
+    })
+}
+
+impl Encoded {
     /// A line for each nuisance that the latents know of, with what to do; none for healthy latents.
     #[must_use]
     pub fn warnings(&self) -> Vec<String> {
+        let leaks = |told: f64, share: f64| told > READABLE_R2 || share > NOTEWORTHY_SHARE;
         let mut lines = Vec::new();
-        if self.view_r2 > NOTEWORTHY_R2 {
+        if leaks(self.told.view_r2, self.share.view_r2) {
+            lines.push(view_line(self.told.view_r2));
+        }
+        if leaks(self.told.defocus_r2, self.share.defocus_r2) {
+            lines.push(defocus_line(self.told.defocus_r2));
+        }
+        if let Some(optics) = self.optics.filter(GroupLeakage::is_noteworthy) {
             lines.push(format!(
-                "latents tell the view direction (R² {:.2}): clusters may be views rather than states; compare the clusters' views, or train with more `--lamb`",
-                self.view_r2
+                "latents tell the optics group ({:.0}% of a particle's neighbours are of its own group, {:.0}% by chance): clusters may be sessions rather than \
+                 states; compare the groups' shares in the clusters, and look at pixel sizes and CTF parameters of the groups",
+                100.0 * optics.same,
+                100.0 * optics.chance
             ));
         }
-        if self.defocus_r2 > NOTEWORTHY_R2 {
+        if let Some(micrograph) = self.micrograph.filter(GroupLeakage::is_noteworthy) {
             lines.push(format!(
-                "latents tell the defocus (R² {:.2}): clusters may be micrographs rather than states; check CTF parameters and pixel size",
-                self.defocus_r2
+                "latents tell the micrograph ({:.1}% of a particle's neighbours are of its own micrograph, {:.1}% by chance): clusters may be ice or background \
+                 rather than states; look for crowded or thick micrographs, and normalise the particles' background",
+                100.0 * micrograph.same,
+                100.0 * micrograph.chance
             ));
         }
         lines
     }
 }
 
+fn view_line(r2: f64) -> String {
+    format!(
+        "latents tell the view direction (R² {r2:.2}): clusters may be views rather than states; compare the clusters' views, or train with more `--lamb`"
+    )
+}
+
+fn defocus_line(r2: f64) -> String {
+    format!("latents tell the defocus (R² {r2:.2}): clusters may be micrographs rather than states; check CTF parameters and pixel size")
+}
+
+impl Leakage {
+    /// A line for each nuisance that can mostly be read from the latents; none for healthy latents. [`Encoded::warnings`] sees more.
+    #[must_use]
+    pub fn warnings(&self) -> Vec<String> {
+        let view = (self.view_r2 > READABLE_R2).then(|| view_line(self.view_r2));
+        view.into_iter().chain((self.defocus_r2 > READABLE_R2).then(|| defocus_line(self.defocus_r2))).collect()
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use ndarray::Array2;
+    use cryoem::random::Random;
 
     #[test]
     fn a_latent_that_is_the_defocus_is_caught() {
@@ -105,5 +195,40 @@ mod tests {
         assert!(leakage(healthy.view(), view.view(), &defocus[..n - 1]).is_err());
         let constant = leakage(healthy.view(), view.view(), &vec![1.0; n]).unwrap();
         assert_eq!(constant.defocus_r2, 0.0);
+    }
+
+    /// Latents of two states, with a share of something else in the second dimension.
+    fn latents(n: usize, other: impl Fn(usize) -> f64) -> Array2<f32> {
+        let mut random = Random::new(2, 0);
+        Array2::from_shape_fn((n, 4), |(i, j)| {
+            let noise = 0.3 * random.normal();
+            (noise + [(i % 2) as f64 * 2.0, other(i), 0.0, 0.0][j]) as f32
+        })
+    }
+
+    #[test]
+    fn each_nuisance_is_named_and_healthy_latents_are_not() {
+        let n = 3000;
+        let mut random = Random::new(7, 1);
+        let view = Array2::from_shape_vec((n, 3), (0..n).flat_map(|_| random.direction()).collect()).unwrap();
+        // Micrographs of 30 particles share a defocus, and a background of their own; sessions are halves of the set.
+        let micrographs: Vec<usize> = (0..n).map(|i| i / 30).collect();
+        let background: Vec<f64> = (0..n / 30).map(|_| random.normal()).collect();
+        let of_micrograph: Vec<f64> = (0..n / 30).map(|_| random.range(8_000.0, 24_000.0)).collect();
+        let defocus: Vec<f64> = (0..n).map(|i| of_micrograph[i / 30] + 100.0 * random.normal()).collect();
+        let optics: Vec<usize> = (0..n).map(|i| 1 + i / (n / 2)).collect();
+        let nuisances =
+            Nuisances { view_directions: view.view(), defocus_angstrom: &defocus, optics_groups: &optics, micrographs: Some(&micrographs) };
+        let warned = |z: Array2<f32>| encoded(z.view(), &nuisances).unwrap().warnings();
+        assert_eq!(warned(latents(n, |_| 0.0)), Vec::<String>::new());
+        let lines = warned(latents(n, |i| (defocus[i] - 16_000.0) / 4_000.0));
+        assert!(lines.iter().any(|l| l.contains("the defocus")) && !lines.iter().any(|l| l.contains("view direction")), "{lines:?}");
+        let lines = warned(latents(n, |i| 1.5 * view[[i, 2]]));
+        assert!(lines.len() == 1 && lines[0].contains("view direction"), "{lines:?}");
+        let lines = warned(latents(n, |i| optics[i] as f64));
+        // A session has its own micrographs, so that these are told as well.
+        assert!(lines[0].contains("optics group") && !lines.iter().any(|l| l.contains("defocus") || l.contains("view")), "{lines:?}");
+        let lines = warned(latents(n, |i| background[micrographs[i]]));
+        assert!(lines.iter().any(|l| l.contains("the micrograph")), "{lines:?}");
     }
 }

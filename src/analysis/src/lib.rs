@@ -5,15 +5,23 @@
 
 mod blocks;
 pub mod clusters;
+pub mod compare;
+pub mod density;
 pub mod graph;
 pub mod leakage;
+pub mod mixture;
 pub mod neighbours;
+pub mod path;
 pub mod pca;
 pub mod score;
+pub mod select;
 pub mod umap;
 
 pub use clusters::{Clusters, kmeans};
+pub use density::Density;
 pub use graph::NeighbourGraph;
-pub use leakage::{Leakage, leakage};
+pub use leakage::{Encoded, Leakage, Nuisances, encoded, leakage};
+pub use mixture::{Mixture, mixture};
+pub use path::{Path, path};
 pub use pca::{Pca, pca};
 pub use umap::umap;
