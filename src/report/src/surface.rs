@@ -137,16 +137,17 @@ fn reduced(map: &Array3<f32>) -> Array3<f32> {
     })
 }
 
-/// The middle part of the map, as a share of its side, that shows all density above the level from every direction.
+/// The middle part of the map, as a share of its side, that shows nearly all density above the level from every direction.
 fn share(map: &Array3<f32>, level: f32) -> f32 {
     /// Room around it.
-    const MARGIN: f32 = 1.08;
+    const MARGIN: f32 = 1.12;
+    /// Part of the voxels that are shown for sure: specks of noise at the rim must not make the rest small.
+    const SHOWN: f32 = 0.99;
     let n = map.dim().0 as f32;
-    let far = map
-        .indexed_iter()
-        .filter(|(_, v)| **v >= level)
-        .map(|((z, y, x), _)| [x, y, z].iter().map(|&k| (k as f32 + 0.5 - n / 2.0).powi(2)).sum::<f32>());
-    let radius = far.fold(0.0f32, f32::max).sqrt();
+    let above = map.indexed_iter().filter(|(_, v)| **v >= level);
+    let mut squares: Vec<f32> = above.map(|((z, y, x), _)| [x, y, z].iter().map(|&k| (k as f32 + 0.5 - n / 2.0).powi(2)).sum()).collect();
+    squares.sort_unstable_by(f32::total_cmp);
+    let radius = squares.get((SHOWN * squares.len() as f32) as usize).or(squares.last()).map_or(0.0, |s| s.sqrt());
     (2.0 * MARGIN * radius / n).clamp(0.1, 1.0)
 }
 

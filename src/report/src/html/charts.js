@@ -43,15 +43,12 @@ function chart(title, axis, curves, fromZero) {
     root.append(svg("text", { x: x(t), y: height - bottom + 16, "text-anchor": "middle", fill: "var(--soft)" }, t));
   root.append(svg("text", { x: (left + width - right) / 2, y: height - 4, "text-anchor": "middle", fill: "var(--soft)" }, "epoch"));
   root.append(svg("text", { transform: `translate(14 ${(top + height - bottom) / 2}) rotate(-90)`, "text-anchor": "middle", fill: "var(--soft)" }, axis));
-  shown.forEach((c, i) => {
+  shown.forEach((c) => {
     root.append(svg("polyline", { points: c.points.map((p) => `${x(p[0])},${y(p[1])}`).join(" "), fill: "none", stroke: c.colour, "stroke-width": 2 }));
     c.points.forEach((p) => root.append(svg("circle", { cx: x(p[0]), cy: y(p[1]), r: 3, fill: c.colour })));
-    if (shown.length > 1) {
-      root.append(svg("rect", { x: width - right - 104, y: top + 4 + 17 * i, width: 12, height: 12, rx: 3, fill: c.colour }));
-      root.append(svg("text", { x: width - right - 86, y: top + 14 + 17 * i, fill: "var(--ink)" }, c.name));
-    }
   });
-  const figure = make("figure", {}, make("figcaption", {}, title));
+  const legend = shown.map((c) => make("span", {}, make("i", { style: `background:${c.colour}` }), c.name));
+  const figure = make("figure", {}, make("figcaption", {}, title, ...(shown.length > 1 ? legend : [])));
   figure.append(root);
   return figure;
 }
