@@ -47,6 +47,7 @@ fn the_schedule_runs_from_a_refinement_to_subsets() {
     assert!(said.contains("RELION 3.1 project") && said.contains("written  Schedules/opus-dsd"), "{said}");
     let checked = relion.front(&["install", "relion", "--check", "Schedules/opus-dsd"]);
     assert!(checked.contains("nothing wrong"), "{checked}");
+    slips_are_caught(&relion);
     let schedule = |arguments: &[&str]| relion.tool("relion_scheduler", &[&["--schedule", "opus-dsd"], arguments].concat());
     for (name, value) in [
         ("parts", "Import/job001/particles.star"),
@@ -75,6 +76,31 @@ fn the_schedule_runs_from_a_refinement_to_subsets() {
     assert!(!relion.path("External/job005").exists() && !relion.path("Select/job005").exists());
     assert_eq!(relion.status("External/job003/"), "2");
     figures_are_read(&relion);
+}
+
+/// Slips in the Schedule that RELION 3.1 itself has written, one at a time.
+fn slips_are_caught(relion: &Relion) {
+    for (file, before, after, words) in [
+        ("schedule.star", "float=plus", "float=sum", "`float=sum` is not a type"),
+        ("schedule.star", "bool=gt", "bool=set", "came with RELION 4"),
+        ("schedule.star", "analyse/selected_particles.star", "analyse/train.star", "the names of 2 jobs"),
+        ("schedule.star", "subset", "subsets", "job `subsets` has no file"),
+        ("schedule.star", "too_late=", "late=", "`late="),
+        ("train/job.star", "$$mask", "$$masks", "`$$masks` is not a variable"),
+        ("train/job.star", "zdim", "zdmi", "`zdmi` is not an option"),
+        ("analyse/job.star", "train/particles.star", "trian/particles.star", "a job `trian`"),
+        ("subset/job.star", "nr_split", "nr_splits", "no option `nr_splits`"),
+    ] {
+        let path = relion.path(&format!("Schedules/opus-dsd/{file}"));
+        let whole = std::fs::read_to_string(&path).unwrap();
+        assert!(whole.contains(before), "{before}: {whole}");
+        // A name in the edges alone, where the table of operators has it too.
+        let changed = if before.ends_with('=') { whole.replacen(before, after, 1) } else { whole.replace(before, after) };
+        std::fs::write(&path, changed).unwrap();
+        let said = relion.refused(&["install", "relion", "--check", "Schedules/opus-dsd"]);
+        assert!(said.contains(words) && said.contains("line "), "{before}: {said}");
+        std::fs::write(&path, whole).unwrap();
+    }
 }
 
 /// Every documented figure of summary.star, read by `float=read_star`.

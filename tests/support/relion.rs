@@ -57,6 +57,14 @@ impl Relion {
         self.tool(crate::job::program(), arguments)
     }
 
+    /// Runs this program in the project's folder, which must refuse; what it says.
+    pub(crate) fn refused(&self, arguments: &[&str]) -> String {
+        let done = self.command(crate::job::program(), arguments).output().unwrap();
+        let text = format!("{}{}", String::from_utf8_lossy(&done.stdout), String::from_utf8_lossy(&done.stderr));
+        assert_eq!(done.status.code(), Some(2), "{arguments:?}: {text}");
+        text
+    }
+
     /// The same project in another folder.
     pub(crate) fn moved(self) -> Self {
         Self { project: self.project.moved() }

@@ -223,3 +223,63 @@ fn our_jobs_answer() {
     assert!(OurJobs.outputs("analyse").iter().any(|o| o == "selected_particles.star"));
     assert!(OurJobs.check("train", &["--zdim".into(), "8".into()]).is_err());
 }
+
+/// An empty project, and a program in a folder with a blank in its name.
+fn project() -> (tempfile::TempDir, String) {
+    let root = tempfile::tempdir().unwrap();
+    let program = root.path().join("cryo em/opus-dsd");
+    std::fs::create_dir(program.parent().unwrap()).unwrap();
+    std::fs::write(&program, b"").unwrap();
+    let executable = install::executable(&program).unwrap();
+    (root, executable)
+}
+
+fn wish<'w>(root: &'w Path, version: Version, executable: &'w str, force: bool) -> Wish<'w> {
+    let jobs = manifest::relion_jobs(version.word(), executable);
+    Wish { project: root, version, executable, jobs, particles: Some("Refine3D/job007/run_data.star"), force }
+}
+
+#[test]
+fn a_project_gets_its_files_and_keeps_its_own() {
+    let (root, executable) = project();
+    let root = root.path();
+    let done = install::install(&wish(root, Version::Five, &executable, false)).unwrap();
+    assert_eq!((done.written.len(), done.kept.len()), (10, 0), "{done:?}");
+    let form = std::fs::read_to_string(root.join(install::FORM)).unwrap();
+    assert!(form.contains(&format!("fn_exe \"{executable}\"")), "{form}");
+    let report = scheme::check(&root.join("Schemes/opus-dsd"), &OurJobs).unwrap();
+    assert_eq!(report.problems, []);
+    let scheme = std::fs::read_to_string(root.join("Schemes/opus-dsd/scheme.star")).unwrap();
+    assert!(scheme.contains("\nparts Refine3D/job007/run_data.star "));
+
+    std::fs::write(root.join(install::FORM), "mine").unwrap();
+    std::fs::remove_file(root.join("opus-dsd/decode.job.star")).unwrap();
+    let done = install::install(&wish(root, Version::Five, &executable, false)).unwrap();
+    assert_eq!(done.written, [PathBuf::from("opus-dsd/decode.job.star")]);
+    assert_eq!(std::fs::read_to_string(root.join(install::FORM)).unwrap(), "mine");
+    let done = install::install(&wish(root, Version::Five, &executable, true)).unwrap();
+    assert_eq!(done.written.len(), 10);
+    assert_ne!(std::fs::read_to_string(root.join(install::FORM)).unwrap(), "mine");
+}
+
+#[test]
+fn a_scheme_that_runs_is_left_alone() {
+    let (root, executable) = project();
+    std::fs::create_dir(root.path().join(".relion_lock_scheme_opus-dsd")).unwrap();
+    let problem = install::install(&wish(root.path(), Version::Four, &executable, true)).unwrap_err();
+    assert!(problem.to_string().contains("is running"), "{problem}");
+}
+
+#[test]
+fn jobs_of_every_version_take_their_own_parameters() {
+    for version in [Version::Three, Version::Four, Version::Five] {
+        for (verb, text) in manifest::relion_jobs(version.word(), "/opt/opus-dsd/opus-dsd") {
+            let folder = tempfile::tempdir().unwrap();
+            let path = folder.path().join("job.star");
+            std::fs::write(&path, text.replace("in_part \"\"", "in_part External/job001/particles.star")).unwrap();
+            let star = crate::host::relion::job_star::read(&path).unwrap();
+            assert_eq!(star.words_of_executable()[0], "/opt/opus-dsd/opus-dsd");
+            assert_eq!(OurJobs.check(verb, &star.arguments(&path).unwrap()), Ok(()), "{version:?} {verb}");
+        }
+    }
+}

@@ -208,7 +208,7 @@ pub(crate) fn read(folder: &Path, dialect: Dialect, report: &mut Report) -> Resu
         star.find(&name).map(|block| Table { path: path.clone(), block, dialect })
     };
     let missing = |rest: &str| {
-        Problem::input(format!("no table `{}`", dialect.table(rest))).at(path.display().to_string()).hint("a Scheme has jobs and edges")
+        Problem::input(format!("no table `{}`", dialect.table(rest))).at(path.display().to_string()).hint("a Scheme has a name and edges")
     };
     let general = table("general").ok_or_else(|| missing("general"))?;
     let [name, current] = general.cells(0, ["Name", "CurrentNodeName"])?;
@@ -234,23 +234,25 @@ pub(crate) fn read(folder: &Path, dialect: Dialect, report: &mut Report) -> Resu
             scheme.operators.push(Operator { name, kind, output, first, second, place: table.place(row) });
         }
     }
-    let table_of_jobs = table("jobs").ok_or_else(|| missing("jobs"))?;
-    for row in 0..table_of_jobs.block.rows() {
-        let [original, now, mode, started] = table_of_jobs.cells(row, ["JobNameOriginal", "JobName", "JobMode", "JobHasStarted"])?;
-        let place = table_of_jobs.place(row);
-        if !dialect.modes().contains(&mode.as_str()) {
-            report.problem(&place, format!("`{mode}` is not a mode of a job"), format!("one of {}", quoted(dialect.modes())));
+    // RELION leaves an empty table out.
+    if let Some(table) = table("jobs") {
+        for row in 0..table.block.rows() {
+            let [original, now, mode, started] = table.cells(row, ["JobNameOriginal", "JobName", "JobMode", "JobHasStarted"])?;
+            let place = table.place(row);
+            if !dialect.modes().contains(&mode.as_str()) {
+                report.problem(&place, format!("`{mode}` is not a mode of a job"), format!("one of {}", quoted(dialect.modes())));
+            }
+            if !["0", "1"].contains(&started.as_str()) {
+                report.problem(&place, format!("`{started}` does not say whether the job has started"), "0 or 1");
+            } else if started == "0" && now != original {
+                report.problem(
+                    &place,
+                    format!("`{original}` has not started and yet is `{now}`"),
+                    "the two names are equal in a Scheme that has not run",
+                );
+            }
+            scheme.jobs.push(Job { name: original, place });
         }
-        if !["0", "1"].contains(&started.as_str()) {
-            report.problem(&place, format!("`{started}` does not say whether the job has started"), "0 or 1");
-        } else if started == "0" && now != original {
-            report.problem(
-                &place,
-                format!("`{original}` has not started and yet is `{now}`"),
-                "the two names are equal in a Scheme that has not run",
-            );
-        }
-        scheme.jobs.push(Job { name: original, place });
     }
     let edges = table("edges").ok_or_else(|| missing("edges"))?;
     for row in 0..edges.block.rows() {
