@@ -2,19 +2,26 @@
 
 mod analyse;
 mod arguments;
+mod clean;
 mod decode;
 mod demo;
+mod doctor;
+mod dry_run;
 mod hosted;
 mod install;
 pub(crate) mod manifest;
+mod params;
 mod run;
 mod serve;
 mod simulate;
+mod status;
 mod train;
 
 use crate::host::relion::exit_files;
 use crate::job::console::Console;
+use crate::job::lock;
 use crate::job::order::Order;
+use crate::job::presence::Presence;
 use clap::{ArgMatches, Command};
 use contract::{Problem, Result};
 use std::path::PathBuf;
@@ -29,21 +36,30 @@ pub(crate) fn run(argv: &[String]) -> u8 {
     }
     match dispatch(argv) {
         Ok(status) => status,
-        Err(problem) => report(&problem, arguments::scan_for_folder(argv)),
+        Err(problem) => report(&problem, arguments::scan_for_folder(argv).filter(|_| is_job(argv) && !dry_run::is_meant(argv)), argv),
     }
 }
 
-fn report(problem: &Problem, folder: Option<PathBuf>) -> u8 {
-    let mut console = match &folder {
-        Some(folder) if std::fs::create_dir_all(folder).is_ok() => Console::open(folder),
-        _ => Console::detached(),
+/// Whether a command line, right or wrong, is that of a job.
+fn is_job(argv: &[String]) -> bool {
+    let other = |verb: &String| verb != "run" && job_command(verb).is_none() && command().find_subcommand(verb).is_some();
+    !argv.first().is_some_and(other)
+}
+
+fn report(problem: &Problem, folder: Option<PathBuf>, argv: &[String]) -> u8 {
+    let status = problem.kind.exit_status();
+    // A folder that cannot be made or opened has no exit file, and that of a job that runs is not ours; the reason is on stderr.
+    let held = folder.filter(|f| std::fs::create_dir_all(f).is_ok()).and_then(|f| Some((lock::take(&f).ok()??, f)));
+    let Some((_lock, folder)) = held else {
+        Console::detached().problem(problem);
+        return status;
     };
-    console.problem(problem);
-    if let Some(folder) = folder {
-        // A folder that cannot be written has no exit file; the reason above stays the last line.
-        let _ = exit_files::write(&folder, exit_files::Outcome::Failure);
-    }
-    problem.kind.exit_status()
+    let presence = Presence::announce(&folder, &std::env::args().take(1).chain(argv.iter().cloned()).collect::<Vec<_>>());
+    Console::open(&folder).problem(problem);
+    // What cannot be written here is on stderr.
+    let _ = presence.and_then(|p| p.end(status));
+    let _ = exit_files::write(&folder, exit_files::Outcome::Failure);
+    status
 }
 
 fn dispatch(argv: &[String]) -> Result<u8> {
@@ -66,7 +82,13 @@ fn dispatch(argv: &[String]) -> Result<u8> {
         "install" => install::run(&matches),
         "manifest" => manifest::run(&matches),
         "serve" => serve::run(),
-        job => hosted::start(order(job, &matches)?, said),
+        "status" => status::run(&matches),
+        "doctor" => doctor::run(&matches),
+        "clean" => clean::run(&matches),
+        job => match order(job, &matches)? {
+            Order::Train(wish) if dry_run::is_asked(&matches) => dry_run::run(&wish, &said.notes),
+            order => hosted::start(order, said),
+        },
     }
 }
 
@@ -102,6 +124,9 @@ fn command() -> Command {
         .subcommand(analyse::command())
         .subcommand(decode::command())
         .subcommand(run::command())
+        .subcommand(status::command())
+        .subcommand(doctor::command())
+        .subcommand(clean::command())
         .subcommand(simulate::command())
         .subcommand(demo::command())
         .subcommand(install::command())

@@ -4,8 +4,10 @@
 //! stages and talks to the engine. No tensor library is linked here, so help and errors come at once.
 
 mod cli;
+mod doctor;
 mod host;
 mod job;
+mod machine;
 mod settings;
 
 use std::process::ExitCode;

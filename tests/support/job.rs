@@ -167,7 +167,7 @@ pub(crate) fn wait_for(what: &str, limit: Duration, mut holds: impl FnMut() -> b
 
 /// Content of all files of a job but logs and what names the command.
 pub(crate) fn files(job: &Path) -> BTreeMap<String, Vec<u8>> {
-    const LOGS: [&str; 5] = ["run.out", "run.err", "events.jsonl", "note.txt", "settings.json"];
+    const LOGS: [&str; 6] = ["run.out", "run.err", "events.jsonl", "note.txt", "settings.json", "process.json"];
     let mut all = BTreeMap::new();
     let mut folders = vec![job.to_path_buf()];
     while let Some(folder) = folders.pop() {

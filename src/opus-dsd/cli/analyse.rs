@@ -1,5 +1,6 @@
 //! `analyse`: clusters, maps, series and a report of a trained job, at any of its epochs, in a folder of its own.
 
+use super::params;
 use crate::job::order::Order;
 use crate::settings::{form, said::AnalyseSaid};
 use clap::{ArgMatches, Args, Command, FromArgMatches};
@@ -7,6 +8,7 @@ use contract::{Problem, Result};
 
 pub(super) fn command() -> Command {
     form::explained(AnalyseSaid::augment_args(Command::new("analyse")))
+        .arg(params::arg())
         .visible_alias("analyze")
         .about("Clusters, maps, particle files and a report of a trained job, at any of its epochs")
         .long_about(None)

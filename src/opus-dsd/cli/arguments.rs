@@ -1,6 +1,7 @@
 //! What hosts and people do to a command line before clap can read it: underscores, upper case, bare flags, options given twice, options
 //! of the original that have no meaning any more. And clap's errors in our words.
 
+use super::params;
 use crate::settings::form;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Arg, ArgMatches, Command};
@@ -22,6 +23,8 @@ pub(crate) struct Normal {
     pub(crate) notes: Vec<String>,
     pub(crate) help: bool,
     pub(crate) long_help: bool,
+    /// Options that a file of `--params` brought in.
+    from_file: Vec<params::Origin>,
 }
 
 /// How clap names words without an option before them.
@@ -94,7 +97,8 @@ pub(crate) fn print_verb_help(root: &mut Command, verb: &str, long: bool) -> u8 
 
 /// Brings names to one spelling, takes retired options out, finds empty fields and repeated options.
 pub(crate) fn normalise(spec: &Command, argv: &[String]) -> Result<Normal> {
-    let mut normal = Normal::default();
+    let (argv, from_file) = params::expand(spec, argv)?;
+    let mut normal = Normal { from_file, ..Normal::default() };
     let mut seen: Vec<(clap::Id, String, usize)> = Vec::new();
     let mut tokens = argv.iter().peekable();
     while let Some(token) = tokens.next() {
@@ -139,6 +143,7 @@ pub(crate) fn normalise(spec: &Command, argv: &[String]) -> Result<Normal> {
         // Joined, so that a value which begins with a dash stays a value.
         normal.args.push(value.map_or(name.clone(), |v| format!("{name}={v}")));
     }
+    normal.notes.extend(params::note(&normal.from_file));
     for (_, name, count) in seen.iter().filter(|(.., count)| *count > 1) {
         normal.notes.push(format!("`{name}` is given {count} times; the last value counts"));
     }
@@ -149,9 +154,9 @@ pub(crate) fn normalise(spec: &Command, argv: &[String]) -> Result<Normal> {
 pub(crate) fn parse(spec: Command, verb: &str, normal: &Normal) -> Result<ArgMatches> {
     let spec = spec.no_binary_name(true).allow_negative_numbers(true).args_override_self(true);
     let valid: Vec<String> = names(&spec);
-    let matches = spec.clone().try_get_matches_from(&normal.args).map_err(|e| in_our_words(&e, verb, &valid))?;
-    form::check(&spec, &matches)?;
-    Ok(matches)
+    let matches = spec.clone().try_get_matches_from(&normal.args).map_err(|e| in_our_words(&e, verb, &valid));
+    let checked = matches.and_then(|matches| form::check(&spec, &matches).map(|()| matches));
+    checked.map_err(|problem| params::blame(&normal.from_file, problem))
 }
 
 fn in_our_words(error: &clap::Error, verb: &str, valid: &[String]) -> Problem {
@@ -200,12 +205,13 @@ fn in_our_words(error: &clap::Error, verb: &str, valid: &[String]) -> Problem {
     }
 }
 
-fn names(spec: &Command) -> Vec<String> {
+/// All options of a verb that are shown, with their dashes.
+pub(super) fn names(spec: &Command) -> Vec<String> {
     spec.get_arguments().filter(|a| !a.is_hide_set()).filter_map(|a| a.get_long().map(|l| format!("--{l}"))).collect()
 }
 
 /// The option that was meant, where one is at most two letters away.
-fn nearest<'a>(name: &str, valid: &'a [String]) -> Option<&'a String> {
+pub(super) fn nearest<'a>(name: &str, valid: &'a [String]) -> Option<&'a String> {
     valid.iter().map(|v| (distance(name, v), v)).min_by_key(|(d, _)| *d).filter(|(d, _)| *d <= 2).map(|(_, v)| v)
 }
 
@@ -231,7 +237,8 @@ pub(crate) fn has_option(spec: &Command, label: &str) -> bool {
     find(spec, &name).is_some() || RETIRED.iter().any(|(retired, ..)| *retired == name)
 }
 
-fn find<'a>(spec: &'a Command, name: &str) -> Option<&'a Arg> {
+/// The option of a name that is spelled as clap knows it.
+pub(super) fn find<'a>(spec: &'a Command, name: &str) -> Option<&'a Arg> {
     spec.get_arguments().find(|arg| match (name.strip_prefix("--"), name.strip_prefix('-')) {
         (Some(long), _) => arg.get_long() == Some(long) || arg.get_all_aliases().is_some_and(|a| a.contains(&long)),
         (None, Some(short)) => arg.get_short().is_some_and(|c| short == c.to_string()),
@@ -240,7 +247,7 @@ fn find<'a>(spec: &'a Command, name: &str) -> Option<&'a Arg> {
 }
 
 /// Options begin with a dash; negative numbers are values.
-fn is_option(token: &str) -> bool {
+pub(super) fn is_option(token: &str) -> bool {
     token.len() > 1 && token.starts_with('-') && token.parse::<f64>().is_err()
 }
 

@@ -1,5 +1,6 @@
 //! `decode`: volumes of given latents, of particles, or along a principal component, from a trained job.
 
+use super::params;
 use crate::job::order::Order;
 use crate::settings::{form, said::DecodeSaid};
 use clap::{ArgMatches, Args, Command, FromArgMatches};
@@ -7,6 +8,7 @@ use contract::{Problem, Result};
 
 pub(super) fn command() -> Command {
     form::explained(DecodeSaid::augment_args(Command::new("decode")))
+        .arg(params::arg())
         .about("Volumes of given latents, of particles, or along a principal component, from a trained job")
         .long_about(None)
         .after_help(

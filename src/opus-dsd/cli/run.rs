@@ -1,7 +1,8 @@
 //! `run`: a job from its `job.star` alone, as pipeliners and Schemes keep it.
 
-use super::{arguments, arguments::Said, hosted};
+use super::{arguments, arguments::Said, dry_run, hosted};
 use crate::host::relion::job_star;
+use crate::job::order::Order;
 use clap::{Arg, ArgMatches, Command, value_parser};
 use contract::{Problem, Result};
 use std::path::{Path, PathBuf};
@@ -31,6 +32,10 @@ pub(super) fn run(matches: &ArgMatches, said: Said) -> Result<u8> {
     arguments.extend(["--o".to_owned(), folder.to_string_lossy().into_owned()]);
     let normal = arguments::normalise(&command, &arguments)?;
     let verb = command.get_name().to_owned();
-    let order = super::order(&verb, &arguments::parse(command, &verb, &normal)?)?;
+    let matches = arguments::parse(command, &verb, &normal)?;
+    let order = match super::order(&verb, &matches)? {
+        Order::Train(wish) if dry_run::is_asked(&matches) => return dry_run::run(&wish, &normal.notes),
+        order => order,
+    };
     hosted::start(order, Said { argv: said.argv, notes: said.notes.into_iter().chain(normal.notes).collect() })
 }

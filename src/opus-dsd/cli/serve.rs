@@ -44,7 +44,7 @@ fn command_line(verb: &str, folder: &str, settings: &Map<String, Value>) -> Resu
 }
 
 /// One setting as it stands on a command line; `None`: left out.
-fn setting(name: &str, value: &Value) -> Result<Option<String>> {
+pub(super) fn setting(name: &str, value: &Value) -> Result<Option<String>> {
     let wrong = |what: &str, hint: &str| Err(Problem::input(what).at(format!("`{name}`")).hint(hint));
     let long = format!("--{}", name.to_ascii_lowercase().replace('_', "-"));
     if NOT_SETTINGS.contains(&long.as_str()) {

@@ -61,18 +61,27 @@ pub(crate) fn read_json<T: serde::de::DeserializeOwned>(path: &Path) -> Result<O
 
 /// Removes unfinished files of processes that are gone.
 pub(crate) fn sweep(folder: &Path) {
-    sweep_to(folder, SWEEP_DEPTH);
+    for path in unfinished(folder).into_iter().filter(|p| p.is_file()) {
+        let _ = std::fs::remove_file(path);
+    }
 }
 
-fn sweep_to(folder: &Path, depth: usize) {
+/// What processes that are gone left half written: files, and the engine's folders of checkpoints.
+pub(crate) fn unfinished(folder: &Path) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    search(folder, SWEEP_DEPTH, &mut found);
+    found
+}
+
+fn search(folder: &Path, depth: usize, found: &mut Vec<PathBuf>) {
     let Ok(entries) = std::fs::read_dir(folder) else { return };
     for entry in entries.flatten() {
         let path = entry.path();
         let Ok(kind) = entry.file_type() else { continue };
-        if kind.is_dir() && depth > 0 {
-            sweep_to(&path, depth - 1);
-        } else if kind.is_file() && is_unfinished(&entry.file_name().to_string_lossy()) {
-            let _ = std::fs::remove_file(&path);
+        if is_unfinished(&entry.file_name().to_string_lossy()) {
+            found.push(path);
+        } else if kind.is_dir() && depth > 0 {
+            search(&path, depth - 1, found);
         }
     }
 }

@@ -156,6 +156,11 @@ impl Engine {
         }
     }
 
+    /// Number of its process.
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
     fn post_mortem(&mut self) -> Problem {
         self.heard.store(true, Ordering::SeqCst);
         match self.child.wait() {
@@ -185,7 +190,10 @@ impl Drop for Engine {
 }
 
 /// The engine beside the real path of this executable, or where the environment says.
-fn locate() -> Result<PathBuf> {
+///
+/// # Errors
+/// It is not there.
+pub(crate) fn locate() -> Result<PathBuf> {
     if let Some(path) = std::env::var_os(ENGINE_VARIABLE) {
         let path = PathBuf::from(path);
         return if path.is_file() {

@@ -3,12 +3,11 @@
 
 use super::console::Console;
 use super::order::Job;
-use super::{atomic, process, worker};
+use super::presence::Presence;
+use super::{atomic, lock, process, worker};
 use crate::host::relion::exit_files::{self, Outcome};
 use contract::{Kind, Problem, Result};
-use std::fs::{File, TryLockError};
 use std::io::Write;
-use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -26,14 +25,14 @@ const SIGNAL_GRACE: Duration = Duration::from_secs(4);
 /// Runs a job to its end and returns the exit status. The exit file is written last.
 pub(crate) fn run(job: &Job) -> u8 {
     // The lock is held until the guard ends.
-    let (mut console, _lock) = match open_folder(&job.folder) {
+    let (mut console, _lock, mut presence) = match open_folder(job) {
         Ok(open) => open,
         Err(problem) => {
             Console::detached().problem(&problem);
             return problem.kind.exit_status();
         }
     };
-    let outcome = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| supervise(job, &mut console)));
+    let outcome = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| supervise(job, &mut console, &mut presence)));
     let end = outcome.unwrap_or_else(|_| Err(Problem::failed("the guard itself failed (see the lines above)")));
     let status = match end {
         Ok(status) => status,
@@ -48,6 +47,8 @@ pub(crate) fn run(job: &Job) -> u8 {
         s if s == Kind::Aborted.exit_status() => Outcome::Aborted,
         _ => Outcome::Failure,
     };
+    // The exit file says it too, and needs no space on a full disk.
+    let _ = presence.end(status);
     if let Err(problem) = exit_files::write(&job.folder, outcome) {
         console.problem(&problem);
         return problem.kind.exit_status();
@@ -56,7 +57,8 @@ pub(crate) fn run(job: &Job) -> u8 {
 }
 
 /// Makes the folder where it is missing, proves that it can be written, and that no other job runs in it.
-fn open_folder(folder: &Path) -> Result<(Console, File)> {
+fn open_folder(job: &Job) -> Result<(Console, lock::Held, Presence)> {
+    let folder = &job.folder;
     let unwritable = |e: std::io::Error| {
         Problem::new(Kind::InputOutput, format!("the job folder cannot be written: {e}"))
             .at(format!("--o {}", folder.display()))
@@ -65,21 +67,20 @@ fn open_folder(folder: &Path) -> Result<(Console, File)> {
     std::fs::create_dir_all(folder).map_err(unwritable)?;
     let probe = folder.join("probe.part");
     std::fs::write(&probe, b"x").and_then(|()| std::fs::remove_file(&probe)).map_err(unwritable)?;
-    // The folder itself is locked, so that no file is left; the system frees it when the guard ends, however it ends. Disks that know no
-    // such locks (some network file systems) say so by another error; there the user has to take care.
-    let lock = File::open(folder).map_err(unwritable)?;
-    if matches!(lock.try_lock(), Err(TryLockError::WouldBlock)) {
-        return Err(Problem::input("another job is running in this folder")
+    let held = lock::take(folder)?.ok_or_else(|| {
+        Problem::input("another job is running in this folder")
             .at(format!("--o {}", folder.display()))
-            .hint("wait for it, or stop it by a file named RELION_JOB_ABORT_NOW in the folder"));
-    }
+            .hint("wait for it, or stop it by a file named RELION_JOB_ABORT_NOW in the folder")
+    })?;
+    // Before the exit files go, so that at no moment the folder looks like one whose processes are gone.
+    let presence = Presence::announce(folder, &job.command)?;
     exit_files::clear(folder)?;
     exit_files::clear_abort(folder)?;
     atomic::sweep(folder);
-    Ok((Console::open(folder), lock))
+    Ok((Console::open(folder), held, presence))
 }
 
-fn supervise(job: &Job, console: &mut Console) -> Result<u8> {
+fn supervise(job: &Job, console: &mut Console, presence: &mut Presence) -> Result<u8> {
     let signalled = Arc::new(AtomicBool::new(false));
     let heard = Arc::clone(&signalled);
     ctrlc::set_handler(move || heard.store(true, Ordering::SeqCst))
@@ -110,6 +111,7 @@ fn supervise(job: &Job, console: &mut Console) -> Result<u8> {
             s.forced = true;
             process::kill_group(worker.id());
         }
+        presence.beat();
         std::thread::sleep(LOOK_AFTER);
     }
 }

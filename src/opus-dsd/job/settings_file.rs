@@ -1,6 +1,7 @@
 //! `settings.json`: every decided value with its reason, the input's fingerprint, versions, the command. And what may change when a job goes on.
 
 use super::{atomic, order::Order};
+use crate::machine::setting::Setting;
 use crate::settings::decided::Decided;
 use contract::{Problem, Result};
 use serde::{Deserialize, Serialize};
@@ -22,6 +23,9 @@ pub(crate) struct Provenance {
     pub(crate) host: String,
     /// The command line.
     pub(crate) command: Vec<String>,
+    /// Where the job ran.
+    #[serde(default)]
+    pub(crate) setting: Option<Setting>,
     /// What it says.
     #[serde(default)]
     pub(crate) order: Option<Order>,

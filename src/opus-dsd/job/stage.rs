@@ -8,6 +8,8 @@ use std::path::{Path, PathBuf};
 
 /// Raised when stages do something else than before with the same ground.
 const LEDGER_SCHEMA: u32 = 1;
+/// Folder of the records in a job.
+const FOLDER: &str = "stages";
 
 /// A stage that is done.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -33,7 +35,7 @@ pub(crate) struct Ledger {
 
 impl Ledger {
     pub(crate) fn open(job_folder: &Path) -> Result<Self> {
-        let folder = job_folder.join("stages");
+        let folder = job_folder.join(FOLDER);
         std::fs::create_dir_all(&folder).map_err(|e| Problem::io(&folder, &e))?;
         Ok(Self { job_folder: job_folder.to_path_buf(), folder })
     }
@@ -61,6 +63,13 @@ impl Ledger {
             })
             .collect::<Result<Vec<_>>>()?;
         atomic::write_json(&self.path(stage), &Record { schema: LEDGER_SCHEMA, fingerprint: fingerprint.into(), outputs })
+    }
+
+    /// What a stage left, whatever its ground; nothing where it was never done.
+    pub(crate) fn outputs(job_folder: &Path, stage: &str) -> Vec<PathBuf> {
+        let ledger = Self { job_folder: job_folder.to_path_buf(), folder: job_folder.join(FOLDER) };
+        let record = atomic::read_json::<Record>(&ledger.path(stage)).ok().flatten();
+        record.into_iter().flat_map(|r| r.outputs).map(|o| job_folder.join(o.path)).collect()
     }
 
     fn path(&self, stage: &str) -> PathBuf {

@@ -152,19 +152,24 @@ pub(crate) fn volume_priors(has_base: bool) -> Ruled<(f64, f64)> {
     if has_base { ruled((0.0, 0.0), "the base volume holds the map") } else { ruled((0.15, 0.5), "as the original, without a base volume") }
 }
 
-/// Images decoded at a time.
-pub(crate) fn micro_batch(preset: Preset, batch: usize, template: usize, hypotheses: usize, memory_bytes: u64) -> Ruled<usize> {
-    /// Working memory of one image of the original's networks at a template of 192 with its 8 poses.
+/// Working memory of one image while it trains, bytes.
+pub(crate) fn image_bytes(preset: Preset, template: usize, hypotheses: usize) -> f64 {
+    /// Of the original's networks at a template of 192 with its 8 poses.
     const FULL_BYTES: f64 = 0.75 * 1024.0 * 1024.0 * 1024.0;
     const FULL_SIDE: f64 = 192.0;
-    /// What may be filled; the rest is for weights, optimiser, images and other programs.
-    const SHARE: f64 = 0.5;
     let width = match preset {
         Preset::Tiny | Preset::Small => 0.5,
         Preset::Full => 1.0,
     };
     let poses = (1 + hypotheses) as f64 / 8.0;
-    let an_image = FULL_BYTES * (template as f64 / FULL_SIDE).powi(3) * width * poses.max(0.5);
+    FULL_BYTES * (template as f64 / FULL_SIDE).powi(3) * width * poses.max(0.5)
+}
+
+/// Images decoded at a time.
+pub(crate) fn micro_batch(preset: Preset, batch: usize, template: usize, hypotheses: usize, memory_bytes: u64) -> Ruled<usize> {
+    /// What may be filled; the rest is for weights, optimiser, images and other programs.
+    const SHARE: f64 = 0.5;
+    let an_image = image_bytes(preset, template, hypotheses);
     let fit = ((memory_bytes as f64 * SHARE / an_image) as usize).max(1);
     if fit >= batch {
         ruled(batch, "the whole batch fits into memory")

@@ -3,6 +3,7 @@
 //! Standard library only: it must build in seconds, before anything else is there.
 
 mod check;
+mod dist;
 mod pins;
 mod setup;
 mod tasks;
@@ -16,6 +17,9 @@ const USAGE: &str = "cargo xtask <task>
   build                         release executables in target/release
   run -- ARGS                   build, then run `opus-dsd ARGS` (for instance: cargo xtask run -- demo)
   test [ARGS]                   all tests; ARGS go to `cargo test` (for instance a test's name)
+  generate                      manifests, job settings and reference pages anew from the option table
+  dist [--cuda] [--gzip]        a release archive in target/dist: executables, libtorch, plugins, docs, licences
+                                --cuda: with all CUDA libraries; --gzip: .tar.gz instead of .tar.zst
   check                         fmt, clippy with warnings as errors, docs, stale generated files";
 
 fn main() -> ExitCode {
@@ -28,6 +32,8 @@ fn main() -> ExitCode {
         Some("run") => setup::ensure().and_then(|()| tasks::build()).and_then(|_| tasks::run(rest)),
         Some("test") => setup::ensure().and_then(|()| tasks::test(rest)),
         Some("check") => setup::ensure().and_then(|()| check::check(rest)),
+        Some("generate") => setup::ensure().and_then(|()| tasks::build()).and_then(|_| tasks::generate()),
+        Some("dist") => dist::dist(rest),
         Some("help" | "--help" | "-h") | None => {
             println!("{USAGE}");
             return ExitCode::SUCCESS;

@@ -1,11 +1,22 @@
 //! Build, run and test: one profile for all of them.
 
 use crate::pins::root;
+use std::path::PathBuf;
 use std::process::{Command, ExitCode};
 
 /// Builds every executable of the product.
 pub(crate) fn build() -> Result<ExitCode, String> {
     cargo(&["build", "--release", "--bins", "--package", "opus-dsd", "--package", "opus-dsd-engine"])
+}
+
+/// Where cargo builds.
+pub(crate) fn target_folder() -> PathBuf {
+    std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), PathBuf::from)
+}
+
+/// Where the executables are.
+pub(crate) fn release_folder() -> PathBuf {
+    target_folder().join("release")
 }
 
 /// Runs the front with the arguments after `--`.
@@ -14,7 +25,7 @@ pub(crate) fn run(args: &[String]) -> Result<ExitCode, String> {
         Some("--") => &args[1..],
         _ => args,
     };
-    let front = root().join("target/release/opus-dsd");
+    let front = release_folder().join("opus-dsd");
     let status = Command::new(&front).args(args).status().map_err(|e| format!("{}: {e}", front.display()))?;
     Ok(ExitCode::from(status.code().and_then(|c| u8::try_from(c).ok()).unwrap_or(1)))
 }

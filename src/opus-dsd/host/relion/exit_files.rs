@@ -43,6 +43,11 @@ pub(crate) fn write(folder: &Path, outcome: Outcome) -> Result<()> {
     std::fs::write(&path, b"").map_err(|e| Problem::io(&path, &e))
 }
 
+/// How the job ended by its files; as the host does, success is looked for first.
+pub(crate) fn read(folder: &Path) -> Option<Outcome> {
+    Outcome::ALL.into_iter().find(|outcome| folder.join(outcome.file()).exists())
+}
+
 /// Whether the host asks for an end.
 pub(crate) fn abort_requested(folder: &Path) -> bool {
     folder.join(ABORT_NOW).exists()
@@ -71,6 +76,7 @@ mod tests {
         write(folder.path(), Outcome::Success).unwrap();
         assert!(folder.path().join("RELION_JOB_EXIT_SUCCESS").exists());
         assert!(!folder.path().join("RELION_JOB_EXIT_FAILURE").exists());
+        assert_eq!(read(folder.path()), Some(Outcome::Success));
         clear(folder.path()).unwrap();
         assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
     }

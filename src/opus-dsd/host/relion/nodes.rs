@@ -3,8 +3,12 @@
 use super::job_star::HostVersion;
 use crate::job::atomic;
 use contract::Result;
+use starfile::StarFile;
 use std::fmt::Write as _;
 use std::path::Path;
+
+/// The file's name in the job folder.
+const FILE: &str = "RELION_OUTPUT_NODES.star";
 
 /// What a node holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,7 +49,15 @@ pub(crate) struct Node {
 /// Writes the node file; `folder_name` is the folder as `--o` gives it, with its closing slash. Only files that exist are listed.
 pub(crate) fn write(folder: &Path, folder_name: &str, nodes: &[Node], host: HostVersion) -> Result<()> {
     let there: Vec<&Node> = nodes.iter().filter(|n| folder.join(&n.file).exists()).collect();
-    atomic::write(&folder.join("RELION_OUTPUT_NODES.star"), text(folder_name, &there, host).as_bytes())
+    atomic::write(&folder.join(FILE), text(folder_name, &there, host).as_bytes())
+}
+
+/// Files that a job has registered and that are there, by their names in the folder; none where nothing is registered.
+pub(crate) fn read(folder: &Path) -> Vec<String> {
+    let Ok(star) = StarFile::read(&folder.join(FILE)) else { return Vec::new() };
+    let Some(names) = star.find("output_nodes").and_then(|b| b.find("rlnPipeLineNodeName")) else { return Vec::new() };
+    let all = names.texts().filter_map(|name| name.rsplit('/').next().map(String::from));
+    all.filter(|name| folder.join(name).exists()).collect()
 }
 
 fn text(folder_name: &str, nodes: &[&Node], host: HostVersion) -> String {
@@ -110,5 +122,6 @@ mod tests {
         write(folder.path(), "External/job001/", &nodes, HostVersion::Five).unwrap();
         let written = std::fs::read_to_string(folder.path().join("RELION_OUTPUT_NODES.star")).unwrap();
         assert!(written.contains("job001/a.mrc") && !written.contains("b.mrc"));
+        assert_eq!(read(folder.path()), ["a.mrc"]);
     }
 }

@@ -13,6 +13,7 @@ use crate::job::stages::series::Extent;
 use crate::job::stages::{cluster, decode, embed, publish, read, report, series, train};
 use crate::job::trained::Trained;
 use crate::job::{npy, wishes};
+use crate::machine::setting::Setting;
 use crate::settings::decided::{self, Decided, Reason};
 use crate::settings::defaults::POINTS;
 use crate::settings::rules;
@@ -135,6 +136,7 @@ fn settle(context: &mut Context<'_>, trained: &Trained, before: &Provenance, dec
         torch: engine.torch.clone(),
         host: context.host.words().into(),
         command: context.job.command.clone(),
+        setting: Some(Setting::now()),
         order: Some(context.job.order.clone()),
         trained_job: Some(trained.folder.clone()),
         input: before.input.clone(),

@@ -7,6 +7,7 @@ use crate::job::settings_file::{self, Provenance};
 use crate::job::stages::context::Context;
 use crate::job::stages::report::Material;
 use crate::job::stages::{base, cluster, decode, embed, prepare, publish, read, report, subspace, train};
+use crate::machine::setting::Setting;
 use crate::settings::decided::{self, Decided};
 use crate::settings::said::TrainSaid;
 use contract::{Result, VERSION};
@@ -53,6 +54,7 @@ fn settle(context: &mut Context<'_>, engine: &Engine, input: &read::Input, decid
         torch: engine.torch.clone(),
         host: context.host.words().into(),
         command: context.job.command.clone(),
+        setting: Some(Setting::now()),
         order: Some(context.job.order.clone()),
         trained_job: None,
         input: settings_file::Input {

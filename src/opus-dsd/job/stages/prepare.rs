@@ -106,6 +106,8 @@ pub(crate) fn folder(job: &Path, scratch: Option<&Path>) -> Result<PathBuf> {
         None => Ok(job.join(FOLDER)),
         Some(scratch) => {
             let place = std::fs::canonicalize(job).map_err(|e| Problem::io(job, &e))?;
+            // The record of the stage names its files by this path, wherever a later run is started.
+            let scratch = std::path::absolute(scratch).map_err(|e| Problem::io(scratch, &e))?;
             Ok(scratch.join(format!("opus-dsd-{}", Fingerprint::new("scratch").and(&place).text())))
         }
     }

@@ -40,7 +40,25 @@ const EXTENT_RATIO: f64 = 2.0;
 /// Word that `--ctf` takes where the images have none.
 const NO_CTF: &str = "none";
 
+/// Input, and what there is to remark of it.
+pub(crate) struct Gathered {
+    pub(crate) input: Input,
+    pub(crate) notes: Vec<String>,
+    pub(crate) warnings: Vec<String>,
+}
+
 pub(crate) fn run(context: &mut Context<'_>, said: &TrainSaid) -> Result<Input> {
+    let Gathered { input, notes, warnings } = gather(said)?;
+    notes.iter().for_each(|note| context.say(note));
+    warnings.iter().for_each(|warning| context.warn(warning));
+    Ok(input)
+}
+
+/// Reads everything, and says nothing.
+///
+/// # Errors
+/// A file that cannot be read or understood, or files that do not fit together.
+pub(crate) fn gather(said: &TrainSaid) -> Result<Gathered> {
     let path = said.input().cloned().ok_or_else(|| Problem::input("missing").at("`--in_parts`"))?;
     let particles = particles::read(&path, &options(said))?;
     let largest = largest_group(&particles, &path)?;
@@ -52,18 +70,13 @@ pub(crate) fn run(context: &mut Context<'_>, said: &TrainSaid) -> Result<Input> 
             .at("`--base reference`")
             .hint("give the map with `--in_3dref`, or leave `--base` out"));
     }
-    for note in particles.notes.iter().chain(&notes) {
-        context.say(note);
-    }
-    for (option, given) in [("--in_mask", &mask), ("--in_3dref", &reference)] {
-        if let Some(warning) = given.as_ref().and_then(|g| other_extent(option, g, largest)) {
-            context.warn(&warning);
-        }
-    }
-    for warning in particles.warnings.clone().into_iter().chain(particles.check().map_err(|p| p.at(path.display().to_string()))?) {
-        context.warn(&warning);
-    }
-    Ok(Input { path, particles, mask, reference })
+    let notes = particles.notes.iter().cloned().chain(notes).collect();
+    let extents = [("--in_mask", &mask), ("--in_3dref", &reference)];
+    let mut warnings: Vec<String> =
+        extents.into_iter().filter_map(|(option, given)| other_extent(option, given.as_ref()?, largest)).collect();
+    warnings.extend(particles.warnings.clone());
+    warnings.extend(particles.check().map_err(|p| p.at(path.display().to_string()))?);
+    Ok(Gathered { input: Input { path, particles, mask, reference }, notes, warnings })
 }
 
 /// How particles are read where their file lacks something.

@@ -1,0 +1,181 @@
+//! What a training job would do and need, decided as the job itself decides it, without writing anything.
+
+use super::engine_process::Engine;
+use super::stages::{prepare, read};
+use super::status::{self, State};
+use crate::machine::{disk, memory};
+use crate::settings::decided::{self, Decided};
+use crate::settings::rules;
+use crate::settings::said::TrainSaid;
+use crate::settings::values::Preset;
+use contract::{Kind, Problem, Result};
+use cryoem::prepare::bytes_on_disk;
+use std::path::{Path, PathBuf};
+
+/// Newest checkpoints that are kept besides the best one.
+const NEWEST: u64 = 3;
+/// The engine with libtorch and nothing else, and the worker; resident, measured on Linux.
+const ENGINE_BYTES: u64 = 480_000_000;
+const WORKER_BYTES: u64 = 100_000_000;
+/// A particle's row in the worker, with poses, CTF and names.
+const ROW_BYTES: u64 = 600;
+/// The report with its figures.
+const REPORT_BYTES: u64 = 8_000_000;
+/// Particle files that repeat the input's rows: all, selected, largest, and one a cluster.
+const COPIES_OF_INPUT: u64 = 4;
+
+/// Sizes and speeds of a preset's networks, measured (docs/benchmarks/forecast.md); `None` where nothing was.
+struct Measured {
+    /// Weights of both networks, bytes.
+    weights: u64,
+    /// CPU seconds that an image takes an epoch, at [`Measured::template`].
+    epoch_cpu_s: Option<f64>,
+    /// CPU seconds that an image takes in all other stages.
+    other_cpu_s: f64,
+    /// CPU seconds of what does not grow with the images: three processes start, maps are decoded, a report is drawn.
+    fixed_cpu_s: f64,
+    /// Side of the decoded volume that this was measured with, voxels.
+    template: usize,
+}
+
+fn measured(preset: Preset) -> Measured {
+    match preset {
+        Preset::Tiny => Measured { weights: 1_930_000, epoch_cpu_s: Some(0.0065), other_cpu_s: 0.0135, fixed_cpu_s: 1.5, template: 32 },
+        Preset::Small => Measured { weights: 15_400_000, epoch_cpu_s: Some(0.057), other_cpu_s: 0.054, fixed_cpu_s: 13.0, template: 64 },
+        Preset::Full => Measured { weights: 245_000_000, epoch_cpu_s: None, other_cpu_s: 0.0, fixed_cpu_s: 0.0, template: 192 },
+    }
+}
+
+/// A job that has not been started.
+pub(crate) struct Forecast {
+    pub(crate) decided: Decided,
+    pub(crate) particles: usize,
+    pub(crate) notes: Vec<String>,
+    pub(crate) warnings: Vec<String>,
+    /// What the folder holds already.
+    pub(crate) folder: State,
+    /// Where the prepared images go, and their bytes.
+    pub(crate) prepared: (PathBuf, u64),
+    /// A checkpoint's bytes, and how many are kept.
+    pub(crate) checkpoint: (u64, u64),
+    /// Maps, particle files, latents, report; bytes.
+    pub(crate) results: u64,
+    /// Bytes of host memory of all processes.
+    pub(crate) host_memory: u64,
+    /// Bytes on the GPU, where one trains.
+    pub(crate) device_memory: Option<u64>,
+    /// CPU seconds of the whole job, where the device is the CPU and the preset was measured.
+    pub(crate) cpu_seconds: Option<f64>,
+}
+
+/// Decides everything. The engine is started for its devices, and ended.
+///
+/// # Errors
+/// Whatever would end the job before it prepares its images.
+pub(crate) fn forecast(said: &TrainSaid, folder: &Path) -> Result<Forecast> {
+    let mut engine = Engine::start(1, |_| {})?;
+    let read::Gathered { input, notes, warnings } = read::gather(said)?;
+    engine.greet()?;
+    let facts = input.facts()?;
+    let (grid, book) = decided::grid(said, &facts, &engine.devices)?;
+    let mask = prepare::mask(&input, &facts, &grid)?;
+    let crop_px = prepare::crop_px(&mask, &grid);
+    let decided = decided::decide(said, &facts, grid, book, crop_px);
+    let particles = input.particles.len();
+    let state = if folder.is_dir() { status::look(folder)?.state } else { State::Empty };
+    let place = match &said.scratch {
+        // The scratch folder is named after the job's place, which may not be there yet.
+        Some(scratch) if !folder.is_dir() => scratch.clone(),
+        scratch => prepare::folder(folder, scratch.as_deref())?,
+    };
+    let table = std::fs::metadata(&input.path).map_or(0, |m| m.len());
+    Ok(Forecast {
+        prepared: (place, bytes_on_disk(particles, decided.grid.size_px)),
+        checkpoint: checkpoints(&decided, particles),
+        results: results(&decided, particles, table),
+        host_memory: host_memory(&decided, particles),
+        device_memory: (decided.grid.device.id != "cpu").then(|| training_memory(&decided)),
+        cpu_seconds: cpu_seconds(&decided, particles),
+        folder: state,
+        decided,
+        particles,
+        notes,
+        warnings,
+    })
+}
+
+impl Forecast {
+    /// What the job would fail of for want of space or memory.
+    ///
+    /// # Errors
+    /// The first of these.
+    pub(crate) fn check(&self, folder: &Path) -> Result<()> {
+        let room = |path: &Path, needed: u64| {
+            let free = disk::free_bytes(path).unwrap_or(u64::MAX);
+            let what = format!("{} are needed, {} are free", disk::for_people(needed), disk::for_people(free));
+            let problem = Problem::new(Kind::InputOutput, what).at(path.display().to_string());
+            if free < needed { Err(problem.hint("free space, or choose another disk with `--scratch` or `--o`")) } else { Ok(()) }
+        };
+        let (prepared, bytes) = &self.prepared;
+        let own = self.results + self.checkpoint.0 * self.checkpoint.1;
+        if prepared.starts_with(folder) {
+            room(folder, own + bytes)?;
+        } else {
+            room(prepared, *bytes)?;
+            room(folder, own)?;
+        }
+        let usable = memory::read().usable();
+        if usable < self.host_memory {
+            let what =
+                format!("about {} of memory are needed, {} can be had", disk::for_people(self.host_memory), disk::for_people(usable));
+            return Err(Problem::new(Kind::Device, what).at("memory").hint("ask the queue system for more, or lower `--micro-batch`"));
+        }
+        let device = &self.decided.grid.device;
+        if let Some(needed) = self.device_memory.filter(|n| device.memory_bytes > 0 && *n > device.memory_bytes) {
+            let what = format!("about {} are needed, it has {}", disk::for_people(needed), disk::for_people(device.memory_bytes));
+            return Err(Problem::new(Kind::Device, what).at(device.id.clone()).hint("lower `--micro-batch` or `--templateres`"));
+        }
+        Ok(())
+    }
+}
+
+fn checkpoints(decided: &Decided, particles: usize) -> (u64, u64) {
+    let (n, epochs) = (particles as u64, decided.train.epochs as u64);
+    let zdim = decided.train.layout.zdim as u64;
+    let map = 4 * (decided.grid.size_px as u64).pow(3);
+    // Weights and two moments; base and mask; latents, the prior's bank, scores.
+    let bytes = 3 * measured(decided.grid.preset).weights + 2 * map + 3 * 4 * n * zdim;
+    let regular = epochs.checked_div(decided.train.keep_every as u64).unwrap_or(0);
+    // Of the first epochs and the start itself.
+    (bytes, (epochs + 1).min(NEWEST + 1 + regular))
+}
+
+fn results(decided: &Decided, particles: usize, table: u64) -> u64 {
+    let map = 4 * (decided.map_box_px as u64).pow(3);
+    let grid = 4 * (decided.grid.size_px as u64).pow(3);
+    let components = decided.train.warm_start.map_or(0, |w| w.components as u64);
+    let latents = 4 * particles as u64 * decided.train.layout.zdim as u64 * (decided.train.epochs as u64 + 1);
+    (decided.clusters as u64 + 1) * map + (components + 2) * grid + COPIES_OF_INPUT * table + latents + REPORT_BYTES
+}
+
+/// Weights, gradients, moments, and the volumes of a micro-batch.
+fn training_memory(decided: &Decided) -> u64 {
+    let train = &decided.train;
+    let an_image = rules::image_bytes(decided.grid.preset, train.layout.template, train.hypotheses.ring);
+    4 * measured(decided.grid.preset).weights + (train.micro_batch as f64 * an_image) as u64
+}
+
+fn host_memory(decided: &Decided, particles: usize) -> u64 {
+    let training = if decided.grid.device.id == "cpu" { training_memory(decided) } else { 0 };
+    ENGINE_BYTES + WORKER_BYTES + ROW_BYTES * particles as u64 + training
+}
+
+fn cpu_seconds(decided: &Decided, particles: usize) -> Option<f64> {
+    if decided.grid.device.id != "cpu" {
+        return None;
+    }
+    let measured = measured(decided.grid.preset);
+    let size = (decided.train.layout.template as f64 / measured.template as f64).powi(3);
+    let epoch = measured.epoch_cpu_s? * size;
+    Some(measured.fixed_cpu_s + particles as f64 * (epoch * decided.train.epochs as f64 + measured.other_cpu_s))
+}

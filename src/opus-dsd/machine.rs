@@ -1,0 +1,9 @@
+//! Facts about the machine that this process is on, for records, predictions and `doctor`.
+
+pub(crate) mod disk;
+pub(crate) mod identity;
+pub(crate) mod limits;
+pub(crate) mod memory;
+pub(crate) mod nvidia;
+pub(crate) mod programs;
+pub(crate) mod setting;
