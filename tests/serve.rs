@@ -366,6 +366,57 @@ fn a_flood_of_nonsense_is_answered_and_leaves_the_job_alone() {
 }
 
 #[test]
+fn devices_that_cannot_be_listed_are_said_why() {
+    let project = Project::new();
+    let mut c = Conversation::of(project.command("serve").env("OPUS_DSD_ENGINE", "/nowhere/engine"));
+    let answer = c.ask("initialize", Value::Null);
+    assert_eq!(answer["result"]["devices_problem"]["culprit"], "OPUS_DSD_ENGINE=/nowhere/engine", "{answer}");
+    assert_eq!(answer["result"].get("devices"), None);
+    // An engine that says nothing holds up neither other requests nor the end.
+    let silent = project.path("engine");
+    std::fs::write(&silent, "#!/bin/sh\nexec sleep 100\n").unwrap();
+    std::fs::set_permissions(&silent, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+    let mut c = Conversation::of(project.command("serve").env("OPUS_DSD_ENGINE", &silent));
+    let began = Instant::now();
+    let first = c.send("initialize", Value::Null);
+    assert_eq!(c.ask("job/status", Value::Null)["error"]["code"], -32002);
+    c.send("shutdown", Value::Null);
+    let answer = c.hear().unwrap();
+    assert_eq!(answer["id"], first);
+    assert!(answer["result"]["devices_problem"]["hint"].is_string(), "{answer}");
+    let engine = descendants(c.server.id());
+    assert_eq!(c.end(), Some(0));
+    assert!(began.elapsed() < STOPS_WITHIN, "{:?}", began.elapsed());
+    wait_for("the engine's end", Duration::from_secs(5), || engine.iter().all(|pid| !is_alive(*pid)));
+}
+
+#[test]
+fn answers_that_are_not_read_are_waited_with() {
+    let project = Project::new();
+    let mut server = serve::start(&project);
+    let mut input = server.stdin.take().unwrap();
+    // Each answer gives the long id back: 200 MB in all, were they kept.
+    const LINES: usize = 400;
+    let flood = std::thread::spawn(move || {
+        for i in 0..LINES {
+            let request = json!({"jsonrpc": "2.0", "id": format!("{i}{}", "x".repeat(500_000)), "method": "job/status"});
+            std::io::Write::write_all(&mut input, format!("{request}\n").as_bytes()).unwrap();
+        }
+    });
+    std::thread::sleep(Duration::from_secs(2));
+    let status = std::fs::read_to_string(format!("/proc/{}/status", server.id())).unwrap();
+    let peak = status.lines().find_map(|l| l.strip_prefix("VmHWM:")).unwrap().trim().trim_end_matches(" kB").parse::<usize>().unwrap();
+    assert!(!flood.is_finished() && peak < 120_000, "{peak} kB");
+    let output = server.stdout.take().unwrap();
+    let mut c = Conversation::with(server, output);
+    for i in 0..LINES {
+        assert!(c.hear().unwrap()["id"].as_str().unwrap().starts_with(&format!("{i}x")));
+    }
+    flood.join().unwrap();
+    assert_eq!(c.end(), Some(0));
+}
+
+#[test]
 fn ids_are_given_back_as_they_came_and_notifications_are_not_answered() {
     let project = Project::new();
     let mut c = Conversation::begin(&project);

@@ -5,7 +5,7 @@
 use crate::job::Project;
 use serde_json::{Value, json};
 use std::io::{BufRead, BufReader, Write};
-use std::process::{Child, ChildStdin, ChildStdout, Stdio};
+use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::sync::mpsc::{Receiver, channel};
 use std::time::Duration;
 
@@ -33,7 +33,12 @@ pub(crate) struct Conversation {
 
 impl Conversation {
     pub(crate) fn begin(project: &Project) -> Self {
-        let mut server = start(project);
+        Self::of(&mut project.command("serve"))
+    }
+
+    /// With a server that is started by this command.
+    pub(crate) fn of(command: &mut Command) -> Self {
+        let mut server = spawn(command);
         let output = server.stdout.take().unwrap();
         Self::with(server, output)
     }
@@ -143,5 +148,9 @@ impl Drop for Conversation {
 
 /// A server whose pipes are ours.
 pub(crate) fn start(project: &Project) -> Child {
-    project.command("serve").stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap()
+    spawn(&mut project.command("serve"))
+}
+
+fn spawn(command: &mut Command) -> Child {
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap()
 }

@@ -60,6 +60,7 @@ pub struct Initialized {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub devices_problem: Option<Problem>,
     /// All jobs and their settings, as `opus-dsd manifest --for json` prints them.
+    #[schemars(with = "Map<String, Value>")]
     pub manifest: Value,
 }
 
@@ -269,6 +270,7 @@ pub struct Done {
     pub problem: Option<Problem>,
     /// What it left: the content of `results.json`, where there is one.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<Map<String, Value>>")]
     pub results: Option<Value>,
     /// Lines and metrics that were left out because they were not read in time; run.out and events.jsonl have them.
     #[serde(default, skip_serializing_if = "is_zero")]

@@ -58,11 +58,10 @@ impl Devices {
         self.waiting.drain(..).map(|(id, _)| id).collect()
     }
 
-    /// Who has waited too long, and what to tell them.
-    pub(super) fn overdue(&mut self) -> (Vec<Value>, Problem) {
-        let (late_ones, waiting) = std::mem::take(&mut self.waiting).into_iter().partition(|(_, since)| since.elapsed() > PATIENCE);
-        self.waiting = waiting;
-        (late_ones.into_iter().map(|(id, _): (Value, Instant)| id).collect(), late())
+    /// Who has waited too long (`all`: whoever waits), and what to tell them.
+    pub(super) fn overdue(&mut self, all: bool) -> (Vec<Value>, Problem) {
+        let late_ones = self.waiting.extract_if(.., |(_, since)| all || since.elapsed() > PATIENCE);
+        (late_ones.map(|(id, _)| id).collect(), late())
     }
 
     /// Whether anybody waits.

@@ -10,6 +10,8 @@ use std::time::{Duration, Instant};
 const MOST_LOOSE: usize = 1000;
 /// Answers that wait before no more requests are read: a client that floods without reading waits for itself.
 const MOST_KEPT: usize = 1000;
+/// The same in bytes: answers can be long (an introduction holds the manifest, an id is given back as it came).
+const MOST_KEPT_BYTES: usize = 16 << 20;
 
 /// What may happen to a message whose reader is slow.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,6 +35,7 @@ pub(super) struct Outbox {
 struct State {
     said: u64,
     kept: VecDeque<(u64, Vec<u8>)>,
+    kept_bytes: usize,
     loose: VecDeque<(u64, Vec<u8>)>,
     latest: Option<(u64, Vec<u8>)>,
     left_out: u64,
@@ -45,11 +48,15 @@ impl State {
         self.kept.is_empty() && self.loose.is_empty() && self.latest.is_none()
     }
 
+    fn has_room(&self) -> bool {
+        self.closed || self.kept.len() < MOST_KEPT && self.kept_bytes < MOST_KEPT_BYTES
+    }
+
     fn pop(&mut self) -> Option<Vec<u8>> {
         let fronts = [self.kept.front().map(|m| m.0), self.loose.front().map(|m| m.0), self.latest.as_ref().map(|m| m.0)];
         let oldest = fronts.into_iter().flatten().min()?;
         let message = if fronts[0] == Some(oldest) {
-            self.kept.pop_front()
+            self.kept.pop_front().inspect(|m| self.kept_bytes -= m.1.len())
         } else if fronts[1] == Some(oldest) {
             self.loose.pop_front()
         } else {
@@ -70,7 +77,10 @@ impl Outbox {
         state.said += 1;
         let message = (state.said, line);
         match weight {
-            Weight::Kept => state.kept.push_back(message),
+            Weight::Kept => {
+                state.kept_bytes += message.1.len();
+                state.kept.push_back(message);
+            }
             Weight::Latest => state.latest = Some(message),
             Weight::Loose => {
                 if state.loose.len() == MOST_LOOSE {
@@ -91,7 +101,7 @@ impl Outbox {
     /// Waits until there is room for answers, or nobody to answer.
     pub(super) fn wait_for_room(&self) {
         let mut state = self.lock();
-        while state.kept.len() >= MOST_KEPT && !state.closed {
+        while !state.has_room() {
             state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
         }
     }
@@ -158,6 +168,19 @@ mod tests {
         assert_eq!(all.len(), MOST_LOOSE + 2);
         assert_eq!(all[0], "line 5");
         assert_eq!(all[MOST_LOOSE..], [format!("progress {}", MOST_LOOSE + 4), "answer".into()]);
+    }
+
+    #[test]
+    fn answers_that_nobody_reads_fill_the_room_by_number_or_by_size() {
+        let outbox = Outbox::default();
+        outbox.push(Weight::Kept, vec![b'x'; MOST_KEPT_BYTES]);
+        assert!(!outbox.lock().has_room());
+        drained(&outbox);
+        for _ in 0..MOST_KEPT {
+            assert!(outbox.lock().has_room());
+            outbox.push(Weight::Kept, "answer".into());
+        }
+        assert!(!outbox.lock().has_room());
     }
 
     #[test]

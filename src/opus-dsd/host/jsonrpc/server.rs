@@ -45,8 +45,6 @@ struct Starting {
 /// Why and how the server leaves.
 struct Leaving {
     status: u8,
-    /// Whether anybody is there to be answered.
-    heard: bool,
     /// Requests for it, answered last.
     asked: Vec<Value>,
 }
@@ -72,7 +70,8 @@ impl Server {
     /// A line came, or the input's end.
     pub(super) fn line(&mut self, line: Line) {
         match line {
-            Line::End => self.leave(0, true),
+            // Whoever writes all requests at once and ends the input still wants the answers.
+            Line::End => self.leave(0),
             Line::TooLong => self.answer(&Value::Null, Err::<(), _>(Refusal::too_long())),
             // Blank lines keep a connection alive.
             Line::Whole(line) if line.iter().all(u8::is_ascii_whitespace) => {}
@@ -92,12 +91,14 @@ impl Server {
 
     /// SIGTERM, SIGINT or SIGHUP.
     pub(super) fn signal(&mut self) {
-        self.leave(Kind::Terminated.exit_status(), false);
+        self.leave(Kind::Terminated.exit_status());
+        self.give_up_devices(true);
     }
 
     /// Nobody reads what is written.
     pub(super) fn output_closed(&mut self) {
-        self.leave(UNHEARD_STATUS, false);
+        self.leave(UNHEARD_STATUS);
+        self.give_up_devices(true);
     }
 
     /// Whether something goes on that has to be looked at.
@@ -107,10 +108,7 @@ impl Server {
 
     /// Looks at what goes on.
     pub(super) fn look(&mut self) {
-        let (overdue, problem) = self.devices.overdue();
-        for id in overdue {
-            self.introduce(&id, Some(Err(problem.clone())));
-        }
+        self.give_up_devices(false);
         if let Some(starting) = self.starting.take_if(|s| Instant::now() >= s.until || !child::in_use(Path::new(&s.order.folder))) {
             let outcome = self.start(starting.order);
             self.answer_where_asked(starting.id.as_ref(), outcome);
@@ -133,7 +131,7 @@ impl Server {
     /// The exit status, once nothing is left to do.
     pub(super) fn may_leave(&mut self) -> Option<u8> {
         let leaving = self.leaving.as_ref()?;
-        if self.running.is_some() || leaving.heard && self.devices.is_awaited() {
+        if self.running.is_some() || self.devices.is_awaited() {
             return None;
         }
         for id in &leaving.asked {
@@ -255,7 +253,8 @@ impl Server {
 
     fn shutdown(&mut self, id: Option<&Value>, params: Params) -> Outcome {
         params.finish()?;
-        self.leave(0, true);
+        self.leave(0);
+        self.give_up_devices(true);
         if let Some(leaving) = &mut self.leaving {
             leaving.asked.extend(id.cloned());
         }
@@ -263,17 +262,22 @@ impl Server {
     }
 
     /// Stops what runs, and leaves when it has stopped.
-    fn leave(&mut self, status: u8, heard: bool) {
-        match &mut self.leaving {
-            None => self.leaving = Some(Leaving { status, heard, asked: Vec::new() }),
-            Some(leaving) => leaving.heard &= heard,
-        }
+    fn leave(&mut self, status: u8) {
+        self.leaving.get_or_insert(Leaving { status, asked: Vec::new() });
         if let Some(starting) = self.starting.take() {
             let refusal = Refusal::new(ErrorCode::Leaving, "the server is leaving", "start another one");
             self.answer_where_asked(starting.id.as_ref(), Err(refusal));
         }
         if let Some(running) = &mut self.running {
             running.stop();
+        }
+    }
+
+    /// Answers those who have waited too long for the devices (`all`: whoever waits).
+    fn give_up_devices(&mut self, all: bool) {
+        let (overdue, problem) = self.devices.overdue(all);
+        for id in overdue {
+            self.introduce(&id, Some(Err(problem.clone())));
         }
     }
 
