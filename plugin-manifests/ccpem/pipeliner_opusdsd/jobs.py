@@ -43,10 +43,6 @@ class OpusDsdJob(PipelinerJob):
     JOB = ""
     #: Keywords of the nodes that an input takes, by the parameter's id.
     KEYWORDS: Dict[str, List[str]] = {"in_parts": ["relion"]}
-    #: Parameters that a continued job cannot change: the program refuses them.
-    FIXED: Tuple[str, ...] = ()
-    #: Sets of parameters of which exactly one is given.
-    ONE_OF: Tuple[Tuple[str, ...], ...] = ()
 
     def __init__(self) -> None:
         super().__init__()
@@ -62,7 +58,7 @@ class OpusDsdJob(PipelinerJob):
         ]
         self.jobinfo.references = references()
         self.can_continue = self.entry["resumable"]
-        self.joboptions.update(options.job_options(self.entry, self.KEYWORDS, self.FIXED))
+        self.joboptions.update(options.job_options(self.entry, self.KEYWORDS))
         threads = any(param["type"] == "threads" for param in manifest.shown(self.entry))
         self.get_runtab_options(threads=threads, addtl_args=True)
 
@@ -71,7 +67,7 @@ class OpusDsdJob(PipelinerJob):
             JobOptionValidationResult("error", [self.joboptions[name]], message)
             for name, message in options.out_of_bounds(self.entry, self).items()
         ]
-        for names in self.ONE_OF:
+        for names in self.entry["one_of"]:
             given = [self.joboptions[name] for name in names if not self.joboptions[name].is_blank]
             if len(given) != 1:
                 labels = ", ".join(f'"{self.joboptions[name].label}"' for name in names)
@@ -135,7 +131,6 @@ class OpusDsdTrain(OpusDsdJob):
 
     PROCESS_NAME = "opusdsd.train"
     JOB = "train"
-    FIXED = ("preset", "zdim", "downfrac", "templateres", "base", "warm_start", "valfrac", "seed")
 
 
 class OpusDsdAnalyse(OpusDsdJob):
@@ -144,7 +139,6 @@ class OpusDsdAnalyse(OpusDsdJob):
     PROCESS_NAME = "opusdsd.analyse"
     JOB = "analyse"
     KEYWORDS = {"in_parts": ["relion", "opusdsd"]}
-    ONE_OF = (("in_parts", "job"),)
 
 
 class OpusDsdDecode(OpusDsdJob):
@@ -153,4 +147,3 @@ class OpusDsdDecode(OpusDsdJob):
     PROCESS_NAME = "opusdsd.decode"
     JOB = "decode"
     KEYWORDS = {"in_parts": ["relion", "opusdsd"]}
-    ONE_OF = (("in_parts", "job"), ("zfile", "pc", "particles"))

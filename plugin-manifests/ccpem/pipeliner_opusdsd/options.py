@@ -1,7 +1,7 @@
 """Job options from the manifest's parameters, and command lines from job options."""
 
 import math
-from typing import Any, Dict, List, Optional, Tuple
+from typing import Any, Dict, List, Optional
 
 from pipeliner.data_structure import NODE_DENSITYMAP, NODE_MASK3D, NODE_PARTICLEGROUPMETADATA
 from pipeliner.job_options import (
@@ -35,13 +35,12 @@ NODES = {
 TEXTS = ("text", "gpu", "job")
 
 
-def job_options(entry: Dict[str, Any], keywords: Dict[str, List[str]], fixed: Tuple[str, ...] = ()) -> Dict[str, JobOption]:
+def job_options(entry: Dict[str, Any], keywords: Dict[str, List[str]]) -> Dict[str, JobOption]:
     """Job options of a job, but those that the host makes itself (threads, queue).
 
     Args:
         entry: The job in the manifest.
         keywords: Of the nodes that an input takes, by the parameter's id.
-        fixed: Parameters that a continued job cannot change, besides input.
 
     Raises:
         ManifestError: A parameter cannot be shown.
@@ -54,7 +53,7 @@ def job_options(entry: Dict[str, Any], keywords: Dict[str, List[str]], fixed: Tu
             group = "Main" if param["section"] == first else param["section"]
             if param["level"] == "advanced":
                 group = "Advanced input" if group == "Main" else f"{group}, advanced"
-            changes = entry["resumable"] and param["type"] not in INPUTS and param["id"] not in fixed
+            changes = entry["resumable"] and param["type"] not in INPUTS and not param.get("fixed_on_continue")
             common = {"label": _label(param), "help_text": _help(param), "in_continue": changes, "jobop_group": group}
             options[key(param)] = _option(param, params, common, keywords.get(param["id"], []))
     return options

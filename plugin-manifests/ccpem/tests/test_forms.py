@@ -63,7 +63,7 @@ class Forms(unittest.TestCase):
     def test_what_job_types_name_are_parameters(self):
         for kind in KINDS:
             job = new_job_of_type(kind)
-            named = {*job.KEYWORDS, *job.FIXED, *(name for names in job.ONE_OF for name in names)}
+            named = {*job.KEYWORDS, *(name for names in job.entry["one_of"] for name in names)}
             self.assertEqual(named - set(job.joboptions), set())
 
     def test_one_of_several_is_given(self):

@@ -1,12 +1,13 @@
 //! From what was said to a job under a guard; shared by the verbs that a host starts.
 
 use super::arguments::Said;
+use crate::host::relion::job_star;
 use crate::job::console::Console;
 use crate::job::{guard, order::Job, order::Order};
 use contract::{Problem, Result};
 
 /// Starts a job and returns its exit status.
-pub(super) fn start(order: Order, said: Said) -> Result<u8> {
+pub(super) fn start(mut order: Order, said: Said) -> Result<u8> {
     let Some(folder) = order.folder().map(std::path::Path::to_path_buf) else {
         return Err(Problem::input("missing").at("`--o`").hint("name the job folder: `--o External/job001/`"));
     };
@@ -23,6 +24,13 @@ pub(super) fn start(order: Order, said: Said) -> Result<u8> {
     let mut notes = said.notes;
     for (name, path) in order.unused_inputs() {
         notes.push(format!("`--{name} {}` is not used", path.display()));
+    }
+    if order.threads().is_none()
+        && let Some(threads) = job_star::of_folder(&folder)?.and_then(|star| star.threads())
+    {
+        // The CCP-EM Pipeliner leaves `--j 1` out of an External job's command line.
+        order.set_threads(threads);
+        notes.push(format!("`--j {threads}` is taken from job.star"));
     }
     let command = std::env::args().take(1).chain(said.argv).collect();
     Ok(guard::run(&Job { folder, folder_name, order, command, notes }))

@@ -8,7 +8,7 @@ mod relion;
 use super::{analyse, decode, train};
 use crate::host::jsonrpc;
 use crate::settings::form::{self, Constant, Field, Gate, Kind, Level, Unsaid, When};
-use clap::{Arg, ArgMatches, Args, Command, FromArgMatches, ValueEnum};
+use clap::{Arg, ArgGroup, ArgMatches, Args, Command, FromArgMatches, ValueEnum};
 use contract::{Problem, Result, VERSION};
 use serde_json::{Map, Value, json};
 use std::path::PathBuf;
@@ -169,6 +169,7 @@ fn job(job: &Job) -> Value {
         "help": job.command.get_about().map(ToString::to_string),
         "needs_gpu": true,
         "resumable": true,
+        "one_of": one_of(&job.command),
         "sections": sections,
         "outputs": outputs::of(job.id),
     })
@@ -203,6 +204,9 @@ fn param(arg: &Arg, field: &Field, command: &Command) -> Value {
         put("choices_help", json!(about));
     }
     put("required", field.required.into());
+    if field.fixed {
+        put("fixed_on_continue", true.into());
+    }
     put("level", field.level.word().into());
     if let Some(unit) = field.unit {
         put("unit", unit.into());
@@ -216,6 +220,12 @@ fn param(arg: &Arg, field: &Field, command: &Command) -> Value {
         put("gate", json!({ "name": name, "label": label, "default": default, "open": open }));
     }
     Value::Object(map)
+}
+
+/// Groups of options of which one is to be given. Groups that clap makes for its own use are named after types.
+fn one_of(command: &Command) -> Vec<Vec<String>> {
+    let own = |group: &&ArgGroup| group.get_id().as_str().starts_with(char::is_lowercase);
+    command.get_groups().filter(own).map(|group| group.get_args().map(|name| other_id(command, name.as_str())).collect()).collect()
 }
 
 /// The option's name without dashes, as hosts use it for a key.

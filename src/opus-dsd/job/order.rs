@@ -45,6 +45,15 @@ impl Order {
         }
     }
 
+    /// Takes a number of threads where none was said.
+    pub(crate) fn set_threads(&mut self, threads: usize) {
+        match self {
+            Self::Train(said) => said.threads = Some(threads),
+            Self::Analyse(said) => said.threads = Some(threads),
+            Self::Decode(said) => said.threads = Some(threads),
+        }
+    }
+
     /// Inputs that hosts offer and that this verb has no use for: option and file.
     pub(crate) fn unused_inputs(&self) -> Vec<(&'static str, &Path)> {
         let given = match self {

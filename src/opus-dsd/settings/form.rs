@@ -132,6 +132,8 @@ pub(crate) struct Field {
     pub(crate) unsaid: Unsaid,
     pub(crate) level: Level,
     pub(crate) required: bool,
+    /// A job that goes on cannot take another value.
+    pub(crate) fixed: bool,
     pub(crate) when: Option<When>,
     /// Name in Scipion's forms, where users know it by another.
     pub(crate) scipion: Option<&'static str>,
@@ -154,6 +156,7 @@ pub(crate) fn field(kind: Kind, label: &'static str) -> Field {
         unsaid: Unsaid::Nothing,
         level: Level::Normal,
         required: false,
+        fixed: false,
         when: None,
         scipion: None,
         scipion_default: None,
@@ -205,6 +208,12 @@ impl Field {
 
     pub(crate) fn required(mut self) -> Self {
         self.required = true;
+        self
+    }
+
+    /// A job that goes on cannot take another value.
+    pub(crate) fn fixed(mut self) -> Self {
+        self.fixed = true;
         self
     }
 

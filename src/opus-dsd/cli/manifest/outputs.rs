@@ -60,9 +60,10 @@ pub(super) fn of(verb: &str) -> Value {
                 output("results", RESULTS, "results", "Results for machines"),
             ];
             if verb == "train" {
+                all.push(Output { node: Some(Content::Map), ..output("preview", "preview.mrc", "volume", "Mean volume while it trains") });
                 all.push(output("model", "checkpoint/epoch-*", "model", "Weights"));
             } else {
-                all.push(output("series", "pc*/vol_*.mrc", "volume", "Volumes along a component"));
+                all.push(Output { ccpem: MAP, ..output("series", "pc*/vol_*.mrc", "volume", "Volumes along a component") });
             }
             all
         }

@@ -8,6 +8,8 @@ use std::path::Path;
 const EXTERNAL_NUMBER: &str = "99";
 /// First part of RELION 4's and 5's label of the same.
 const EXTERNAL_LABEL: &str = "relion.external";
+/// In the comment at the head of what the CCP-EM Pipeliner writes.
+const PIPELINER_COMMENT: &str = "CCP-EM Pipeliner";
 /// `# version` of RELION 3.1 and 4.0, and of 5.
 const VERSION_FOUR: u32 = 30001;
 const VERSION_FIVE: u32 = 50001;
@@ -22,6 +24,8 @@ pub(crate) enum HostVersion {
     Five,
     /// A RELION that came after this program.
     Newer,
+    /// The CCP-EM Pipeliner, which keeps RELION 5's conventions.
+    Pipeliner,
     /// Started by hand.
     Unknown,
 }
@@ -34,6 +38,7 @@ impl HostVersion {
             Self::Four => "RELION 4",
             Self::Five => "RELION 5",
             Self::Newer => "a RELION newer than this program",
+            Self::Pipeliner => "the CCP-EM Pipeliner",
             Self::Unknown => "none (started by hand)",
         }
     }
@@ -76,6 +81,7 @@ pub(crate) fn read(path: &Path) -> Result<JobStar> {
     let label = head.find("rlnJobTypeLabel").map(|c| c.text(0).to_owned());
     let number = head.find("rlnJobType").map(|c| c.text(0).to_owned());
     let version = match (&label, head.version()) {
+        _ if is_of_pipeliner(path)? => HostVersion::Pipeliner,
         (None, _) => HostVersion::Three,
         (Some(_), Some(v)) if v >= VERSION_UNKNOWN => HostVersion::Newer,
         (Some(_), Some(v)) if v >= VERSION_FIVE => HostVersion::Five,
@@ -88,6 +94,12 @@ pub(crate) fn read(path: &Path) -> Result<JobStar> {
 }
 
 impl JobStar {
+    /// Threads that the host gives, where it is an External job.
+    pub(crate) fn threads(&self) -> Option<usize> {
+        let (_, value) = self.options.iter().find(|(name, _)| self.external && name == "nr_threads")?;
+        value.parse().ok()
+    }
+
     /// The field of the executable, word by word: a program and, at times, a verb.
     pub(crate) fn words_of_executable(&self) -> Vec<String> {
         self.options.iter().find(|(name, _)| name == "fn_exe").map(|(_, value)| split_words(value)).unwrap_or_default()
@@ -125,6 +137,12 @@ impl JobStar {
         arguments.extend(split_words(value("other_args").unwrap_or_default()));
         Ok(arguments)
     }
+}
+
+/// The CCP-EM Pipeliner names itself in a comment.
+fn is_of_pipeliner(path: &Path) -> Result<bool> {
+    let text = std::fs::read_to_string(path).map_err(|e| Problem::io(path, &e))?;
+    Ok(text.lines().any(|line| line.starts_with('#') && line.contains(PIPELINER_COMMENT)))
 }
 
 /// Splits as a shell does, for what quotes can do; nothing is expanded.
@@ -168,6 +186,7 @@ mod tests {
         assert_eq!(written(&format!("\n# version 30001\n\n{label}")).version, HostVersion::Four);
         assert_eq!(written(&format!("\n# version 50001\n\n{label}")).version, HostVersion::Five);
         assert_eq!(written(&format!("\n# version 60001\n\n{label}")).version, HostVersion::Newer);
+        assert_eq!(written(&format!("\n# CCP-EM Pipeliner version 1.6.1\n\n{label}")).version, HostVersion::Pipeliner);
         assert!(written(&format!("\n# version 50001\n\n{label}")).continued);
     }
 
@@ -178,6 +197,12 @@ mod tests {
             star.arguments(Path::new("job.star")).unwrap().join("|"),
             "--in_parts|Refine3D/job001/run_data.star|--in_mask|mask.mrc|--zdim|8|--plot|--j|2|--gpu|0|--datadir|a b"
         );
+    }
+
+    #[test]
+    fn threads_are_those_of_the_form() {
+        let star = written("\n# version 50001\n\ndata_job\n\n_rlnJobTypeLabel relion.external\n_rlnJobIsContinue 0\n\n");
+        assert_eq!(star.threads(), Some(2));
     }
 
     #[test]

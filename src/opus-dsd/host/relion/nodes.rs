@@ -64,7 +64,7 @@ fn text(folder_name: &str, nodes: &[&Node], host: HostVersion) -> String {
     let version = if host == HostVersion::Three || host == HostVersion::Four { 30001 } else { 50001 };
     let (with_label, with_number) = match host {
         HostVersion::Three => (false, true),
-        HostVersion::Four | HostVersion::Five | HostVersion::Newer => (true, false),
+        HostVersion::Four | HostVersion::Five | HostVersion::Newer | HostVersion::Pipeliner => (true, false),
         HostVersion::Unknown => (true, true),
     };
     let mut out = format!("\n# version {version}\n\ndata_output_nodes\n\nloop_ \n_rlnPipeLineNodeName #1 \n");

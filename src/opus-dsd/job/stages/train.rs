@@ -105,7 +105,7 @@ fn train(context: &mut Context<'_>, engine: &mut Engine, decided: &Decided, spec
                     publish::early_nodes(context, decided)?;
                     published = true;
                 }
-                if images == 0 {
+                if epoch > 0 && images == 0 {
                     show_epoch(context, decided, &folder, epoch)?;
                 }
             }

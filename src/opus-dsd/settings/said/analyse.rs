@@ -4,7 +4,7 @@ use crate::settings::defaults::POINTS;
 use crate::settings::form::{Constant, Kind, When, field};
 use crate::settings::said::train::{MOST_CLUSTERS, MOST_THREADS};
 use crate::settings::values::{Epoch, YesNo};
-use clap::Args;
+use clap::{ArgGroup, Args};
 use contract::Result;
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
@@ -16,15 +16,16 @@ const MACHINE: &str = "Machine";
 
 /// What is said of an analysis.
 #[derive(Args, Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[command(group = ArgGroup::new("trained"))]
 pub(crate) struct AnalyseSaid {
     /// Folder to write to
     #[arg(long = "o", short = 'o', value_name = "DIR/", help_heading = INPUT, add = field(Kind::Outdir, "Job folder").required())]
     pub(crate) o: PathBuf,
     /// Folder of the trained job
-    #[arg(long, value_name = "DIR", conflicts_with = "in_parts", help_heading = INPUT, add = field(Kind::Job, "Trained job"))]
+    #[arg(long, value_name = "DIR", group = "trained", help_heading = INPUT, add = field(Kind::Job, "Trained job"))]
     pub(crate) job: Option<PathBuf>,
     /// The trained job's particles.star, in place of --job (RELION then knows where this job comes from)
-    #[arg(long, value_name = "FILE", help_heading = INPUT, add = field(Kind::Particles, "Particles of the trained job").scipion("inputParticles"))]
+    #[arg(long, value_name = "FILE", group = "trained", help_heading = INPUT, add = field(Kind::Particles, "Particles of the trained job").scipion("inputParticles"))]
     pub(crate) in_parts: Option<PathBuf>,
     /// Epoch of the model: a number, latest or best
     #[arg(long, value_name = "N|WORD", help_heading = INPUT, add = field(Kind::Text, "Epoch").default(Constant::Word("latest")))]

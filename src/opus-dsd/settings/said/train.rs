@@ -44,18 +44,18 @@ pub(crate) struct TrainSaid {
     pub(crate) pipeline_control: Option<PathBuf>,
     /// Particles with poses and CTF: a STAR file, or a stack (.mrcs) or list of stacks (.txt) with --poses and --ctf
     #[arg(long, value_name = "FILE", help_heading = INPUT,
-        add = field(Kind::Particles, "Particles").required().scipion("inputParticles"))]
+        add = field(Kind::Particles, "Particles").required().fixed().scipion("inputParticles"))]
     pub(crate) in_parts: Option<PathBuf>,
     /// The same, as the original takes it
     #[arg(value_name = "PARTICLES", conflicts_with = "in_parts", hide = true)]
     pub(crate) particles: Option<PathBuf>,
     /// Solvent mask (made from the map where none is given)
     #[arg(long, short = 'r', value_name = "FILE", help_heading = INPUT,
-        add = field(Kind::Mask, "Solvent mask").scipion("inputMask").gate(USE_MASK))]
+        add = field(Kind::Mask, "Solvent mask").fixed().scipion("inputMask").gate(USE_MASK))]
     pub(crate) in_mask: Option<PathBuf>,
     /// Map of the consensus; the result takes its box and pixel size
     #[arg(long = "in-3dref", value_name = "FILE", help_heading = INPUT,
-        add = field(Kind::Volume, "Consensus map").scipion("inputVolume"))]
+        add = field(Kind::Volume, "Consensus map").fixed().scipion("inputVolume"))]
     pub(crate) in_3dref: Option<PathBuf>,
     /// Not used
     #[arg(long, value_name = "FILE", help_heading = INPUT,
@@ -109,23 +109,23 @@ pub(crate) struct TrainSaid {
 
     /// Size of networks and the defaults that go with it
     #[arg(long, value_name = "WORD", value_enum, help_heading = MODEL,
-        add = field(Kind::Choice, "Preset").decided("from particles and device"))]
+        add = field(Kind::Choice, "Preset").fixed().decided("from particles and device"))]
     pub(crate) preset: Option<Preset>,
     /// Latent dimensions
     #[arg(long, value_name = "N", help_heading = MODEL,
-        add = field(Kind::Int, "Latent dimensions").from(1).to(MOST_ZDIM).default(Constant::Whole(ZDIM)).scipion("zDim").scipion_default(Constant::Whole(12)))]
+        add = field(Kind::Int, "Latent dimensions").fixed().from(1).to(MOST_ZDIM).default(Constant::Whole(ZDIM)).scipion("zDim").scipion_default(Constant::Whole(12)))]
     pub(crate) zdim: Option<usize>,
     /// Fraction of the box that images are down-sampled to
     #[arg(long, value_name = "FRACTION", help_heading = MODEL,
-        add = field(Kind::Float, "Down-sampling").above(0.0).to(1).decided("from the preset").advanced().scipion("downFrac"))]
+        add = field(Kind::Float, "Down-sampling").fixed().above(0.0).to(1).decided("from the preset").advanced().scipion("downFrac"))]
     pub(crate) downfrac: Option<f64>,
     /// Side of the decoded volume, voxels
     #[arg(long, value_name = "N", help_heading = MODEL,
-        add = field(Kind::Int, "Decoded volume").unit("voxels").from(LEAST_TEMPLATE).to(MOST_TEMPLATE).decided("from the preset").advanced().scipion("templateres"))]
+        add = field(Kind::Int, "Decoded volume").fixed().unit("voxels").from(LEAST_TEMPLATE).to(MOST_TEMPLATE).decided("from the preset").advanced().scipion("templateres"))]
     pub(crate) templateres: Option<usize>,
     /// What the decoder adds to
     #[arg(long, value_name = "WORD", value_enum, help_heading = MODEL,
-        add = field(Kind::Choice, "Base volume").default(Constant::Word("auto")).advanced())]
+        add = field(Kind::Choice, "Base volume").fixed().default(Constant::Word("auto")).advanced())]
     pub(crate) base: Option<Base>,
 
     /// Passes over all training images
@@ -158,11 +158,11 @@ pub(crate) struct TrainSaid {
     pub(crate) bfactor: Option<f64>,
     /// Epochs of the warm start of the latents, or yes or no
     #[arg(long, value_name = "WORD|N", help_heading = TRAINING,
-        add = field(Kind::Text, "Warm start").from(0).to(1000).decided("from the preset").advanced())]
+        add = field(Kind::Text, "Warm start").fixed().from(0).to(1000).decided("from the preset").advanced())]
     pub(crate) warm_start: Option<WarmStartWish>,
     /// Fraction of the particles kept for validation
     #[arg(long, value_name = "FRACTION", help_heading = TRAINING,
-        add = field(Kind::Float, "Fraction for validation").from(0).to(0.5).decided("0.1; tiny 0").advanced().scipion("valFrac"))]
+        add = field(Kind::Float, "Fraction for validation").fixed().from(0).to(0.5).decided("0.1; tiny 0").advanced().scipion("valFrac"))]
     pub(crate) valfrac: Option<f64>,
     /// Start from another job's weights and latents
     #[arg(long, value_name = "JOB[:EPOCH]", help_heading = TRAINING,
@@ -170,7 +170,7 @@ pub(crate) struct TrainSaid {
     pub(crate) load: Option<JobEpoch>,
     /// Seed of all random numbers
     #[arg(long, value_name = "N", help_heading = TRAINING,
-        add = field(Kind::Int, "Seed").from(0).default(Constant::Whole(SEED as usize)).advanced())]
+        add = field(Kind::Int, "Seed").fixed().from(0).default(Constant::Whole(SEED as usize)).advanced())]
     pub(crate) seed: Option<u64>,
 
     /// Clusters, each with a STAR file and a map
