@@ -7,6 +7,7 @@ import struct
 import numpy as np
 from pwem.constants import ALIGN_PROJ
 from pwem.emlib.image import ImageHandler
+from pwem.objects import SetOfParticles
 from pyworkflow.plugin import Domain
 
 #: Stacks that the program reads itself; others are converted.
@@ -23,9 +24,7 @@ SOFT_EDGE_VOXELS = 5
 def write_particles(particles, star, folder):
     """Writes particles with poses and CTF; `rlnImageId` is the particle's id here, and images are named from the project on."""
     write = Domain.importFromPlugin("relion.convert", "writeSetOfParticles", doRaise=True)
-    more = {}
-    if any(os.path.splitext(_plain(f))[1] not in STACKS for f in particles.getFiles()):
-        more = {"outputDir": folder, "forceConvert": True}
+    more = {"outputDir": folder, "forceConvert": True} if need_conversion(particles) else {}
 
     def single_particle(_particle, row):
         row["rlnImageName"] = _plain(row["rlnImageName"])
@@ -35,6 +34,22 @@ def write_particles(particles, star, folder):
     unfinished = star + ".tmp"
     write(particles, unfinished, alignType=ALIGN_PROJ, postprocessImageRow=single_particle, **more)
     os.replace(unfinished, star)
+
+
+def need_conversion(particles):
+    """Whether the images are in files that the program does not read."""
+    return any(os.path.splitext(_plain(name))[1] not in STACKS for name in particles.getFiles())
+
+
+def first_particles(particles, number, path):
+    """A set of the first particles, written to a file."""
+    few = SetOfParticles(filename=path)
+    few.copyInfo(particles)
+    for particle in particles.iterItems(limit=number):
+        few.append(particle.clone())
+    particles.close()
+    few.write()
+    return few
 
 
 def write_map(volume, path):

@@ -4,6 +4,7 @@ import json
 import logging
 import os
 import shutil
+import subprocess
 import sys
 import threading
 import time
@@ -60,6 +61,17 @@ def run(protocol, verb, settings, folder, look):
                 shutil.rmtree(folder, ignore_errors=True)
                 os.rename(aside, folder)
             raise
+
+
+def refusal(verb, settings, folder):
+    """What the program would refuse a new job in a folder for, in its own words; None where it would begin. Nothing is written."""
+    words = [Plugin.getProgram(), verb, "--o", folder, "--dry-run", "yes"] + form.command_line(settings)
+    done = subprocess.run(words, env=Plugin.getEnviron(), capture_output=True, text=True)
+    if done.returncode != STATUS_WRONG_USE:
+        # What else goes wrong may go right where the job will run.
+        return None
+    errors = [line[len("error: "):] for line in done.stderr.splitlines() if line.startswith("error: ")]
+    return errors[-1] if errors else done.stderr.strip()
 
 
 def _here(protocol, verb, settings, folder, watch):

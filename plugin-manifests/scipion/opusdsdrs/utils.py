@@ -6,7 +6,6 @@ import numpy as np
 
 from . import Plugin
 from .client import Client
-from .constants import PROG_NAME  # noqa: F401  (the name that other plugins ask for)
 
 
 def generateVolumes(zValues, weights, config, outdir, Apix=None, boxSize=None, flip=False, invert=False, useGpu=False, gpu="0", threads=1,

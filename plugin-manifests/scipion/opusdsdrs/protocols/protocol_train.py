@@ -1,10 +1,14 @@
 import os
+import tempfile
 
 from pyworkflow.protocol import params
 
-from .. import inputs
+from .. import Plugin, inputs, program
 from ..outputs import CLASSES_OUTPUT, Outputs
 from .protocol_base import MASK, REFERENCE, STAR, OpusDsdRsProtBase
+
+#: Particles that the program is asked with before a launch: enough for every check but those of the particles themselves.
+ASKED_WITH = 64
 
 
 class OpusDsdRsProtTrain(OpusDsdRsProtBase):
@@ -77,7 +81,18 @@ class OpusDsdRsProtTrain(OpusDsdRsProtBase):
         trained = self.opusDSDTrainingProtocol.get() if self._has("opusDSDTrainingProtocol") else None
         if trained is not None and not os.path.isdir(os.path.join(trained.getJobFolder(), "checkpoint")):
             errors.append("*%s*: that run has no checkpoint yet." % self._label_of("opusDSDTrainingProtocol"))
-        return errors
+        return errors or self._ask_the_program(particles)
+
+    def _ask_the_program(self, particles):
+        """What the program itself says against these values, asked with a few of the particles."""
+        if Plugin.getProgram() is None or inputs.need_conversion(particles):
+            return []
+        with tempfile.TemporaryDirectory() as folder:
+            self._write_input(inputs.first_particles(particles, ASKED_WITH, os.path.join(folder, "few.sqlite")), folder)
+            # Where the form is filled in there need not be a GPU.
+            settings = {k: v for k, v in self.settings(folder).items() if k != "gpu"}
+            said = program.refusal(self._job, dict(settings, device="cpu"), os.path.join(folder, "job"))
+        return [said.replace(folder + os.sep, "")] if said else []
 
     def _warnings(self):
         particles = self.inputParticles.get()

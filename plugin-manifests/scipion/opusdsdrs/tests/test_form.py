@@ -7,7 +7,8 @@ import sys
 
 import numpy as np
 from pwem import Domain
-from pwem.objects import Particle, SetOfParticles, Volume, VolumeMask
+from pwem.constants import ALIGN_NONE, ALIGN_PROJ
+from pwem.objects import Acquisition, CTFModel, Particle, SetOfParticles, Transform, Volume, VolumeMask
 from pyworkflow.protocol import params
 from pyworkflow.template import LocalTemplate
 from pyworkflow.tests import BaseTest, setupTestProject
@@ -42,23 +43,27 @@ class TestForm(BaseTest):
     @classmethod
     def setUpClass(cls):
         setupTestProject(cls)
+        subprocess.run([Plugin.getProgram(), "simulate", "--o", "sim", "-n", "40", "--optics", "32:3.0"], check=True, stdout=subprocess.DEVNULL)
 
     def new(self, job, **values):
         return self.newProtocol(Domain.getProtocols()[NAMES[job]], **values)
 
     def particles(self, aligned=True, ctf=True, box=32):
+        """Particles of the simulated images, each looked at from one side."""
         path = "particles.sqlite"
         if os.path.exists(path):
             os.remove(path)
         particles = SetOfParticles(filename=path)
         particles.setSamplingRate(3.0)
-        particle = Particle(location=(1, "none.mrcs"))
-        particle.setSamplingRate(3.0)
-        particles.append(particle)
-        particles.setDim((box, box, 1))
+        particles.setAcquisition(Acquisition(voltage=300, sphericalAberration=2.7, amplitudeContrast=0.1, magnification=50000))
+        for number in range(1, 41):
+            particle = Particle(location=(number, "sim/particles.mrcs"))
+            particle.setTransform(Transform())
+            particle.setCTF(CTFModel(defocusU=10000.0, defocusV=10100.0, defocusAngle=10.0))
+            particle.setAcquisition(particles.getAcquisition())
+            particles.append(particle)
         particles._firstDim.set((box, box, 1))
-        if aligned:
-            particles.setAlignmentProj()
+        particles.setAlignment(ALIGN_PROJ if aligned else ALIGN_NONE)
         particles.setHasCTF(ctf)
         particles.write()
         return particles
@@ -172,6 +177,22 @@ class TestForm(BaseTest):
             self.assertIn(words, self.errors(train), name)
             getattr(train, name).set(was)
         self.assertEqual(self.errors(train), "")
+
+    def test_what_the_program_refuses_is_said_before_the_launch(self):
+        train = self.new("train", useGpu=False)
+        train.inputParticles.set(self.particles())
+        train.beta.set("nonsense")
+        self.assertIn("`--beta`", self.errors(train))
+        train.beta.set("cos")
+        self.assertEqual(self.errors(train), "")
+        train.templateres.set(50)
+        self.assertIn("`--templateres`", self.errors(train))
+        train.templateres.set(None)
+        os.rename("sim/particles.mrcs", "sim/gone.mrcs")
+        try:
+            self.assertIn("sim/particles.mrcs", self.errors(train))
+        finally:
+            os.rename("sim/gone.mrcs", "sim/particles.mrcs")
 
     def test_wrong_particles_are_refused(self):
         train = self.new("train", useGpu=False)
