@@ -28,7 +28,9 @@ pub struct CubeGrid {
 }
 
 impl CubeGrid {
-    fn extent_angstrom(self) -> f64 {
+    /// Side of the cube, Å.
+    #[must_use]
+    pub fn extent_angstrom(self) -> f64 {
         self.box_px as f64 * self.apix
     }
 }

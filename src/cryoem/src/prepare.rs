@@ -15,9 +15,11 @@ mod grid;
 mod set;
 mod sign;
 mod source;
+mod stream;
 
 pub use fingerprint::fingerprint;
 pub use set::{DESCRIPTION, PreparedSet, PreparedWriter, Row, bytes_on_disk};
+pub use stream::ImageStream;
 
 use background::Level;
 use grid::Grid;

@@ -6,10 +6,21 @@ use crate::fft;
 use contract::{Problem, Result};
 use ndarray::{Array3, ArrayView3};
 
+mod difference;
 mod fsc;
+mod local_resolution;
 mod resample;
+pub mod resolution;
+mod rigid;
+mod sharpen;
+mod variability;
 
+pub use difference::{Difference, Occupancy, contour_levels, difference, occupancy};
 pub use fsc::fourier_shell_correlation;
+pub use local_resolution::local_resolution;
+pub use rigid::{RigidChange, rigid_change};
+pub use sharpen::{Sharpened, sharpen};
+pub use variability::Variability;
 
 /// A density map.
 #[derive(Clone, Debug, PartialEq)]

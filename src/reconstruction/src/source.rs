@@ -3,7 +3,7 @@
 use contract::Result;
 use cryoem::ctf::Ctf;
 use cryoem::geometry::Matrix3;
-use cryoem::prepare::PreparedSet;
+use cryoem::prepare::{ImageStream, PreparedSet};
 
 /// What is known of a particle.
 #[derive(Clone, Copy, Debug)]
@@ -58,6 +58,30 @@ impl Particles for PreparedSet {
             ctf: (self.ctf_known()[index] != 0).then(|| Ctf::of_row(&self.ctf()[index])),
             apix: f64::from(self.apix()[index]),
             premultiplied: self.premultiplied()[index] != 0,
+        })
+    }
+}
+
+impl Particles for ImageStream<'_> {
+    fn size_px(&self) -> usize {
+        self.size_px()
+    }
+
+    fn apix(&self) -> f64 {
+        self.apix()
+    }
+
+    fn len(&self) -> usize {
+        self.set().len()
+    }
+
+    fn particle(&self, index: usize, image: &mut [f32]) -> Result<Particle> {
+        self.image_into(index, image)?;
+        Ok(Particle {
+            rotation: self.rotation(index),
+            ctf: self.ctf(index),
+            apix: self.image_apix(index),
+            premultiplied: self.premultiplied(index),
         })
     }
 }

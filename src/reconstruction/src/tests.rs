@@ -10,11 +10,11 @@ use std::f64::consts::TAU;
 
 /// Particles in memory.
 #[derive(Clone)]
-struct Memory {
+pub(crate) struct Memory {
     n: usize,
     apix: f64,
     images: Vec<Vec<f32>>,
-    particles: Vec<Particle>,
+    pub(crate) particles: Vec<Particle>,
 }
 
 impl Particles for Memory {
@@ -33,12 +33,12 @@ impl Particles for Memory {
     }
 }
 
-const N: usize = 24;
-const APIX: f64 = 4.0;
+pub(crate) const N: usize = 24;
+pub(crate) const APIX: f64 = 4.0;
 /// Shells in which the phantom has power; its Gaussians fade before the Nyquist frequency.
 const SHELLS: usize = 8;
 
-fn molecule() -> Gaussians {
+pub(crate) fn molecule() -> Gaussians {
     phantom(0.3, true, 0.62 * N as f64 * APIX, 4.5)
 }
 
@@ -48,7 +48,7 @@ fn ctf(random: &mut Random) -> Ctf {
 }
 
 /// Projections through the CTF with white noise of variance 1; `height` scales the signal.
-fn set(count: usize, seed: u64, height: f32, noise: f32) -> Memory {
+pub(crate) fn set(count: usize, seed: u64, height: f32, noise: f32) -> Memory {
     let molecule = molecule();
     let mut set = Memory { n: N, apix: APIX, images: vec![], particles: vec![] };
     for i in 0..count {

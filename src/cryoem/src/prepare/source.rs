@@ -26,17 +26,11 @@ impl<'a> Source<'a> {
             if self.open.contains_key(&row.stack) {
                 continue;
             }
-            let path = &self.set.stacks[row.stack as usize];
             let reader = match before.remove(&row.stack) {
                 Some(reader) => reader,
-                None => StackReader::open(path)?,
+                None => StackReader::open(&self.set.stacks[row.stack as usize])?,
             };
-            let (found, expected) = (reader.box_px()?, self.set.groups[row.group as usize].box_px);
-            if found != expected {
-                let group = &self.set.groups[row.group as usize].name;
-                let problem = Problem::input(format!("images of {found} pixels, optics group `{group}` has {expected}"));
-                return Err(problem.at(path.display().to_string()).hint("give images of different boxes different optics groups"));
-            }
+            check_box(self.set, row, &reader)?;
             self.open.insert(row.stack, reader);
         }
         Ok(())
@@ -44,20 +38,35 @@ impl<'a> Source<'a> {
 
     /// A particle's image on the grid, in its original grey scale. [`Source::open`] has been called for it.
     pub(super) fn prepared(&self, row: &Particle, grid: &Grid) -> Result<Array2<f32>> {
-        let reader = &self.open[&row.stack];
-        let mut image = Array2::zeros((grid.box_px, grid.box_px));
-        let pixels = image.as_slice_mut().expect("a fresh array is contiguous");
-        reader.read_into(row.slice as usize, pixels)?;
-        let bad = pixels.iter().filter(|v| !v.is_finite()).count();
-        if bad > 0 {
-            let all = pixels.len();
-            let how_many = if bad == all { "all".to_owned() } else { format!("{bad} of {all}") };
-            return Err(Problem::input(format!("image {} has {how_many} pixels that are no numbers (NaN or infinite)", row.slice + 1))
-                .at(reader.path().display().to_string())
-                .hint("remove the particle from the STAR file, or extract it again"));
-        }
-        Ok(grid.apply(image.view(), row.origin_x_angstrom / grid.apix, row.origin_y_angstrom / grid.apix))
+        read(&self.open[&row.stack], row, grid)
     }
+}
+
+/// Refuses a stack whose box is not its optics group's.
+pub(super) fn check_box(set: &ParticleSet, row: &Particle, reader: &StackReader) -> Result<()> {
+    let group = &set.groups[row.group as usize];
+    let (found, expected) = (reader.box_px()?, group.box_px);
+    if found == expected {
+        return Ok(());
+    }
+    let problem = Problem::input(format!("images of {found} pixels, optics group `{}` has {expected}", group.name));
+    Err(problem.at(reader.path().display().to_string()).hint("give images of different boxes different optics groups"))
+}
+
+/// A particle's image on the grid, in its original grey scale.
+pub(super) fn read(reader: &StackReader, row: &Particle, grid: &Grid) -> Result<Array2<f32>> {
+    let mut image = Array2::zeros((grid.box_px, grid.box_px));
+    let pixels = image.as_slice_mut().expect("a fresh array is contiguous");
+    reader.read_into(row.slice as usize, pixels)?;
+    let bad = pixels.iter().filter(|v| !v.is_finite()).count();
+    if bad > 0 {
+        let all = pixels.len();
+        let how_many = if bad == all { "all".to_owned() } else { format!("{bad} of {all}") };
+        return Err(Problem::input(format!("image {} has {how_many} pixels that are no numbers (NaN or infinite)", row.slice + 1))
+            .at(reader.path().display().to_string())
+            .hint("remove the particle from the STAR file, or extract it again"));
+    }
+    Ok(grid.apply(image.view(), row.origin_x_angstrom / grid.apix, row.origin_y_angstrom / grid.apix))
 }
 
 /// A particle's CTF.

@@ -354,3 +354,33 @@ fn impossible_sizes_are_refused() {
     let empty = ParticleSet { rows: vec![], ..set };
     assert!(prepare(&empty, &options(32), &out, &mut |_, _| Ok(())).unwrap_err().to_string().contains("no particles"));
 }
+
+#[test]
+fn the_stream_gives_what_preparation_writes_and_native_is_the_images_own_grid() {
+    let folder = tempfile::tempdir().unwrap();
+    let black = Plan { height: -2.0, ..PLAIN };
+    let set = make(folder.path(), &[Plan { images: 90, ..black }, Plan { box_px: 60, apix: 1.6, ..black }]);
+    let options = PrepareOptions { size_px: 32, apix: None, invert: Invert::Auto };
+    let prepared = prepare(&set, &options, &folder.path().join("prepared"), &mut |_, _| Ok(())).unwrap().prepared;
+    let written = PreparedSet::open(&prepared).unwrap();
+    let stream = ImageStream::open(&set, &options).unwrap();
+    assert!((stream.apix() - prepared.apix).abs() < 1e-12);
+    let (mut a, mut b) = (vec![0.0; 32 * 32], vec![0.0; 32 * 32]);
+    for i in [0, 41, 89, 90, 149] {
+        written.image_into(i, &mut a);
+        stream.image_into(i, &mut b).unwrap();
+        // The folder holds half precision.
+        let worst = a.iter().zip(&b).map(|(x, y)| (x - y).abs()).fold(0.0, f32::max);
+        assert!(worst < 4e-3, "image {i}: {worst}");
+        assert!(stream.inverted(i));
+        assert!((stream.image_apix(i) - f64::from(written.apix()[i])).abs() < 1e-5);
+        let rotation: Vec<f64> = stream.rotation(i).concat();
+        assert!(rotation.iter().zip(&written.rotations()[i]).all(|(x, y)| (x - f64::from(*y)).abs() < 1e-6));
+    }
+    let native = PrepareOptions::native(&set);
+    assert_eq!((native.size_px, native.apix), (48, Some(2.0)));
+    std::fs::remove_file(&set.stacks[1]).unwrap();
+    assert!(stream.image_into(5, &mut b).is_ok());
+    let gone = ImageStream::open(&set, &options).err().expect("a missing stack");
+    assert!(gone.to_string().contains("stack1.mrcs"), "{gone}");
+}
