@@ -20,7 +20,7 @@ pub(crate) const FRESH: Duration = Duration::from_secs(120);
 /// Who works, or worked, in a folder.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Record {
-    schema: u32,
+    pub(crate) schema: u32,
     /// The machine's name.
     pub(crate) host: String,
     /// The machine's start.
