@@ -33,6 +33,9 @@ pub struct Results {
     /// `[particles, zdim]` f32 npy, row i = row i of the particles; relative to the job folder.
     #[serde(default)]
     pub latents: Option<String>,
+    /// UMAP of the latents, `[particles, 2]` f32 npy; relative to the job folder.
+    #[serde(default)]
+    pub umap: Option<String>,
     /// Folder of the newest checkpoint, relative to the job folder.
     #[serde(default)]
     pub weights: Option<String>,

@@ -88,7 +88,7 @@ fn file<'a>(spec: &Command, argv: &'a [String]) -> Option<&'a str> {
         None => argv.get(i + 1).filter(|t| !is_option(t)).map(String::as_str),
     };
     let places = argv.iter().enumerate().filter(|(_, t)| spelled(t) == OPTION);
-    places.filter_map(|(i, t)| value(i, t)).filter(|v| !v.is_empty()).last()
+    places.filter_map(|(i, t)| value(i, t)).rfind(|v| !v.is_empty())
 }
 
 /// An option's name as clap knows it.

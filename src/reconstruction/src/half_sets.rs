@@ -37,14 +37,13 @@ pub fn half_sets(set: &ParticleSet, seed: u64) -> HalfSets {
             } else {
                 Random::keyed(seed, &[PURPOSE, u64::from(row.stack), u64::from(row.slice)]).bits() & 1 == 1
             };
-            let kept = *of_image
+            *of_image
                 .entry((row.stack, row.slice))
                 .and_modify(|half| {
                     repeated += 1;
                     torn += usize::from(*half != own);
                 })
-                .or_insert(own);
-            kept
+                .or_insert(own)
         })
         .collect::<Vec<bool>>();
     let mut note = if given {

@@ -28,15 +28,11 @@ const OTHER_TABLES: &[(&str, &str)] = &[
 ];
 
 /// Labels that only tables of sub-tomograms carry.
-const SUBTOMOGRAM_LABELS: &[&str] = &[
-    "rlnTomoParticleName",
-    "rlnTomoParticleId",
-    "rlnTomoVisibleFrames",
-    "rlnTomoName",
-    "rlnTomoSubtomogramRot",
-    "rlnOriginZAngst",
-    "rlnOriginZ",
-];
+const SUBTOMOGRAM_LABELS: &[&str] =
+    &["rlnTomoParticleName", "rlnTomoParticleId", "rlnTomoVisibleFrames", "rlnTomoName", "rlnTomoSubtomogramRot"];
+
+/// A third coordinate of the shift: of sub-tomograms, unless it is 0 everywhere, as Scipion writes it.
+const THIRD_SHIFTS: [&str; 2] = ["rlnOriginZAngst", "rlnOriginZ"];
 
 /// The block of the particles.
 pub(super) fn particles(file: &StarFile) -> Result<Block<'_>> {
@@ -75,6 +71,13 @@ fn refuse_subtomograms(file: &StarFile, block: &Block<'_>) -> Result<()> {
     for label in SUBTOMOGRAM_LABELS {
         if block.has(label) {
             return refuse(block.line(), format!("label `_{label}` in `data_{}`", block.name()));
+        }
+    }
+    for label in THIRD_SHIFTS {
+        if let Some(column) = block.find(label)
+            && let Some(row) = column.texts().position(|text| text.parse::<f64>() != Ok(0.0))
+        {
+            return refuse(column.line(row), format!("`_{label}` is {}", column.text(row)));
         }
     }
     if let Some(general) = file.find("general")

@@ -17,5 +17,6 @@ pub(crate) fn run(context: &mut Context<'_>, found: &Findings, seed: u64) -> Res
         npy::write(&path, analysis::umap(found.latents.view(), seed)?.view())?;
         Ok(vec![path.clone()])
     })?;
+    context.results.change(|now| now.umap = Some(UMAP.into()))?;
     npy::read(&path)
 }

@@ -107,9 +107,8 @@ fn embeddings(story: &Story) -> Vec<Value> {
     let axis =
         |k: usize| format!("component {} ({:.0}% of the variance)", k + 1, 100.0 * story.pca.explained.get(k).copied().unwrap_or(0.0));
     let second = 1.min(scores.ncols() - 1);
-    let [x, y] = [0, second].map(|k| scores.column(k).mapv(|v| v as f32));
-    let pca =
-        json!({ "name": "principal components", "axes": [axis(0), axis(second)], "x": quantised(x.view()), "y": quantised(y.view()) });
+    let [x, y] = [0, second].map(|k| scores.column(k));
+    let pca = json!({ "name": "principal components", "axes": [axis(0), axis(second)], "x": quantised(x), "y": quantised(y) });
     let others = story.embeddings.iter().map(|e| {
         let axes = [1, 2].map(|i| format!("{} {i}", e.name));
         json!({ "name": e.name, "axes": axes, "x": quantised(e.points.column(0)), "y": quantised(e.points.column(1)) })

@@ -53,8 +53,7 @@ pub(super) enum Type {
 
 /// The type of a job by its label (RELION 4 and 5; parts after the second are free) or its number (3.1).
 pub(super) fn type_of(word: &str) -> Type {
-    let mut lines = TABLE.lines().peekable();
-    while let Some(head) = lines.next() {
+    for head in TABLE.lines() {
         let Some((label, number)) = head.split_once(' ').filter(|_| !head.starts_with(' ')) else { continue };
         if is_or_below(word, label) || word == number {
             let body = &TABLE[offset(head) + head.len()..];

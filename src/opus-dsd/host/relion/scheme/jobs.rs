@@ -121,7 +121,7 @@ fn check_value(takes: Takes, name: &str, value: &str, place: &Place, report: &mu
     match takes {
         Takes::YesOrNo if !["Yes", "No"].contains(&value) => report.problem(place, format!("`{name}` is `{value}`"), "`Yes` or `No`"),
         Takes::Number if value.parse::<f64>().is_err() => {
-            report.problem(place, format!("`{name}` is `{value}`, not a number"), "give a number")
+            report.problem(place, format!("`{name}` is `{value}`, not a number"), "give a number");
         }
         _ => {}
     }
