@@ -2,6 +2,7 @@
 
 mod analyse;
 mod arguments;
+mod bench;
 mod clean;
 mod decode;
 mod demo;
@@ -68,6 +69,9 @@ fn dispatch(argv: &[String]) -> Result<u8> {
     let Some(verb) = verb else {
         return Ok(arguments::print_help_or_version(&mut root, rest));
     };
+    if verb == "bench" {
+        return bench::run(rest);
+    }
     let spec = root.find_subcommand(&verb).cloned().unwrap_or_else(|| Command::new("train"));
     let normal = arguments::normalise(&spec, rest)?;
     if normal.help {
@@ -132,4 +136,5 @@ fn command() -> Command {
         .subcommand(install::command())
         .subcommand(manifest::command())
         .subcommand(serve::command())
+        .subcommand(bench::command())
 }

@@ -1,6 +1,7 @@
 //! The engine of `opus-dsd`: libtorch lives here and nowhere else.
 
 pub mod assembly;
+pub mod bench;
 pub mod data;
 pub mod decode;
 pub mod devices;

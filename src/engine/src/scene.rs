@@ -197,6 +197,12 @@ impl Scene {
         self.projector.sum_rays(&self.projector.sample(volumes, &rotations, self.pixel_scale(batch).as_ref(), shift.as_ref()))
     }
 
+    /// Samples of one projection.
+    #[must_use]
+    pub fn points(&self) -> i64 {
+        self.projector.points()
+    }
+
     /// The side of the compared region, pixels.
     #[must_use]
     pub fn crop(&self) -> i64 {

@@ -1,7 +1,10 @@
 //! The engine at work on a small set.
 //!
-//! Index: `training` (repeatable, resumable, guarded) · `decode_encode` (from a checkpoint alone) · `session` (as a process).
+//! Index: `training` (repeatable, resumable, guarded) · `decode_encode` (from a checkpoint alone) · `session` (as a process) ·
+//! `bench` (figures that hang together).
 
+#[path = "running/bench.rs"]
+mod bench;
 #[path = "running/decode_encode.rs"]
 mod decode_encode;
 #[path = "running/session.rs"]

@@ -27,11 +27,17 @@ pub struct Inputs {
 }
 
 impl Inputs {
-    /// Looks at all particles once; `None` when `stop` said so.
+    /// Looks at all particles once and keeps what fits into a part of the free memory; `None` when `stop` said so.
     #[must_use]
     pub fn new(assembly: &Assembly, particles: &Particles, anchors: Option<Tensor>, stop: &dyn Fn() -> bool) -> Option<Self> {
-        let (n, e, crop) = (particles.len(), assembly.encoder.config().grid as usize, assembly.scene.crop() as usize);
         let room = SHARE_OF_MEMORY * devices::host_memory_free_bytes() as f64;
+        Self::within(assembly, particles, anchors, room, stop)
+    }
+
+    /// The same with room for so many bytes.
+    #[must_use]
+    pub fn within(assembly: &Assembly, particles: &Particles, anchors: Option<Tensor>, room: f64, stop: &dyn Fn() -> bool) -> Option<Self> {
+        let (n, e, crop) = (particles.len(), assembly.encoder.config().grid as usize, assembly.scene.crop() as usize);
         let cube_bytes = (n * e * e * e * size_of::<f32>()) as f64;
         let silhouette_bytes = (n * crop * crop) as f64;
         let keep_silhouettes = silhouette_bytes < room;

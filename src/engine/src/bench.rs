@@ -1,0 +1,76 @@
+//! `bench`: what a training step costs, part by part, beside what the machine does at best.
+//!
+//! The parts are the product's own functions on a synthetic set; the whole step is the one that training runs. Lifted cubes are made anew
+//! every step, as in runs too large to keep them.
+
+mod arguments;
+mod ceilings;
+mod clock;
+mod fixture;
+mod parts;
+pub mod report;
+mod shapes;
+mod work;
+
+pub use ceilings::Ceiling;
+pub use clock::Timing;
+pub use parts::Part;
+pub use shapes::Shape;
+
+use crate::{devices, torch};
+use arguments::{HELP, Measurement, Order};
+use contract::{Problem, Result};
+use fixture::Fixture;
+use parts::Runner;
+use report::{BENCH_SCHEMA, Report, compare};
+
+/// Runs the words after `bench`.
+///
+/// # Errors
+/// A line that is not understood, a device that is not there, or files that cannot be read or written.
+pub fn run(words: &[String]) -> Result<()> {
+    match arguments::parse(words)? {
+        Order::Help => println!("{HELP}"),
+        Order::Compare(a, b) => print!("{}", compare(&Report::read(&a)?, &Report::read(&b)?)?),
+        Order::Measure(what) => {
+            let report = measure(&what)?;
+            let json = report.json()?;
+            if let Some(path) = &what.output {
+                std::fs::write(path, format!("{json}\n")).map_err(|e| Problem::io(path, &e))?;
+            }
+            if what.json {
+                println!("{json}");
+            } else {
+                print!("{}", report.table());
+            }
+        }
+    }
+    Ok(())
+}
+
+fn measure(what: &Measurement) -> Result<Report> {
+    torch::init_torch()?;
+    let device = devices::find(&what.device)?;
+    tch::set_num_threads(i32::try_from(what.threads).unwrap_or(1));
+    let fixture = Fixture::new(&what.shape, device)?;
+    let mut runner = Runner::new(&what.shape, device, &fixture, (what.warm_up, what.steps))?;
+    clock::reset_peak();
+    let step = runner.whole_step();
+    let peak_bytes = clock::peak_bytes();
+    let images = what.shape.batch as f64;
+    let name = devices::list().into_iter().find(|d| d.id == what.device).map_or_else(|| what.device.clone(), |d| d.name);
+    Ok(Report {
+        cpu_seconds_per_image: step.cpu_seconds / images,
+        images_per_second: images / step.wall_seconds,
+        peak_bytes,
+        schema: BENCH_SCHEMA,
+        build_id: crate::BUILD_ID.into(),
+        device_name: name,
+        device: what.device.clone(),
+        threads: what.threads,
+        shape: what.shape.clone(),
+        step,
+        parts: if what.parts { runner.parts() } else { Vec::new() },
+        ceilings: if what.parts { ceilings::ceilings(&what.shape, device, what.steps) } else { Vec::new() },
+    })
+}

@@ -1,0 +1,225 @@
+//! The whole training step, and each of its parts by itself.
+
+use super::clock::{Timing, cpu_seconds, measure, wait};
+use super::fixture::Fixture;
+use super::shapes::Shape;
+use super::work;
+use crate::data::Batch;
+use crate::model::bank::LatentBank;
+use crate::model::fourier;
+use crate::model::loss::{Fit, mean_magnitude, total_variation};
+use crate::training::ground;
+use crate::training::inputs::Inputs;
+use crate::training::optimiser::{AdamW, Parameter};
+use crate::training::step::{Classes, Draws, Step, TermWeights};
+use contract::{Problem, Result};
+use serde::{Deserialize, Serialize};
+use std::time::Instant;
+use tch::{Device, Kind, Tensor};
+
+/// One part of a step.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Part {
+    /// What it is.
+    pub name: String,
+    /// Forward, a step.
+    pub forward: Timing,
+    /// Backward, a step, where there is one.
+    pub backward: Option<Timing>,
+    /// Floating-point operations of both, a step; 0 where they are not what counts.
+    pub flop: f64,
+    /// Bytes of both at least, a step; 0 where they are not what counts.
+    pub bytes: f64,
+}
+
+impl Part {
+    /// Wall and CPU seconds of both.
+    pub(super) fn seconds(&self) -> (f64, f64) {
+        let back = self.backward.unwrap_or_default();
+        (self.forward.wall_seconds + back.wall_seconds, self.forward.cpu_seconds + back.cpu_seconds)
+    }
+}
+
+/// All that a step is made of.
+pub(super) struct Runner<'a> {
+    shape: &'a Shape,
+    device: Device,
+    fixture: &'a Fixture,
+    inputs: Inputs,
+    bank: LatentBank,
+    optimiser: AdamW,
+    classes: Option<Classes>,
+    rows: Vec<usize>,
+    repeat: (usize, usize),
+}
+
+impl<'a> Runner<'a> {
+    /// `repeat`: unmeasured and measured repetitions.
+    pub(super) fn new(shape: &'a Shape, device: Device, fixture: &'a Fixture, repeat: (usize, usize)) -> Result<Self> {
+        let Fixture { particles, assembly, .. } = fixture;
+        // Cubes do not fit into memory in runs worth their time: room for silhouettes only.
+        let silhouettes = particles.len() * shape.crop_px * shape.crop_px + 1;
+        let inputs = Inputs::within(assembly, particles, None, silhouettes as f64, &|| false)
+            .ok_or_else(|| Problem::failed("the inputs were not looked at"))?;
+        let parameters = assembly.weights().into_iter().map(|(name, value)| Parameter { name, value, rate: 1.0 }).collect();
+        let everyone: Vec<usize> = (0..particles.len()).collect();
+        Ok(Self {
+            bank: LatentBank::new(&Tensor::randn([particles.len() as i64, assembly.latent_dimensions()], (Kind::Float, device))),
+            optimiser: AdamW::new(parameters, 0.0),
+            classes: (assembly.settings.lamb > 0.0).then(|| ground::view_classes(particles, &everyone)),
+            rows: (0..shape.batch).map(|i| i * (particles.len() / shape.batch)).collect(),
+            shape,
+            device,
+            fixture,
+            inputs,
+            repeat,
+        })
+    }
+
+    fn batch(&self) -> Batch {
+        self.fixture.particles.batch(&self.rows)
+    }
+
+    fn weights(&self) -> TermWeights {
+        let settings = &self.fixture.assembly.settings;
+        TermWeights {
+            divergence: 0.1,
+            prior: settings.lamb,
+            magnitude: settings.volume_l1,
+            variation: settings.volume_tv,
+            snr: 1.0,
+            warm: false,
+        }
+    }
+
+    /// Reading, all terms, backward, optimiser: what an effective batch costs.
+    pub(super) fn whole_step(&mut self) -> Timing {
+        let Fixture { particles, assembly, .. } = self.fixture;
+        let weights = self.weights();
+        let Self { inputs, bank, optimiser, classes, rows, shape, .. } = self;
+        let mut number = 0;
+        measure(self.device, self.repeat.0, self.repeat.1, || {
+            let batch = particles.batch(rows);
+            optimiser.zero_grad();
+            let step = Step {
+                assembly,
+                inputs,
+                bank,
+                classes: classes.as_ref(),
+                weights,
+                draws: Draws { seed: 1, epoch: 1, attempt: 0, batch: number },
+                box_px: shape.box_px,
+                injected: None,
+            };
+            if let Some(result) = step.gradients(&batch, &|_| false) {
+                optimiser.step(1e-5);
+                bank.update(&batch.index, &result.means);
+            }
+            number += 1;
+        })
+    }
+
+    /// The parts, one after the other.
+    pub(super) fn parts(&mut self) -> Vec<Part> {
+        let mut parts = vec![self.forward_only("read", || drop(self.batch()))];
+        let batch = self.batch();
+        let assembly = &self.fixture.assembly;
+        let scene = &assembly.scene;
+        parts.push(self.forward_only("encoder's input", || drop(scene.cubes(&batch))));
+
+        let cubes = scene.cubes(&batch);
+        let encoder_flop = work::encoder_flop(assembly.encoder.config()) * self.shape.batch as f64;
+        let encode = self.both("encode", &|| assembly.encode(&cubes, None).0);
+        parts.push(Part { flop: 3.0 * encoder_flop, ..encode });
+
+        let micro = batch.part(0, self.shape.micro_batch);
+        let times = self.shape.batch as f64 / self.shape.micro_batch as f64;
+        let latents = Tensor::randn([self.shape.micro_batch as i64, assembly.latent_dimensions()], (Kind::Float, self.device));
+        let decoder_flop = work::decoder_flop(assembly.decoder.config(), self.shape.template as i64) * self.shape.batch as f64;
+        let decode = self.both("decode", &|| scene.volume.assemble(&assembly.net(&latents)));
+        parts.push(Part { flop: 3.0 * decoder_flop, ..scaled(decode, times) });
+
+        let volumes = tch::no_grad(|| scene.volume.assemble(&assembly.net(&latents))).set_requires_grad(true);
+        let project = self.both("project", &|| scene.project(&volumes, &micro, None, None));
+        // Backward reads and writes each corner's gradient.
+        let bytes = 3.0 * work::projection_bytes(scene.points(), self.shape.poses) * self.shape.batch as f64;
+        parts.push(Part { bytes, ..scaled(project, times) });
+
+        let projections = tch::no_grad(|| scene.project(&volumes, &micro, None, None)).set_requires_grad(true);
+        let weights = self.weights();
+        let loss = self.both("loss", &|| {
+            let rendered = fourier::filter(&projections, &scene.transfer(&micro, &scene.ctf(&micro)));
+            let seen = scene.seen(&micro.images).unsqueeze(1);
+            let silhouettes = self.inputs.silhouettes(assembly, &micro);
+            let fit = Fit::new(&rendered, &seen, &silhouettes, &assembly.settings.numerics);
+            fit.squared_error().sum(Kind::Float)
+        });
+        parts.push(scaled(loss, times));
+        if weights.magnitude > 0.0 || weights.variation > 0.0 {
+            let bounds = scene.prior_bounds;
+            let priors = self.both("volume priors", &|| {
+                mean_magnitude(&volumes, bounds).sum(Kind::Float) * weights.magnitude
+                    + total_variation(&volumes, bounds).sum(Kind::Float) * weights.variation
+            });
+            parts.push(scaled(priors, times));
+        }
+        parts.push(self.optimise());
+        parts
+    }
+
+    fn optimise(&mut self) -> Part {
+        let weights = self.fixture.assembly.weights();
+        let count: usize = weights.values().map(Tensor::numel).sum();
+        self.optimiser.zero_grad();
+        for weight in weights.values() {
+            (weight * 1e-6).sum(Kind::Float).backward();
+        }
+        let forward = measure(self.device, self.repeat.0, self.repeat.1, || self.optimiser.step(0.0));
+        // Weight and two moments are read and written, the gradient is read.
+        let bytes = (7 * count * size_of::<f32>()) as f64;
+        Part { name: "optimiser".into(), forward, backward: None, flop: 0.0, bytes }
+    }
+
+    fn forward_only(&self, name: &str, work: impl FnMut()) -> Part {
+        let forward = measure(self.device, self.repeat.0, self.repeat.1, work);
+        Part { name: name.into(), forward, backward: None, flop: 0.0, bytes: 0.0 }
+    }
+
+    /// Forward, then backward from a fixed gradient of the output.
+    fn both(&self, name: &str, work: &dyn Fn() -> Tensor) -> Part {
+        let mut gradient = None;
+        let mut seconds: Vec<[(f64, f64); 2]> = Vec::new();
+        for _ in 0..self.repeat.0 + self.repeat.1 {
+            let start = self.now();
+            let output = work();
+            let middle = self.now();
+            let gradient = gradient.get_or_insert_with(|| output.randn_like());
+            (&output * &*gradient).sum(Kind::Float).backward();
+            let end = self.now();
+            seconds.push([(middle.0 - start.0, middle.1 - start.1), (end.0 - middle.0, end.1 - middle.1)]);
+        }
+        let timing = |which: usize| Timing::of(seconds[self.repeat.0..].iter().map(|pair| pair[which]));
+        Part { name: name.into(), forward: timing(0), backward: Some(timing(1)), flop: 0.0, bytes: 0.0 }
+    }
+
+    /// CPU and wall seconds, after the device has finished.
+    fn now(&self) -> (f64, f64) {
+        thread_local! { static BEGAN: Instant = Instant::now(); }
+        wait(self.device);
+        (cpu_seconds(), BEGAN.with(|began| began.elapsed().as_secs_f64()))
+    }
+}
+
+/// A part that runs several times a step.
+fn scaled(mut part: Part, times: f64) -> Part {
+    let scale = |timing: &mut Timing| {
+        timing.cpu_seconds *= times;
+        timing.wall_seconds *= times;
+        timing.wall_spread_seconds *= times;
+    };
+    scale(&mut part.forward);
+    if let Some(backward) = &mut part.backward {
+        scale(backward);
+    }
+    part
+}

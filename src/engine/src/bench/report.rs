@@ -1,0 +1,155 @@
+//! What a measurement says, for machines and for people.
+
+use super::ceilings::Ceiling;
+use super::clock::Timing;
+use super::parts::Part;
+use super::shapes::Shape;
+use contract::{Problem, Result};
+use serde::{Deserialize, Serialize};
+use std::fmt::Write;
+use std::path::Path;
+
+/// Raised when a figure's meaning changes.
+pub const BENCH_SCHEMA: u32 = 1;
+
+/// A measurement.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Report {
+    /// CPU seconds of all threads an image, in a whole training step.
+    pub cpu_seconds_per_image: f64,
+    /// Images a wall second.
+    pub images_per_second: f64,
+    /// Most memory that the process had resident while steps ran, bytes.
+    pub peak_bytes: u64,
+    /// [`BENCH_SCHEMA`].
+    pub schema: u32,
+    /// The engine's build.
+    pub build_id: String,
+    /// For people: processor or GPU.
+    pub device_name: String,
+    /// `cpu` or `cuda:N`.
+    pub device: String,
+    /// Threads of the tensor library.
+    pub threads: usize,
+    /// What was run.
+    pub shape: Shape,
+    /// A whole step.
+    pub step: Timing,
+    /// Its parts, each by itself.
+    pub parts: Vec<Part>,
+    /// What plain operations reach in the same run.
+    pub ceilings: Vec<Ceiling>,
+}
+
+impl Report {
+    /// Reads a result file.
+    ///
+    /// # Errors
+    /// The file is missing or is no result.
+    pub fn read(path: &Path) -> Result<Self> {
+        let text = std::fs::read_to_string(path).map_err(|e| Problem::io(path, &e))?;
+        serde_json::from_str(&text).map_err(|e| Problem::input(format!("is no result of `bench`: {e}")).at(path.display().to_string()))
+    }
+
+    /// As JSON.
+    ///
+    /// # Errors
+    /// A figure that is not a number.
+    pub fn json(&self) -> Result<String> {
+        serde_json::to_string_pretty(self).map_err(|e| Problem::failed(format!("the result cannot be written: {e}")))
+    }
+
+    /// As a table.
+    #[must_use]
+    pub fn table(&self) -> String {
+        let shape = &self.shape;
+        let mut text = format!(
+            "{} ({:?} width): box {}, images of {}, region {}, volume {}³, zdim {}, {} poses, batch {} in parts of {}\n",
+            shape.name.to_lowercase(),
+            shape.width,
+            shape.box_px,
+            shape.size_px,
+            shape.crop_px,
+            shape.template,
+            shape.zdim,
+            shape.poses,
+            shape.batch,
+            shape.micro_batch
+        );
+        let _ = writeln!(text, "{} ({}), {} threads, build {}\n", self.device_name, self.device, self.threads, self.build_id);
+        let _ = writeln!(
+            text,
+            "{:.4} CPU s an image   {:.2} images/s   {:.2} GB at most   (step {:.3} s, spread {:.3} s, of {})\n",
+            self.cpu_seconds_per_image,
+            self.images_per_second,
+            self.peak_bytes as f64 / 1e9,
+            self.step.wall_seconds,
+            self.step.wall_spread_seconds,
+            self.step.repetitions
+        );
+        if !self.parts.is_empty() {
+            let _ = writeln!(
+                text,
+                "{:<18}{:>11}{:>11}{:>11}{:>9}{:>12}{:>12}",
+                "ms an image", "forward", "backward", "CPU", "of step", "GFLOP/s", "GB/s"
+            );
+        }
+        let images = shape.batch as f64;
+        for part in &self.parts {
+            let ms = |seconds: f64| format!("{:.2}", seconds / images * 1e3);
+            let (wall, cpu) = part.seconds();
+            let rate = |amount: f64| if amount > 0.0 && wall > 0.0 { format!("{:.2}", amount / wall / 1e9) } else { String::new() };
+            let _ = writeln!(
+                text,
+                "{:<18}{:>11}{:>11}{:>11}{:>8.1}%{:>12}{:>12}",
+                part.name,
+                ms(part.forward.wall_seconds),
+                part.backward.map(|b| ms(b.wall_seconds)).unwrap_or_default(),
+                ms(cpu),
+                100.0 * wall / self.step.wall_seconds,
+                rate(part.flop),
+                rate(part.bytes)
+            );
+        }
+        if !self.ceilings.is_empty() {
+            text.push_str("\nplain operations in the same run\n");
+        }
+        for ceiling in &self.ceilings {
+            let _ = writeln!(text, "{:<42}{:>12.2} G{}/s", ceiling.name, ceiling.per_second / 1e9, ceiling.unit);
+        }
+        text
+    }
+}
+
+/// Two results side by side: the second's figures over the first's.
+///
+/// # Errors
+/// The results are of different shapes.
+pub fn compare(a: &Report, b: &Report) -> Result<String> {
+    if a.shape != b.shape {
+        return Err(Problem::input("the two results are of different shapes").at("`--compare`").hint("run both with the same options"));
+    }
+    let mut text = format!("A: {}, {} threads, build {}\n", a.device_name, a.threads, a.build_id);
+    let _ = writeln!(text, "B: {}, {} threads, build {}\n", b.device_name, b.threads, b.build_id);
+    let _ = writeln!(text, "{:<28}{:>14}{:>14}{:>10}", "", "A", "B", "B/A");
+    let mut line = |name: &str, a: f64, b: f64| {
+        let ratio = if a > 0.0 { format!("{:.3}", b / a) } else { String::new() };
+        let _ = writeln!(text, "{name:<28}{a:>14.4}{b:>14.4}{ratio:>10}");
+    };
+    line("CPU s an image", a.cpu_seconds_per_image, b.cpu_seconds_per_image);
+    line("images/s", a.images_per_second, b.images_per_second);
+    line("peak, GB", a.peak_bytes as f64 / 1e9, b.peak_bytes as f64 / 1e9);
+    line("step, s", a.step.wall_seconds, b.step.wall_seconds);
+    for part in &a.parts {
+        if let Some(other) = b.parts.iter().find(|other| other.name == part.name) {
+            line(&format!("{}, wall s", part.name), part.seconds().0, other.seconds().0);
+            line(&format!("{}, CPU s", part.name), part.seconds().1, other.seconds().1);
+        }
+    }
+    for ceiling in &a.ceilings {
+        if let Some(other) = b.ceilings.iter().find(|other| other.name == ceiling.name) {
+            line(&format!("{}, G{}/s", ceiling.name, ceiling.unit), ceiling.per_second / 1e9, other.per_second / 1e9);
+        }
+    }
+    Ok(text)
+}
