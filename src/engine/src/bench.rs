@@ -23,6 +23,7 @@ use contract::{Problem, Result};
 use fixture::Fixture;
 use parts::Runner;
 use report::{BENCH_SCHEMA, Report, compare};
+use std::io::Write;
 
 /// Runs the words after `bench`.
 ///
@@ -30,22 +31,23 @@ use report::{BENCH_SCHEMA, Report, compare};
 /// A line that is not understood, a device that is not there, or files that cannot be read or written.
 pub fn run(words: &[String]) -> Result<()> {
     match arguments::parse(words)? {
-        Order::Help => println!("{HELP}"),
-        Order::Compare(a, b) => print!("{}", compare(&Report::read(&a)?, &Report::read(&b)?)?),
+        Order::Help => say(HELP),
+        Order::Compare(a, b) => say(&compare(&Report::read(&a)?, &Report::read(&b)?)?),
         Order::Measure(what) => {
             let report = measure(&what)?;
             let json = report.json()?;
             if let Some(path) = &what.output {
                 std::fs::write(path, format!("{json}\n")).map_err(|e| Problem::io(path, &e))?;
             }
-            if what.json {
-                println!("{json}");
-            } else {
-                print!("{}", report.table());
-            }
+            say(&if what.json { json } else { report.table() });
         }
     }
     Ok(())
+}
+
+/// On stdout; a reader that has left does not matter.
+fn say(text: &str) {
+    let _ = writeln!(std::io::stdout(), "{}", text.trim_end());
 }
 
 fn measure(what: &Measurement) -> Result<Report> {
