@@ -39,7 +39,7 @@ fn collect(folder: &Path, files: &mut Vec<PathBuf>) {
             if !NOT_SHIPPED.iter().any(|n| name == *n) {
                 collect(&path, files);
             }
-        } else if path.extension().is_some_and(|e| e == "rs" || e == "toml") {
+        } else if path.extension().is_some_and(|e| ["rs", "toml", "cpp", "cu"].iter().any(|kind| e == *kind)) {
             files.push(path);
         }
     }

@@ -1,4 +1,4 @@
-//! Lets the engine and its tests find libtorch without `LD_LIBRARY_PATH`, and stamps the build id.
+//! Lets the engine and its tests find libtorch without `LD_LIBRARY_PATH`, compiles the bridge to C++, and stamps the build id.
 
 use std::path::Path;
 
@@ -12,6 +12,26 @@ fn main() {
     };
     println!("cargo::rustc-link-arg=-Wl,-rpath,$ORIGIN/../lib/opus-dsd/torch/lib"); // as installed
     println!("cargo::rustc-link-arg=-Wl,-rpath,{lib}"); // as built
+    compile_bridge(Path::new(&lib));
     let package = std::env::var("CARGO_MANIFEST_DIR").unwrap_or_default();
     build_id::stamp(&Path::new(&package).join("../.."));
+}
+
+/// Compiles `native/bridge.cpp` against libtorch's headers, which lie beside its libraries.
+fn compile_bridge(lib: &Path) {
+    let include = lib.join("../include");
+    println!("cargo::rerun-if-changed=native");
+    cc::Build::new()
+        .cpp(true)
+        .std("c++17")
+        .pic(true)
+        .warnings(false) // libtorch's headers have many
+        .includes([include.clone(), include.join("torch/csrc/api/include")])
+        .file("native/bridge.cpp")
+        .compile("opus_dsd_bridge");
+    // Again behind the bridge: what it uses of them.
+    for library in ["torch_cpu", "c10", "stdc++"] {
+        println!("cargo::rustc-link-lib={library}");
+    }
+    println!("cargo::rustc-link-search=native={}", lib.display());
 }

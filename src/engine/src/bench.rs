@@ -56,9 +56,9 @@ fn measure(what: &Measurement) -> Result<Report> {
     tch::set_num_threads(i32::try_from(what.threads).unwrap_or(1));
     let fixture = Fixture::new(&what.shape, device)?;
     let mut runner = Runner::new(&what.shape, device, &fixture, (what.warm_up, what.steps))?;
-    clock::reset_peak();
+    clock::reset_peak(device);
     let step = runner.whole_step();
-    let peak_bytes = clock::peak_bytes();
+    let peak_bytes = clock::peak_bytes(device);
     let images = what.shape.batch as f64;
     let name = devices::list().into_iter().find(|d| d.id == what.device).map_or_else(|| what.device.clone(), |d| d.name);
     Ok(Report {

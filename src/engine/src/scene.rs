@@ -194,7 +194,7 @@ impl Scene {
     pub fn project(&self, volumes: &Tensor, batch: &Batch, correction: Option<&Tensor>, shift_px: Option<&Tensor>) -> Tensor {
         let rotations = self.rotations(batch, correction);
         let shift = shift_px.map(|shift| shift.unsqueeze(1).expand([-1, rotations.size()[1], 3], false));
-        self.projector.sum_rays(&self.projector.sample(volumes, &rotations, self.pixel_scale(batch).as_ref(), shift.as_ref()))
+        self.projector.project_moved(volumes, &rotations, self.pixel_scale(batch).as_ref(), shift.as_ref())
     }
 
     /// Samples of one projection.

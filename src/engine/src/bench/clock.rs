@@ -1,5 +1,6 @@
 //! Clocks: CPU seconds and wall seconds of repeated work, and the most memory that it took.
 
+use crate::native;
 use serde::{Deserialize, Serialize};
 use std::time::Instant;
 use tch::{Cuda, Device};
@@ -67,13 +68,19 @@ pub(super) fn cpu_seconds() -> f64 {
     seconds(usage.ru_utime) + seconds(usage.ru_stime)
 }
 
-/// Forgets the largest resident size so far; where the kernel does not allow it, [`peak_bytes`] counts from the start.
-pub(super) fn reset_peak() {
-    let _ = std::fs::write("/proc/self/clear_refs", "5");
+/// Forgets the most memory so far; where the kernel does not allow it, [`peak_bytes`] counts from the start.
+pub(super) fn reset_peak(device: Device) {
+    match device {
+        Device::Cuda(index) => drop(native::device_peak_bytes(index, true)),
+        _ => drop(std::fs::write("/proc/self/clear_refs", "5")),
+    }
 }
 
-/// Largest resident size of this process since [`reset_peak`], bytes.
-pub(super) fn peak_bytes() -> u64 {
+/// Most memory since [`reset_peak`], bytes: what a GPU's allocator had handed out, the process' resident size otherwise.
+pub(super) fn peak_bytes(device: Device) -> u64 {
+    if let Device::Cuda(index) = device {
+        return native::device_peak_bytes(index, false);
+    }
     let text = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let line = text.lines().find_map(|line| line.strip_prefix("VmHWM:"));
     line.and_then(|l| l.split_whitespace().next()?.parse::<u64>().ok()).unwrap_or(0) * 1024
@@ -91,7 +98,7 @@ mod tests {
 
     #[test]
     fn work_takes_time_and_memory() {
-        let before = peak_bytes();
+        let before = peak_bytes(Device::Cpu);
         let mut kept = Vec::new();
         let timing = measure(Device::Cpu, 0, 3, || {
             let mut x = 0u64;
@@ -101,7 +108,7 @@ mod tests {
             kept.push(vec![x as u8 | 1; 40 << 20]);
         });
         assert!(timing.cpu_seconds > 0.0 && timing.wall_seconds > 0.0 && timing.repetitions == 3);
-        assert!(peak_bytes() >= before + (60 << 20), "{} {}", peak_bytes(), before);
+        assert!(peak_bytes(Device::Cpu) >= before + (60 << 20));
         assert_eq!(kept.len(), 3);
     }
 }

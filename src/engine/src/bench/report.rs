@@ -19,7 +19,7 @@ pub struct Report {
     pub cpu_seconds_per_image: f64,
     /// Images a wall second.
     pub images_per_second: f64,
-    /// Most memory that the process had resident while steps ran, bytes.
+    /// Most memory while steps ran: the process' resident size, on a GPU what its allocator had handed out; bytes.
     pub peak_bytes: u64,
     /// [`BENCH_SCHEMA`].
     pub schema: u32,

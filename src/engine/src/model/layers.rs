@@ -1,5 +1,6 @@
 //! The few layers that both networks are made of, with the original's initialisation and parameter names (`weight`, `bias`).
 
+use crate::native::leaky_relu_;
 use tch::nn::{Init, Path};
 use tch::{Device, Tensor};
 
@@ -8,12 +9,6 @@ pub const LEAKY_SLOPE: f64 = 0.2;
 
 /// Gain of a layer that a leaky rectifier follows: √(2/(1+slope²)).
 pub const RECTIFIED_GAIN: f64 = 1.386_750_490_563_073; // sqrt(2/1.04)
-
-/// Leaky rectifier with [`LEAKY_SLOPE`]. As an interpolation towards the rectified values, because libtorch's own takes no slope here and
-/// the larger of two tensors has a backward step that is seven times slower.
-pub fn leaky(x: &Tensor) -> Tensor {
-    x.lerp(&x.relu(), 1.0 - LEAKY_SLOPE)
-}
 
 /// What kind of layer a [`Layer`] is.
 #[derive(Clone, Copy, Debug)]
@@ -98,9 +93,9 @@ impl Layer {
         }
     }
 
-    /// Applies the layer, then the leaky rectifier.
+    /// Applies the layer, then the leaky rectifier with [`LEAKY_SLOPE`], in place: one tensor less is held for the backward pass.
     pub fn rectified(&self, x: &Tensor) -> Tensor {
-        leaky(&self.forward(x))
+        leaky_relu_(self.forward(x), LEAKY_SLOPE)
     }
 }
 

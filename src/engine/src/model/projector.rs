@@ -1,9 +1,14 @@
 //! Projection of volumes along the optical axis for given rotations: sample at the rotated grid's points, add along each ray.
 //!
-//! Only points that can meet density are sampled: those within a ball that holds the mask. The grid needs no gradient, so none is
-//! computed for it; all images and hypotheses go through one gather.
+//! Only points that can meet density are sampled: those within a ball that holds the mask. On a CPU a kernel does it ray by ray
+//! (`kernels::projection`); the form made of libtorch's operators, in which all images and hypotheses go through one gather, is the
+//! reference that it is tested against.
 
 use super::geometry::Centre;
+use crate::kernels::projection::{Projection, Rays};
+use crate::native;
+use std::cell::OnceCell;
+use std::sync::Arc;
 use tch::{Device, Kind, Tensor};
 
 const TRILINEAR: i64 = 0;
@@ -38,29 +43,53 @@ pub struct ProjectorConfig {
 #[derive(Debug)]
 pub struct Projector {
     config: ProjectorConfig,
+    device: Device,
+    rays: Arc<Rays>,
+    /// What the tensor form needs; made when it is first asked for.
+    grid: OnceCell<Grid>,
+}
+
+/// All samples of one projection.
+#[derive(Debug)]
+struct Grid {
     /// Coordinates `(x, y, z)` in the image frame, pixels, `[p, 3]`.
     points: Tensor,
     /// Pixel that a point's ray ends in, `[p]`; `None` where the points fill a cube.
     pixels: Option<Tensor>,
 }
 
+impl Grid {
+    fn new(config: &ProjectorConfig, device: Device) -> Self {
+        let cube = config.centre.cube(config.side, device);
+        let Region::Ball { radius_px } = config.region else { return Self { points: cube, pixels: None } };
+        let distance2 = cube.square().sum_dim_intlist([1i64].as_slice(), false, Kind::Float);
+        let inside = distance2.le(radius_px * radius_px).nonzero().squeeze_dim(1);
+        let pixel = inside.remainder(config.side * config.side);
+        // Ray after ray, so that a ray's samples lie together in the gather and in its sum.
+        let order = (&pixel * config.side + inside.divide_scalar_mode(config.side * config.side, "floor")).argsort(0, false);
+        Self { points: cube.index_select(0, &inside.index_select(0, &order)), pixels: Some(pixel.index_select(0, &order)) }
+    }
+}
+
+/// The samples of a projector's region, ray by ray.
+fn rays(config: &ProjectorConfig) -> Rays {
+    let side = config.side;
+    let origin = config.centre.index(side);
+    let span = |pixel: i64| {
+        let Region::Ball { radius_px } = config.region else { return (0, side as u16) };
+        let (x, y) = ((pixel % side) as f64 - origin, (pixel / side) as f64 - origin);
+        let inside = |z: i64| x * x + y * y + (z as f64 - origin).powi(2) <= radius_px * radius_px;
+        let first = (0..side).find(|&z| inside(z)).unwrap_or(0);
+        (first as u16, (first..side).take_while(|&z| inside(z)).count() as u16)
+    };
+    Rays { side: side as usize, origin: origin as f32, spans: (0..side * side).map(span).collect() }
+}
+
 impl Projector {
     /// A projector on a device.
     #[must_use]
     pub fn new(config: ProjectorConfig, device: Device) -> Self {
-        let cube = config.centre.cube(config.side, device);
-        let (points, pixels) = match config.region {
-            Region::Cube => (cube, None),
-            Region::Ball { radius_px } => {
-                let distance2 = cube.square().sum_dim_intlist([1i64].as_slice(), false, Kind::Float);
-                let inside = distance2.le(radius_px * radius_px).nonzero().squeeze_dim(1);
-                let pixel = inside.remainder(config.side * config.side);
-                // Ray after ray, so that a ray's samples lie together in the gather and in its sum.
-                let order = (&pixel * config.side + inside.divide_scalar_mode(config.side * config.side, "floor")).argsort(0, false);
-                (cube.index_select(0, &inside.index_select(0, &order)), Some(pixel.index_select(0, &order)))
-            }
-        };
-        Self { config, points, pixels }
+        Self { config, device, rays: Arc::new(rays(&config)), grid: OnceCell::new() }
     }
 
     /// The shape.
@@ -71,14 +100,46 @@ impl Projector {
 
     /// Points sampled for one projection.
     pub fn points(&self) -> i64 {
-        self.points.size()[0]
+        self.rays.points() as i64
     }
 
     /// Ray sums `[b, k, s, s]` of volumes `[b, 1, t, t, t]` under rotations `[b, k, 3, 3]`.
     ///
     /// `pixel_scale` (`[b]`) is the image's pixel size over the grid's, where they differ. The sum is over samples one pixel apart.
     pub fn project(&self, volumes: &Tensor, rotations: &Tensor, pixel_scale: Option<&Tensor>) -> Tensor {
-        self.sum_rays(&self.sample(volumes, rotations, pixel_scale, None))
+        self.project_moved(volumes, rotations, pixel_scale, None)
+    }
+
+    /// The same of volumes moved by `shift_px` (`[b, k, 3]`, map frame, pixels; towards the negative).
+    ///
+    /// On a CPU by the fused kernel, elsewhere by tensors.
+    pub fn project_moved(&self, volumes: &Tensor, rotations: &Tensor, pixel_scale: Option<&Tensor>, shift_px: Option<&Tensor>) -> Tensor {
+        if self.device != Device::Cpu {
+            return self.project_by_tensors(volumes, rotations, pixel_scale, shift_px);
+        }
+        let ProjectorConfig { side, template, centre, .. } = self.config;
+        let step = centre.steps(side, template);
+        let mut matrices = rotations * step;
+        if let Some(scale) = pixel_scale {
+            matrices *= scale.reshape([-1, 1, 1, 1]);
+        }
+        let origin = Tensor::full(rotations.select(-1, 0).size(), centre.index(template), (Kind::Float, self.device));
+        let offsets = match shift_px {
+            Some(shift) => origin + shift * step,
+            None => origin,
+        };
+        native::apply(Arc::new(Projection(Arc::clone(&self.rays))), &[volumes, &matrices, &offsets])
+    }
+
+    /// The same by libtorch's own operators: what the kernels are tested against, and what runs where there is none.
+    pub fn project_by_tensors(
+        &self,
+        volumes: &Tensor,
+        rotations: &Tensor,
+        pixel_scale: Option<&Tensor>,
+        shift_px: Option<&Tensor>,
+    ) -> Tensor {
+        self.sum_rays(&self.sample(volumes, rotations, pixel_scale, shift_px))
     }
 
     /// Ray sums `[n, s, s]` of one volume `[1, 1, t, t, t]` under rotations `[n, 3, 3]`; `pixel_scale` is `[n]`.
@@ -95,6 +156,10 @@ impl Projector {
         tch::no_grad(|| self.project(masks, rotations, pixel_scale).gt(0.0).to_kind(Kind::Float))
     }
 
+    fn grid(&self) -> &Grid {
+        self.grid.get_or_init(|| Grid::new(&self.config, self.device))
+    }
+
     /// Samples `[b, k, p]` of volumes `[b, 1, t, t, t]` at the rotated points, trilinear, zero outside.
     ///
     /// `shift_px` (`[b, k, 3]`) moves the points in the frame of the map, pixels.
@@ -109,7 +174,7 @@ impl Projector {
         if let Some(pixel_scale) = pixel_scale {
             matrices *= pixel_scale.reshape([-1, 1, 1, 1]);
         }
-        let mut grid = self.points.matmul(&matrices.view([batch * hypotheses, 3, 3])) + offset;
+        let mut grid = self.grid().points.matmul(&matrices.view([batch * hypotheses, 3, 3])) + offset;
         if let Some(shift) = shift_px {
             grid += (shift * scale).view([batch * hypotheses, 1, 3]);
         }
@@ -120,7 +185,7 @@ impl Projector {
     pub fn sum_rays(&self, samples: &Tensor) -> Tensor {
         let size = samples.size();
         let (batch, hypotheses, side) = (size[0], size[1], self.config.side);
-        match &self.pixels {
+        match &self.grid().pixels {
             None => samples.view([batch, hypotheses, side, side, side]).sum_dim_intlist([2i64].as_slice(), false, Kind::Float),
             Some(pixels) => {
                 let images = batch * hypotheses;

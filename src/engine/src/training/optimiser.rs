@@ -1,5 +1,6 @@
 //! AdamW whose whole state can be saved: the library's own optimisers cannot be asked for theirs.
 
+use crate::native::{self, AdamWStep, AdamWTensors};
 use std::collections::HashMap;
 use tch::{Kind, Tensor};
 
@@ -55,37 +56,45 @@ impl AdamW {
         self.steps
     }
 
-    /// Forgets the gradients.
+    /// Forgets the gradients: the next backward pass leaves its own without adding.
     pub fn zero_grad(&mut self) {
         for slot in &mut self.slots {
-            slot.parameter.value.zero_grad();
+            native::drop_gradient(&mut slot.parameter.value);
         }
     }
 
-    /// One step down the gradients that the parameters hold; parameters without a gradient stay.
+    /// One step down the gradients that the parameters hold; parameters without a gradient stay. All in one pass over memory.
     pub fn step(&mut self, learning_rate: f64) {
         self.steps += 1;
-        let exponent = i32::try_from(self.steps).unwrap_or(i32::MAX);
-        let first_correction = 1.0 - FIRST_DECAY.powi(exponent);
-        let second_correction = (1.0 - SECOND_DECAY.powi(exponent)).sqrt();
-        tch::no_grad(|| {
-            for slot in &mut self.slots {
+        let mut rates: Vec<f64> = self.slots.iter().map(|slot| slot.parameter.rate).collect();
+        rates.sort_by(f64::total_cmp);
+        rates.dedup();
+        // One count for all, where the parameters are.
+        let Some(device) = self.slots.first().map(|slot| slot.parameter.value.device()) else { return };
+        let steps = Tensor::full([1], self.steps as f64, (Kind::Float, device));
+        for rate in rates {
+            let mut tensors = AdamWTensors::default();
+            for slot in self.slots.iter().filter(|slot| slot.parameter.rate.total_cmp(&rate).is_eq()) {
                 let gradient = slot.parameter.value.grad();
                 if !gradient.defined() {
                     continue;
                 }
-                let rate = learning_rate * slot.parameter.rate;
-                let _ = slot.first.lerp_(&gradient, 1.0 - FIRST_DECAY);
-                slot.second *= SECOND_DECAY;
-                slot.second += &gradient * &gradient * (1.0 - SECOND_DECAY);
-                let scale = (slot.second.sqrt() / second_correction) + EPSILON;
-                let mut value = slot.parameter.value.detach();
-                if self.weight_decay != 0.0 {
-                    value *= 1.0 - rate * self.weight_decay;
-                }
-                value -= &slot.first / scale * (rate / first_correction);
+                tensors.steps.push(steps.shallow_clone());
+                tensors.gradients.push(gradient);
+                tensors.values.push(slot.parameter.value.detach());
+                tensors.first.push(slot.first.shallow_clone());
+                tensors.second.push(slot.second.shallow_clone());
             }
-        });
+            if !tensors.values.is_empty() {
+                let step = AdamWStep {
+                    rate: learning_rate * rate,
+                    betas: (FIRST_DECAY, SECOND_DECAY),
+                    decay: self.weight_decay,
+                    epsilon: EPSILON,
+                };
+                native::fused_adamw(tensors, step);
+            }
+        }
     }
 
     /// The moments, named `first.NAME` and `second.NAME`.

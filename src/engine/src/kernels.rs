@@ -1,0 +1,4 @@
+//! Hand-written kernels of what libtorch has no operator for.
+
+pub mod projection;
+mod threads;

@@ -1,0 +1,156 @@
+//! The same on a GPU as on the CPU: the parts of the model, and the gradients of what a training step minimises.
+//!
+//! Without a GPU these tests say SKIPPED and check nothing.
+
+use contract::{BaseVolume, EncoderGrid, ModelLayout, Numerics, ResizeAt, Width};
+use cryoem::geometry::{Matrix3, random_rotation};
+use cryoem::random::Random;
+use opus_dsd_engine::model::ctf::ctf_half_plane;
+use opus_dsd_engine::model::decoder::{Decoder, DecoderConfig};
+use opus_dsd_engine::model::encoder::{Encoder, EncoderConfig};
+use opus_dsd_engine::model::fourier;
+use opus_dsd_engine::model::geometry::Centre;
+use opus_dsd_engine::model::lift::{Lift, LiftSteps};
+use opus_dsd_engine::model::loss::{Fit, divergence_nats, mean_magnitude, total_variation};
+use opus_dsd_engine::model::projector::{Projector, ProjectorConfig, Region};
+use opus_dsd_engine::model::volume::VolumeModel;
+use opus_dsd_engine::torch::init_torch;
+use opus_dsd_engine::training::optimiser::{AdamW, Parameter};
+use std::collections::HashMap;
+use tch::nn::VarStore;
+use tch::{Cuda, Device, Kind, Tensor};
+
+const CPU: Device = Device::Cpu;
+const SIDE: i64 = 32;
+const IMAGES: i64 = 3;
+const POSES: i64 = 4;
+/// cuDNN convolves in TF32 (ten bits) unless it is told otherwise; what else differs is the order of sums.
+const TOLERANCE: f64 = 5e-3;
+
+/// The first GPU, or `None` after saying so.
+fn gpu(test: &str) -> Option<Device> {
+    init_torch().unwrap();
+    tch::set_num_threads(1);
+    if Cuda::is_available() {
+        return Some(Device::Cuda(0));
+    }
+    eprintln!("SKIPPED: {test}: no CUDA device on this machine; nothing was compared");
+    None
+}
+
+fn relative(got: &Tensor, want: &Tensor) -> f64 {
+    let got = got.to_device(CPU);
+    ((&got - want).norm() / want.norm()).double_value(&[])
+}
+
+/// Numbers that do not depend on a generator.
+fn numbers(shape: &[i64]) -> Tensor {
+    let count: i64 = shape.iter().product();
+    let mut values = vec![0f32; count as usize];
+    Random::new(5, count as u64).fill_normal(&mut values);
+    Tensor::from_slice(&values).view(shape)
+}
+
+fn rotations() -> Tensor {
+    let mut random = Random::new(9, 1);
+    let matrices: Vec<Matrix3> = (0..IMAGES * POSES).map(|_| random_rotation(&mut random)).collect();
+    let flat: Vec<f32> = matrices.iter().flatten().flatten().map(|&v| v as f32).collect();
+    Tensor::from_slice(&flat).view([IMAGES, POSES, 3, 3])
+}
+
+/// Loss and gradients of a small model with all terms, after two steps of the optimiser, by name.
+fn learned(device: Device) -> HashMap<String, Tensor> {
+    let layout = ModelLayout {
+        zdim: 6,
+        z_affine_dim: 0,
+        width: Width::Small,
+        encoder_grid: EncoderGrid::Native,
+        resize_at: ResizeAt::Side16,
+        template: SIDE as usize,
+        crop: SIDE as usize,
+    };
+    let store = VarStore::new(device);
+    let encoder = Encoder::new(&(store.root() / "encoder"), EncoderConfig::of(&layout));
+    let decoder = Decoder::new(&(store.root() / "decoder"), DecoderConfig::of(&layout));
+    let mut names: Vec<String> = store.variables().into_keys().collect();
+    names.sort();
+    for name in &names {
+        let mut variable = store.variables()[name].shallow_clone();
+        let spread = 0.5 / (variable.numel() as f64).powf(0.25);
+        tch::no_grad(|| variable.copy_(&(numbers(&variable.size()) * spread)));
+    }
+    let mask = Centre::Voxel.cube(SIDE, CPU).square().sum_dim_intlist([1i64].as_slice(), false, Kind::Float).lt(150.0);
+    let mask = mask.to_kind(Kind::Float).view([SIDE; 3]).to_device(device);
+    let base = (numbers(&[SIDE, SIDE, SIDE]) * 0.1).to_device(device);
+    let volume = VolumeModel::new(&store.root(), BaseVolume::Fixed, Some(&base), &mask).unwrap();
+    let region = Region::Ball { radius_px: 13.0 };
+    let projector = Projector::new(ProjectorConfig { side: SIDE, template: SIDE, centre: Centre::Voxel, region }, device);
+    let poses = rotations().to_device(device);
+    let images = numbers(&[IMAGES, SIDE, SIDE]).to_device(device);
+    let given = poses.select(1, 0);
+    let lift = Lift::new(SIDE, SIDE, Centre::Voxel, LiftSteps::Direct, device);
+    let rows =
+        Tensor::from_slice(&[15_000f32, 14_000.0, 20.0, 300.0, 2.7, 0.1, 0.0, 0.0, 1.0]).expand([IMAGES, 9], false).to_device(device);
+    let filters = ctf_half_plane(&rows, &Tensor::full([IMAGES], 3.0, (Kind::Float, device)), SIDE, 1.0);
+    let parameters = store.variables().into_iter().map(|(name, value)| Parameter { name, value, rate: 1.0 }).collect();
+    let mut optimiser = AdamW::new(parameters, 0.01);
+    let mut found = HashMap::new();
+    for _ in 0..2 {
+        optimiser.zero_grad();
+        let (mu, logstd) = encoder.forward(&(lift.lift(&images, &given) * &mask));
+        let volumes = volume.assemble(&decoder.forward(&mu));
+        let projections = projector.project(&volumes, &poses, None);
+        let silhouettes = projector.silhouette(&volume.mask().expand([IMAGES, 1, SIDE, SIDE, SIDE], false), &poses, None);
+        let fit = Fit::new(&fourier::filter(&projections, &filters), &images.unsqueeze(1), &silhouettes, &Numerics::default());
+        let priors = mean_magnitude(&volumes, [2; 3]).sum(Kind::Float) + total_variation(&volumes, [2; 3]).sum(Kind::Float);
+        let loss = fit.squared_error().mean(Kind::Float) * 1e-3 + divergence_nats(&mu, &logstd).mean(Kind::Float) + priors;
+        loss.backward();
+        optimiser.step(1e-3);
+        for (name, tensor) in [("mu", &mu), ("volumes", &volumes), ("projections", &projections), ("loss", &loss)] {
+            found.insert(name.to_owned(), tensor.detach().to_device(CPU));
+        }
+    }
+    for (name, variable) in store.variables() {
+        found.insert(format!("gradient of {name}"), variable.grad().to_device(CPU));
+        found.insert(name, variable.detach().to_device(CPU));
+    }
+    found
+}
+
+#[test]
+fn a_step_on_the_gpu_is_a_step_on_the_cpu() {
+    let Some(device) = gpu("a_step_on_the_gpu_is_a_step_on_the_cpu") else { return };
+    let (want, got) = (learned(CPU), learned(device));
+    for (name, want) in &want {
+        let error = relative(&got[name], want);
+        assert!(error < TOLERANCE, "{name} differs by {error:.1e}");
+    }
+}
+
+#[test]
+fn projections_on_the_gpu_are_those_of_the_cpu_kernel() {
+    let Some(device) = gpu("projections_on_the_gpu_are_those_of_the_cpu_kernel") else { return };
+    let region = Region::Ball { radius_px: 15.0 };
+    let config = ProjectorConfig { side: SIDE, template: 48, centre: Centre::Voxel, region };
+    let shift = numbers(&[IMAGES, POSES, 3]);
+    let run = |device: Device| {
+        let volumes = numbers(&[IMAGES, 1, 48, 48, 48]).to_device(device).set_requires_grad(true);
+        let projections =
+            Projector::new(config, device).project_moved(&volumes, &rotations().to_device(device), None, Some(&shift.to_device(device)));
+        (&projections * numbers(&projections.size()).to_device(device)).sum(Kind::Float).backward();
+        (projections.detach().to_device(CPU), volumes.grad().to_device(CPU))
+    };
+    let (want, got) = (run(CPU), run(device));
+    assert!(relative(&got.0, &want.0) < 1e-4 && relative(&got.1, &want.1) < 1e-4);
+}
+
+/// The comparison itself can fail: what is computed twice is equal, and a change shows. (Runs everywhere.)
+#[test]
+fn what_is_compared_repeats_and_is_sensitive() {
+    init_torch().unwrap();
+    tch::set_num_threads(1);
+    let (one, other) = (learned(CPU), learned(CPU));
+    assert!(one.len() > 20 && one.iter().all(|(name, tensor)| tensor.equal(&other[name])));
+    assert!(one.values().all(|tensor| tensor.isfinite().all().int64_value(&[]) == 1));
+    assert!(relative(&(&one["mu"] * 1.01), &one["mu"]) > TOLERANCE);
+}
