@@ -54,6 +54,7 @@ fn measure(what: &Measurement) -> Result<Report> {
     torch::init_torch()?;
     let device = devices::find(&what.device)?;
     tch::set_num_threads(i32::try_from(what.threads).unwrap_or(1));
+    devices::keep_freed_memory(device);
     let fixture = Fixture::new(&what.shape, device)?;
     let mut runner = Runner::new(&what.shape, device, &fixture, (what.warm_up, what.steps))?;
     clock::reset_peak(device);

@@ -52,6 +52,20 @@ pub fn problem(what: &str) -> Problem {
     Problem::failed(first)
 }
 
+/// Keeps what a step frees for the next one, where tensors are in host memory. By default the C library gives large blocks back and gets them
+/// again as pages that the kernel has to clear: a quarter of the CPU time of a step of the original's networks.
+pub fn keep_freed_memory(device: tch::Device) {
+    if device != tch::Device::Cpu {
+        return;
+    }
+    // SAFETY: plain settings of the C library's allocator; where it refuses, it goes on as before.
+    #[cfg(all(target_os = "linux", target_env = "gnu"))]
+    unsafe {
+        libc::mallopt(libc::M_MMAP_MAX, 0);
+        libc::mallopt(libc::M_TRIM_THRESHOLD, -1);
+    }
+}
+
 /// Half of the memory that is free now, bytes: what caches of tensors may take.
 #[must_use]
 pub fn host_memory_free_bytes() -> u64 {

@@ -41,6 +41,7 @@ const PRIOR_OFFSET: f64 = 0.05;
 pub fn train(spec: &TrainSpec, link: &dyn Link, faults: Faults) -> Result<Outcome> {
     let device = devices::find(&spec.device)?;
     tch::set_num_threads(i32::try_from(spec.threads).unwrap_or(1).max(1));
+    devices::keep_freed_memory(device);
     let particles = Particles::open(&spec.prepared, device)?;
     let ignored = |path: &Path, problem: &Problem| link.warn(format!("ignoring the checkpoint {}: {problem}", path.display()));
     let newest = checkpoint::newest(&spec.checkpoints, ignored)?;

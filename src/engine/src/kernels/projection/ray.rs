@@ -73,11 +73,11 @@ impl Chunk {
         for lane in 0..CHUNK {
             let n = (first + lane) as f32;
             let mut corner = [0i32; 3];
-            for j in 0..3 {
+            for (j, corner) in corner.iter_mut().enumerate() {
                 let at = fused::<FMA>(line.step[j], n, line.start[j]);
                 // SAFETY: finite and far smaller than 2³¹: a position some voxels around a volume.
-                corner[j] = unsafe { at.to_int_unchecked::<i32>() };
-                chunk.part[j][lane] = at - corner[j] as f32;
+                *corner = unsafe { at.to_int_unchecked::<i32>() };
+                chunk.part[j][lane] = at - *corner as f32;
             }
             let side = side as i32;
             chunk.corner[lane] = (corner[2].wrapping_mul(side).wrapping_add(corner[1]).wrapping_mul(side).wrapping_add(corner[0])) as u32;
