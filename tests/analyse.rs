@@ -159,3 +159,38 @@ fn what_cannot_be_analysed_is_refused() {
     }
     assert_eq!(project.run(&format!("analyse --job {JOB} --o {JOB}/")).status, Some(2));
 }
+
+#[test]
+fn half_maps_of_every_state_share_no_particle_and_tell_their_resolution() {
+    let project = trained();
+    let line =
+        format!("analyse --o External/job006/ --in_parts {JOB}/particles.star --clusters 2 --halves yes --plot no --device cpu --j 1");
+    let ended = project.run(&line);
+    assert_eq!(ended.status, Some(0), "{}", ended.err);
+    assert!(ended.out.contains("half sets: those of the refinement"), "{}", ended.out);
+    let found = results(project, "External/job006").unwrap();
+    assert_eq!(found.halves.iter().map(|h| h.class).collect::<Vec<_>>(), [1, 2]);
+    for state in &found.halves {
+        let read = |file: &str| cryoem::mrc::read_volume(&project.path("External/job006").join(file)).unwrap();
+        let [first, second] = [&state.first, &state.second].map(|f| read(f));
+        // The images' own grid, whatever the network saw.
+        assert_eq!((first.data.dim().0, first.apix, state.box_px), (32, 3.0, 32));
+        assert!(first.data != second.data && state.first.ends_with("_half1_unfil.mrc"));
+        let own = cryoem::volume::fourier_shell_correlation(&first, &second, None).unwrap();
+        assert!(own[1] > 0.9, "the same molecule: {own:?}");
+        assert_eq!(state.fsc.len(), 17);
+        let resolution = state.resolution_angstrom.expect("halves of a clean phantom agree");
+        assert!((6.0..60.0).contains(&resolution) && state.effective_particles > 20.0, "{state:?}");
+        assert!(read(&state.map).statistics().std > 0.0 && read(&state.local_resolution).statistics().max > 0.0);
+        let table = StarFile::read(&project.path(&format!("External/job006/halves/cluster{:03}_fsc.star", state.class))).unwrap();
+        assert_eq!(table.block("fsc").unwrap().rows(), 17);
+    }
+    let nodes = std::fs::read_to_string(project.path("External/job006/RELION_OUTPUT_NODES.star")).unwrap();
+    assert!(nodes.contains("halves/cluster001_half1_unfil.mrc DensityMap.mrc.halfmap 10"), "{nodes}");
+    let again = project.run(&line);
+    assert!(again.out.contains("halves-001: done before") && again.out.contains("publish: done before"), "{}", again.out);
+    // Without the option nothing is claimed.
+    let without = project.run(&line.replace("--halves yes ", ""));
+    assert_eq!(without.status, Some(0), "{}", without.err);
+    assert!(results(project, "External/job006").unwrap().halves.is_empty());
+}

@@ -3,6 +3,7 @@
 mod analyse;
 mod arguments;
 mod bench;
+mod check;
 mod clean;
 mod decode;
 mod demo;
@@ -81,6 +82,7 @@ fn dispatch(argv: &[String]) -> Result<u8> {
     let said = arguments::Said { argv: argv.to_vec(), notes: normal.notes };
     match verb.as_str() {
         "run" => run::run(&matches, said),
+        "check" => check::run(&matches),
         "simulate" => simulate::run(&matches),
         "demo" => demo::run(&matches),
         "install" => install::run(&matches),
@@ -128,6 +130,7 @@ fn command() -> Command {
         .subcommand(analyse::command())
         .subcommand(decode::command())
         .subcommand(run::command())
+        .subcommand(check::command())
         .subcommand(status::command())
         .subcommand(doctor::command())
         .subcommand(clean::command())

@@ -14,7 +14,7 @@ mod training;
 pub use engine::{Command, DecodeSpec, Device, EncodeSpec, Event, LossTerms, TrainOutcome, TrainSpec};
 pub use prepared::{GroupSummary, PREPARED_SCHEMA, Prepared};
 pub use problem::{Kind, Problem, Result};
-pub use results::{RESULTS_SCHEMA, Results, Series, SeriesVolume, StateVolume};
+pub use results::{RESULTS_SCHEMA, Results, Series, SeriesVolume, StateHalves, StateVolume};
 pub use training::{
     BaseVolume, EncoderGrid, EncoderInput, Guards, Hypotheses, LearningRate, ModelLayout, Numerics, ResizeAt, Schedule, TrainSettings,
     WarmStart, Width,

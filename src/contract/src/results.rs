@@ -47,8 +47,43 @@ pub struct Results {
     /// Volumes along principal components.
     #[serde(default)]
     pub series: Vec<Series>,
+    /// What the data support of each state; empty where no half maps were asked for.
+    #[serde(default)]
+    pub halves: Vec<StateHalves>,
     /// Figures, relative to the job folder.
     pub plots: Vec<String>,
+}
+
+/// Maps of two disjoint halves of the particles near a state, and how far they agree.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct StateHalves {
+    /// Cluster, from 1.
+    pub class: usize,
+    /// Number of particles of weight 1 that carry as much: (Σw)² / Σw².
+    pub effective_particles: f64,
+    /// Voxel size of the maps, Å.
+    pub apix: f64,
+    /// Box of the maps, voxels.
+    #[serde(rename = "box")]
+    pub box_px: usize,
+    /// Where the corrected correlation falls below 0.143, Å; none where the halves do not agree at all.
+    pub resolution_angstrom: Option<f64>,
+    /// Where it falls below 0.5, Å.
+    pub resolution_half_angstrom: Option<f64>,
+    /// Median of the local resolution inside the mask, Å.
+    pub local_resolution_median_angstrom: Option<f64>,
+    /// B-factor that `map` is sharpened by, Å²: negative sharpens.
+    pub b_factor_angstrom2: Option<f64>,
+    /// Correlation of the halves inside the mask, corrected for the mask, in Fourier shells 0..=box/2.
+    pub fsc: Vec<f64>,
+    /// First unfiltered half map, relative to the job folder, as are the following.
+    pub first: String,
+    /// Second unfiltered half map.
+    pub second: String,
+    /// Mean of the halves, weighted by their agreement, sharpened, low-passed.
+    pub map: String,
+    /// Local resolution, Å.
+    pub local_resolution: String,
 }
 
 /// A state's map.

@@ -1,6 +1,7 @@
-//! The stages of jobs, in order: read, prepare, base, subspace, train, embed, cluster, decode, series, report, publish.
+//! The stages of jobs, in order: read, check, prepare, base, subspace, train, embed, cluster, decode, series, halves, report, publish.
 
 pub(crate) mod base;
+pub(crate) mod check;
 pub(crate) mod cluster;
 pub(crate) mod context;
 pub(crate) mod decode;
@@ -8,6 +9,7 @@ pub(crate) mod embed;
 pub(crate) mod prepare;
 pub(crate) mod publish;
 pub(crate) mod read;
+pub(crate) mod reconstruct;
 pub(crate) mod report;
 pub(crate) mod series;
 pub(crate) mod subspace;

@@ -1,6 +1,7 @@
 //! The words that options take.
 
 use clap::ValueEnum;
+use cryoem::prepare::Invert;
 use serde::{Deserialize, Serialize};
 use std::str::FromStr;
 
@@ -56,6 +57,16 @@ pub(crate) enum InvertData {
     Yes,
     /// Particles are white
     No,
+}
+
+impl From<InvertData> for Invert {
+    fn from(word: InvertData) -> Self {
+        match word {
+            InvertData::Auto => Self::Auto,
+            InvertData::Yes => Self::Yes,
+            InvertData::No => Self::No,
+        }
+    }
 }
 
 /// Length of the warm start of the latents.

@@ -64,6 +64,11 @@ pub(super) fn of(verb: &str) -> Value {
                 all.push(output("model", "checkpoint/epoch-*", "model", "Weights"));
             } else {
                 all.push(Output { ccpem: MAP, ..output("series", "pc*/vol_*.mrc", "volume", "Volumes along a component") });
+                all.push(Output {
+                    node: Some(Content::HalfMap),
+                    ccpem: Some(("DensityMap", &["opusdsd", "halfmap"])),
+                    ..output("halfMaps", "halves/cluster*_half1_unfil.mrc", "volume", "First half map of a cluster")
+                });
             }
             all
         }

@@ -15,6 +15,7 @@ const FILE: &str = "RELION_OUTPUT_NODES.star";
 pub(crate) enum Content {
     Particles,
     Map,
+    HalfMap,
     Log,
 }
 
@@ -24,6 +25,7 @@ impl Content {
         match self {
             Self::Particles => 3,
             Self::Map => 6,
+            Self::HalfMap => 10,
             Self::Log => 13,
         }
     }
@@ -34,6 +36,7 @@ impl Content {
             (Self::Particles, HostVersion::Four) => "ParticlesData.star.relion",
             (Self::Particles, _) => "ParticleGroupMetadata.star.relion",
             (Self::Map, _) => "DensityMap.mrc",
+            (Self::HalfMap, _) => "DensityMap.mrc.halfmap",
             (Self::Log, _) => "LogFile.pdf.relion",
         }
     }

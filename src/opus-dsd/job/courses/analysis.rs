@@ -10,7 +10,7 @@ use crate::job::stages::context::Context;
 use crate::job::stages::read::Input;
 use crate::job::stages::report::Material;
 use crate::job::stages::series::Extent;
-use crate::job::stages::{cluster, decode, embed, publish, read, report, series, train};
+use crate::job::stages::{cluster, decode, embed, publish, read, reconstruct, report, series, train};
 use crate::job::trained::Trained;
 use crate::job::{npy, wishes};
 use crate::machine::setting::Setting;
@@ -18,9 +18,11 @@ use crate::settings::decided::{self, Decided, Reason};
 use crate::settings::defaults::POINTS;
 use crate::settings::rules;
 use crate::settings::said::AnalyseSaid;
+use crate::settings::values::InvertData;
 use contract::{Problem, Result, TrainOutcome, VERSION};
 use cryoem::mrc::read_volume;
 use cryoem::particles::{self, ReadOptions};
+use cryoem::prepare::Invert;
 use std::path::PathBuf;
 
 /// The consensus map in a trained job, and the mask beside it, on the grid of the prepared images.
@@ -49,6 +51,16 @@ pub(super) fn run(context: &mut Context<'_>, said: &AnalyseSaid) -> Result<()> {
     let extent = Extent { components: said.pcs.unwrap_or(0), points: said.points.unwrap_or(POINTS) };
     let series = series::run(context, &mut engine, &decided, &outcome, &found, extent)?;
     let (base, mask) = (trained.folder.join(BASE), trained.folder.join(MASK));
+    if said.halves.is_some_and(|yes| yes.0) {
+        let invert = match &before.order {
+            Some(Order::Train(said)) => said.invert_data.unwrap_or(InvertData::Auto).into(),
+            _ => Invert::Auto,
+        };
+        let ground = reconstruct::Ground { mask: mask.clone(), invert, fingerprint: before.input.fingerprint.clone() };
+        reconstruct::run(context, &input, &decided, &found, &ground)?;
+    } else {
+        context.results.change(|now| now.halves.clear())?;
+    }
     let material = Material {
         base: base.exists().then_some(base),
         image_apix: read_volume(&mask)?.apix,

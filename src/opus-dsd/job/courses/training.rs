@@ -6,7 +6,7 @@ use crate::job::engine_process::Engine;
 use crate::job::settings_file::{self, Provenance};
 use crate::job::stages::context::Context;
 use crate::job::stages::report::Material;
-use crate::job::stages::{base, cluster, decode, embed, prepare, publish, read, report, subspace, train};
+use crate::job::stages::{base, check, cluster, decode, embed, prepare, publish, read, report, subspace, train};
 use crate::machine::setting::Setting;
 use crate::settings::decided::{self, Decided};
 use crate::settings::said::TrainSaid;
@@ -23,6 +23,7 @@ pub(super) fn run(context: &mut Context<'_>, said: &TrainSaid) -> Result<()> {
     let crop_px = prepare::crop_px(&mask, &grid);
     let decided = decided::decide(said, &facts, grid, book, crop_px);
     settle(context, &engine, &input, &decided, &fingerprint)?;
+    check::run(context, said, &input, &fingerprint)?;
     let prepared = prepare::run(context, said, &input, &decided, &fingerprint)?;
     let ground = base::run(context, &input, &decided, &prepared, mask)?;
     let scores = subspace::run(context, &decided, &prepared.0, &ground)?;

@@ -9,7 +9,7 @@ use crate::settings::said::TrainSaid;
 use crate::settings::values::InvertData;
 use contract::{Prepared, Problem, Result};
 use cryoem::mask::{self, CubeGrid, MapMask};
-use cryoem::prepare::{Invert, PrepareOptions};
+use cryoem::prepare::PrepareOptions;
 use cryoem::volume::Volume;
 use std::path::{Path, PathBuf};
 
@@ -31,12 +31,7 @@ pub(crate) struct GridMask {
 }
 
 fn options(said: &TrainSaid, grid: &Grid) -> PrepareOptions {
-    let invert = match said.invert_data {
-        None | Some(InvertData::Auto) => Invert::Auto,
-        Some(InvertData::Yes) => Invert::Yes,
-        Some(InvertData::No) => Invert::No,
-    };
-    PrepareOptions { size_px: grid.size_px, apix: None, invert }
+    PrepareOptions { size_px: grid.size_px, apix: None, invert: said.invert_data.unwrap_or(InvertData::Auto).into() }
 }
 
 /// What the prepared images depend on.

@@ -2,8 +2,8 @@
 
 use super::cluster::{self, Findings};
 use super::context::Context;
-use super::decode;
 use super::report::LOGFILE;
+use super::{decode, reconstruct};
 use crate::host::relion::nodes::{self, Content, Node};
 use crate::host::relion::note;
 use crate::job::atomic;
@@ -42,6 +42,7 @@ fn nodes_of(classes: impl IntoIterator<Item = usize>) -> impl Iterator<Item = No
         [
             Node { file: cluster::particles_file(class), content: Content::Particles },
             Node { file: decode::map_file(class), content: Content::Map },
+            Node { file: reconstruct::first_half_file(class), content: Content::HalfMap },
         ]
     });
     whole.into_iter().chain([log]).chain(states)

@@ -3,7 +3,7 @@
 use super::cluster::Findings;
 use super::context::Context;
 use super::read::Input;
-use super::{decode, publish};
+use super::{decode, publish, reconstruct};
 use crate::job::monitor;
 use crate::job::stage::Fingerprint;
 use crate::settings::decided::Decided;
@@ -54,6 +54,7 @@ pub(crate) fn run(
         .and(&decided.reasons)
         .and(&outcome.epochs)
         .and(&(decided.map_box_px, decided.map_apix))
+        .and(&context.results.now().halves)
         .and(&context.job.folder_name)
         .and(&material.series);
     context.stage("report", &fingerprint, |context| {
@@ -95,6 +96,7 @@ fn story(
         ("epochs".into(), outcome.epochs.to_string()),
     ];
     facts.extend(decided.reasons.iter().filter(|r| r.name != "epochs").map(|r| (r.name.clone(), r.value.clone())));
+    facts.extend(reconstruct::in_words(&context.results.now().halves).map(|words| ("half maps agree to".to_owned(), words)));
     let states = decode::map_paths(context, found)
         .iter()
         .enumerate()

@@ -51,6 +51,10 @@ pub(crate) struct AnalyseSaid {
     #[arg(long, value_name = "N", help_heading = STATES,
         add = field(Kind::Int, "Volumes a component").from(2).to(999).default(Constant::Whole(POINTS)).when(When::Given("pcs")).scipion("psamples"))]
     pub(crate) points: Option<usize>,
+    /// Two independent half maps of every state from the particles themselves, at the images' pixel size, and the resolution to which they agree
+    #[arg(long, value_name = "yes|no", num_args = 0..=1, default_missing_value = "yes", help_heading = STATES,
+        add = field(Kind::Bool, "Half maps and resolution").default(Constant::Switch(false)))]
+    pub(crate) halves: Option<YesNo>,
     /// Seed of the clusters
     #[arg(long, value_name = "N", help_heading = STATES, add = field(Kind::Int, "Seed").from(0).decided("as the trained job").advanced())]
     pub(crate) seed: Option<u64>,

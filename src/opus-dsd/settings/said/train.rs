@@ -78,6 +78,11 @@ pub(crate) struct TrainSaid {
         add = field(Kind::Choice, "Sign of the images").default(Constant::Word("auto")).advanced())]
     pub(crate) invert_data: Option<InvertData>,
 
+    /// Before anything else, check that poses, contrast, hand and pixel size fit, and stop where one is surely wrong
+    #[arg(long, value_name = "yes|no", num_args = 0..=1, default_missing_value = "yes", help_heading = INPUT,
+        add = field(Kind::Bool, "Check the input first").default(Constant::Switch(true)).advanced())]
+    pub(crate) check: Option<YesNo>,
+
     /// Poses as the original keeps them (.pkl)
     #[arg(long, value_name = "FILE", help_heading = OVERRIDES,
         add = field(Kind::File, "Poses (.pkl)").advanced())]

@@ -1,0 +1,49 @@
+//! Stage `check`: whether particles, poses, map and mask belong together, before hours are spent on them. What is surely wrong ends the job.
+
+use super::context::Context;
+use super::read::Input;
+use crate::job::stage::Fingerprint;
+use crate::settings::said::TrainSaid;
+use crate::settings::values::InvertData;
+use contract::{Problem, Result};
+use reconstruction::check::{self, CheckOptions, ENOUGH_PARTICLES, Finding, Given, LEAST_PARTICLES, Report, Verdict};
+
+/// `images` is a fingerprint of the particles and their images.
+pub(crate) fn run(context: &mut Context<'_>, said: &TrainSaid, input: &Input, images: &str) -> Result<()> {
+    if said.check.is_some_and(|yes| !yes.0) || input.particles.len() < LEAST_PARTICLES {
+        return Ok(());
+    }
+    let ground = Fingerprint::new("check")
+        .and(&images)
+        .and(&input.mask.as_ref().map(|m| &m.fingerprint))
+        .and(&input.reference.as_ref().map(|r| &r.fingerprint));
+    context.stage("check", &ground, |context| {
+        let given = Given { map: input.reference.as_ref().map(|r| &r.volume), mask: input.mask.as_ref().map(|m| &m.volume) };
+        let invert = said.invert_data.unwrap_or(InvertData::Auto).into();
+        let report = check::check_set(&input.particles, given, invert, &CheckOptions::default())?;
+        for finding in &report.findings {
+            let line = format!("{}: {}: {}", finding.subject.word(), finding.verdict.word(), finding.text);
+            // Of a few particles nobody expects a proof.
+            if finding.verdict == Verdict::Doubtful && report.particles >= ENOUGH_PARTICLES {
+                context.warn(&format!("{line}: {}", finding.hint));
+            } else {
+                context.say(&line);
+            }
+        }
+        match surely_wrong(&report) {
+            Some(problem) => {
+                let hint = problem.hint.clone().unwrap_or_default();
+                Err(problem.hint(format!("{hint}; `--check no` goes on without this check")))
+            }
+            None => Ok(Vec::new()),
+        }
+    })
+}
+
+/// What is surely wrong, as one problem.
+pub(crate) fn surely_wrong(report: &Report) -> Option<Problem> {
+    let wrong: Vec<&Finding> = report.findings.iter().filter(|f| f.verdict == Verdict::Wrong).collect();
+    let first = wrong.first()?;
+    let all: Vec<&str> = wrong.iter().map(|f| f.text.as_str()).collect();
+    Some(Problem::input(all.join("; and ")).at(first.subject.word()).hint(first.hint.clone()))
+}
