@@ -23,12 +23,15 @@ fn state(project: &Project, job: &str) -> String {
     status(project, job)["state"].as_str().unwrap().to_owned()
 }
 
-/// A job that has trained an epoch and goes on.
+/// A job that trains, and has done so long enough to tell its speed. Of a folder where a job ran before, the new one.
 fn training(project: &Project, job: &str) -> Child {
     job::engine();
     let guard = project.start(job, LONG);
-    let run_out = project.path(job).join("run.out");
-    wait_for("training", PATIENCE, || std::fs::read_to_string(&run_out).is_ok_and(|t| t.contains("epoch 1/")));
+    let record = project.path(job).join("process.json");
+    wait_for("training", PATIENCE, || {
+        let seen = record.exists().then(|| status(project, job)).unwrap_or_default();
+        seen["state"] == "running" && seen["pid"] == guard.id() && seen["seconds_to_go"].as_f64().is_some_and(|s| s > 0.0)
+    });
     guard
 }
 
