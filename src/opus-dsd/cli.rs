@@ -14,6 +14,7 @@ mod install;
 pub(crate) mod manifest;
 mod params;
 mod run;
+mod select;
 mod serve;
 mod simulate;
 mod status;
@@ -103,6 +104,7 @@ fn order(verb: &str, matches: &ArgMatches) -> Result<Order> {
     match verb {
         "analyse" => analyse::order(matches),
         "decode" => decode::order(matches),
+        "select" => select::order(matches),
         _ => train::order(matches),
     }
 }
@@ -113,6 +115,7 @@ fn job_command(verb: &str) -> Option<Command> {
         "train" => Some(train::command()),
         "analyse" | "analyze" => Some(analyse::command()),
         "decode" => Some(decode::command()),
+        "select" => Some(select::command()),
         _ => None,
     }
 }
@@ -129,6 +132,7 @@ fn command() -> Command {
         .subcommand(train::command())
         .subcommand(analyse::command())
         .subcommand(decode::command())
+        .subcommand(select::command())
         .subcommand(run::command())
         .subcommand(check::command())
         .subcommand(status::command())

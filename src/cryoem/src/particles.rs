@@ -16,6 +16,7 @@ mod star;
 mod tests;
 
 pub use check::{FEW_PARTICLES, MINIMUM_PARTICLES, check_count};
+pub use identify::particles as particles_block;
 pub use star::star_problem;
 
 use contract::{Problem, Result};

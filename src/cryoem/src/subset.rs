@@ -6,7 +6,7 @@
 use crate::atomic::AtomicFile;
 use crate::particles::{OpticsGroup, Particle, ParticleSet, Source};
 use contract::{Problem, Result};
-use starfile::{Builder, SetColumn};
+use starfile::{Builder, SetColumn, StarFile};
 use std::io;
 use std::path::Path;
 
@@ -38,19 +38,39 @@ pub fn write_rows(path: &Path, set: &ParticleSet, rows: &[usize]) -> Result<()> 
     write(path, set, rows, None)
 }
 
-fn write(path: &Path, set: &ParticleSet, rows: &[usize], class: Option<&dyn Fn(usize) -> String>) -> Result<()> {
-    if let Some(row) = rows.iter().find(|row| **row >= set.len()) {
-        return Err(Problem::failed(format!("row {row} of {} particles", set.len())).at(path.display().to_string()));
+/// Writes the chosen rows of a table as it was read, in the given order, without looking at its images.
+///
+/// `block` is the index of the particles' block ([`crate::particles::particles_block`]).
+///
+/// # Errors
+/// A row is out of range, or the file cannot be written.
+pub fn write_table_rows(path: &Path, file: &StarFile, block: usize, rows: &[usize]) -> Result<()> {
+    check_rows(path, rows, file.block_at(block).rows())?;
+    write_file(path, |out| file.write_subset(out, block, rows, &[]))
+}
+
+fn check_rows(path: &Path, rows: &[usize], there: usize) -> Result<()> {
+    match rows.iter().find(|row| **row >= there) {
+        Some(row) => Err(Problem::failed(format!("row {row} of {there} particles")).at(path.display().to_string())),
+        None => Ok(()),
     }
-    let mut out = Output { file: AtomicFile::create(path)?, problem: None };
-    let written = match &set.source {
+}
+
+fn write(path: &Path, set: &ParticleSet, rows: &[usize], class: Option<&dyn Fn(usize) -> String>) -> Result<()> {
+    check_rows(path, rows, set.len())?;
+    write_file(path, |out| match &set.source {
         Source::Star { file, block } => {
             let set_columns: Vec<SetColumn<'_>> = class.into_iter().map(|value| SetColumn { label: CLASS_LABEL, value }).collect();
-            file.write_subset(&mut out, *block, rows, &set_columns)
+            file.write_subset(out, *block, rows, &set_columns)
         }
-        Source::Stacks => io::Write::write_all(&mut out, new_file(set, rows, class).as_bytes()),
-    };
-    match (written, out.problem) {
+        Source::Stacks => io::Write::write_all(out, new_file(set, rows, class).as_bytes()),
+    })
+}
+
+/// Writes under a temporary name and renames.
+fn write_file(path: &Path, content: impl FnOnce(&mut Output) -> io::Result<()>) -> Result<()> {
+    let mut out = Output { file: AtomicFile::create(path)?, problem: None };
+    match (content(&mut out), out.problem) {
         (Ok(()), _) => out.file.commit(None),
         (Err(_), Some(problem)) => Err(problem),
         (Err(error), None) => Err(Problem::io(path, &error)),

@@ -2,6 +2,7 @@
 
 mod analysis;
 mod decoding;
+pub(crate) mod selecting;
 mod training;
 
 use super::console::Console;
@@ -24,6 +25,7 @@ pub(crate) fn run(job: &Job, console: &mut Console, stop: &Stop) -> Result<()> {
         Order::Train(said) => training::run(&mut context, said),
         Order::Analyse(said) => analysis::run(&mut context, said),
         Order::Decode(said) => decoding::run(&mut context, said),
+        Order::Select(said) => selecting::run(&mut context, said),
     }?;
     context.events.add(&OwnEvent::End);
     context.say("all done");

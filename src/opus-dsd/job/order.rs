@@ -1,6 +1,6 @@
 //! What a job is to do: what the guard was told, and hands to the worker as a line of JSON.
 
-use crate::settings::said::{AnalyseSaid, DecodeSaid, TrainSaid};
+use crate::settings::said::{AnalyseSaid, DecodeSaid, SelectSaid, TrainSaid};
 use contract::{Problem, Result};
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
@@ -15,6 +15,8 @@ pub(crate) enum Order {
     Analyse(AnalyseSaid),
     /// Volumes of given latents of a trained job.
     Decode(DecodeSaid),
+    /// Particles of a trained job.
+    Select(SelectSaid),
 }
 
 impl Order {
@@ -24,6 +26,7 @@ impl Order {
             Self::Train(_) => "train",
             Self::Analyse(_) => "analyse",
             Self::Decode(_) => "decode",
+            Self::Select(_) => "select",
         }
     }
 
@@ -33,6 +36,7 @@ impl Order {
             Self::Train(said) => said.folder().map(PathBuf::as_path),
             Self::Analyse(said) => Some(&said.o),
             Self::Decode(said) => Some(&said.o),
+            Self::Select(said) => Some(&said.o),
         }
     }
 
@@ -42,6 +46,7 @@ impl Order {
             Self::Train(said) => said.threads,
             Self::Analyse(said) => said.threads,
             Self::Decode(said) => said.threads,
+            Self::Select(said) => said.threads,
         }
     }
 
@@ -59,7 +64,7 @@ impl Order {
         let given = match self {
             Self::Train(said) => vec![("in_mics", &said.in_mics), ("in_movies", &said.in_movies), ("in_coords", &said.in_coords)],
             Self::Analyse(said) => vec![("in_mask", &said.in_mask), ("in_3dref", &said.in_3dref)],
-            Self::Decode(_) => Vec::new(),
+            Self::Decode(_) | Self::Select(_) => Vec::new(),
         };
         given.into_iter().filter_map(|(name, path)| Some((name, path.as_deref()?))).collect()
     }
@@ -71,6 +76,7 @@ impl Order {
             Self::Train(said) => said.check(),
             Self::Analyse(said) => said.trained_job().map(|_| ()),
             Self::Decode(said) => said.trained_job().map(|_| ()),
+            Self::Select(said) => said.check(),
         }
     }
 
@@ -80,6 +86,7 @@ impl Order {
             Self::Train(_) => return None,
             Self::Analyse(said) => said.trained_job(),
             Self::Decode(said) => said.trained_job(),
+            Self::Select(said) => said.trained_job(),
         };
         match (trained.ok()?.canonicalize(), self.folder()?.canonicalize()) {
             (Ok(a), Ok(b)) if a == b => {

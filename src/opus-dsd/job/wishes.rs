@@ -56,7 +56,7 @@ pub(super) fn wish(options: &DecodeSaid, trained: &Trained) -> Result<Wish> {
 }
 
 /// Particles by number, each known to the job.
-fn particle_list(list: &str, particles: usize) -> Result<Vec<usize>> {
+pub(super) fn particle_list(list: &str, particles: usize) -> Result<Vec<usize>> {
     let path = Path::new(list);
     let text = if path.is_file() { std::fs::read_to_string(path).map_err(|e| Problem::io(path, &e))? } else { list.to_owned() };
     let wrong = |word: &str, what: String| {

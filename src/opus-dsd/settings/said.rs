@@ -3,10 +3,12 @@
 
 mod analyse;
 mod decode;
+mod select;
 pub(crate) mod train;
 
 pub(crate) use analyse::AnalyseSaid;
 pub(crate) use decode::DecodeSaid;
+pub(crate) use select::SelectSaid;
 pub(crate) use train::TrainSaid;
 
 use contract::{Problem, Result};

@@ -34,8 +34,11 @@ const SUBTOMOGRAM_LABELS: &[&str] =
 /// A third coordinate of the shift: of sub-tomograms, unless it is 0 everywhere, as Scipion writes it.
 const THIRD_SHIFTS: [&str; 2] = ["rlnOriginZAngst", "rlnOriginZ"];
 
-/// The block of the particles.
-pub(super) fn particles(file: &StarFile) -> Result<Block<'_>> {
+/// The block of the particles in a STAR file.
+///
+/// # Errors
+/// The file holds none (the message says what it is), sub-tomograms, several blocks of images, or no rows.
+pub fn particles(file: &StarFile) -> Result<Block<'_>> {
     let with_images: Vec<Block<'_>> = file.blocks().filter(|block| block.is_loop() && block.has("rlnImageName")).collect();
     let named: Vec<Block<'_>> = with_images.iter().copied().filter(|block| block.name() == "particles").collect();
     let block = match (named.as_slice(), with_images.as_slice()) {

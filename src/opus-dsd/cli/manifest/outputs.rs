@@ -2,6 +2,7 @@
 
 use crate::host::relion::job_star::HostVersion;
 use crate::host::relion::nodes::Content;
+use crate::job::courses::selecting;
 use crate::job::results::RESULTS;
 use crate::job::stages::{cluster, embed, publish, report};
 use serde_json::{Value, json};
@@ -30,6 +31,20 @@ pub(super) fn of(verb: &str) -> Value {
         "decode" => vec![
             Output { node: Some(Content::Map), ccpem: MAP, ..output("volumes", "vol_*.mrc", "volume", "Volumes") },
             Output { node: Some(Content::Map), ccpem: MAP, ..output("component", "pc*/vol_*.mrc", "volume", "Volumes along a component") },
+            output("results", RESULTS, "results", "Results for machines"),
+        ],
+        "select" => vec![
+            Output {
+                node: Some(Content::Particles),
+                ccpem: PARTICLES,
+                ..output("outputParticles", selecting::PARTICLES, "particles", "Chosen particles")
+            },
+            Output {
+                node: Some(Content::Particles),
+                ccpem: PARTICLES,
+                ..output("rest", "*.star", "particles", "All others, under the name that was asked for")
+            },
+            output("latents", selecting::LATENTS, "latents", "Latents, row i = particle i"),
             output("results", RESULTS, "results", "Results for machines"),
         ],
         verb => {

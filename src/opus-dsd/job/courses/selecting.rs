@@ -1,0 +1,206 @@
+//! `select`: rows of a job's particles, cell by cell as they were.
+
+use crate::host::relion::nodes::{self, Content, Node};
+use crate::job::results::RESULTS;
+use crate::job::stages::context::Context;
+use crate::job::{atomic, npy, settings_file, wishes};
+use crate::settings::said::SelectSaid;
+use analysis::select::{self, Criterion, Known, Region, Wish};
+use analysis::{Density, NeighbourGraph, umap};
+use contract::{Problem, Result, Results};
+use cryoem::geometry::{Euler, Hopf};
+use cryoem::particles::{particles_block, star_problem};
+use cryoem::subset;
+use ndarray::{Array2, ArrayView2, Axis};
+use starfile::{Block, StarFile};
+use std::path::{Path, PathBuf};
+
+/// The chosen particles, and their latents.
+pub(crate) const PARTICLES: &str = "particles.star";
+pub(crate) const LATENTS: &str = "latents.npy";
+/// The picture that the report drew, beside the latents that it was drawn of.
+const UMAP: &str = "umap.npy";
+/// Neighbours that the density is estimated from; enough for [`Density`].
+const NEIGHBOURS: usize = 14;
+
+pub(super) fn run(context: &mut Context<'_>, said: &SelectSaid) -> Result<()> {
+    let job = Chosen::open(&said.trained_job()?)?;
+    let (source, note) = job.source()?;
+    if let Some(note) = note {
+        context.warn(&note);
+    }
+    let seed = said.seed.unwrap_or(0);
+    let n = job.latents.nrows();
+    let mut rows = match criterion(said, n)? {
+        Some(criterion) => select::select(&job, &criterion)?,
+        None => (0..n).collect(),
+    };
+    context.say(&format!("{} of {n} particles meet what is asked for", rows.len()));
+    let block = particles_block(&source)?;
+    if said.balance.is_some_and(|y| y.0) {
+        rows = select::balanced(&rows, &view_classes(&block)?, seed);
+        context.say(&format!("{} are left with balanced views", rows.len()));
+    }
+    if let Some(count) = said.random {
+        if count > rows.len() {
+            context.warn(&format!("{count} were to be drawn, but there are only {}: all are taken", rows.len()));
+        }
+        rows = select::random(&rows, count, seed);
+    }
+    if rows.is_empty() {
+        return Err(Problem::input("no particle is left").at("selection").hint("ask for less: leave a condition out, or widen its range"));
+    }
+    let rest = select::rest(n, &rows);
+    context.results.change(|now| {
+        now.complete = false;
+        (now.epoch, now.zdim, now.apix, now.box_px) = (job.results.epoch, job.latents.ncols(), job.results.apix, job.results.box_px);
+        now.trained_job = Some(job.results.trained_job.clone().unwrap_or_else(|| job.folder.to_string_lossy().into_owned()));
+        (now.particles, now.latents) = (PARTICLES.into(), Some(LATENTS.into()));
+    })?;
+    subset::write_table_rows(&context.path(PARTICLES), &source, block.index(), &rows)?;
+    npy::write(&context.path(LATENTS), job.latents.select(Axis(0), &rows).view())?;
+    context.say(&format!("{} particles written to {}", rows.len(), context.path(PARTICLES).display()));
+    let mut offered = vec![Node { file: PARTICLES.into(), content: Content::Particles }];
+    if let Some(name) = &said.rest {
+        subset::write_table_rows(&context.path(name), &source, block.index(), &rest)?;
+        context.say(&format!("{} others written to {}", rest.len(), context.path(name).display()));
+        offered.push(Node { file: name.clone(), content: Content::Particles });
+    }
+    nodes::write(context.folder(), &context.job.folder_name, &offered, context.host)?;
+    context.results.change(|now| now.complete = true)
+}
+
+/// What must hold of the particles; none where they are only to be fewer.
+fn criterion(said: &SelectSaid, n: usize) -> Result<Option<Criterion>> {
+    let load = |wish: Wish, name: &str| match wish {
+        Wish::Region => region(Path::new(name)),
+        Wish::Particles => wishes::particle_list(name, n).map(Criterion::Rows),
+    };
+    let mut parts = Vec::new();
+    if let Some(list) = &said.clusters {
+        parts.push(select::parse(&format!("cluster {}", list.replace(' ', "")), &load).map_err(|p| p.at("`--clusters`"))?);
+    }
+    if let Some(path) = &said.region {
+        parts.push(region(path)?);
+    }
+    if let Some(list) = &said.particles {
+        parts.push(load(Wish::Particles, list)?);
+    }
+    if let Some(text) = &said.condition {
+        parts.push(select::parse(text, &load).map_err(|p| if p.culprit.is_none() { p.at("`--where`") } else { p })?);
+    }
+    Ok((!parts.is_empty()).then_some(Criterion::All(parts)))
+}
+
+fn region(path: &Path) -> Result<Criterion> {
+    let at = |problem: Problem| problem.at(path.display().to_string());
+    let text = std::fs::read_to_string(path).map_err(|e| Problem::io(path, &e).hint("name the file that the report exported"))?;
+    let region: Region = serde_json::from_str(&text)
+        .map_err(|e| at(Problem::input(format!("no region: {e}")).hint("draw it in the report and export it again")))?;
+    region.check().map(Criterion::Region).map_err(at)
+}
+
+/// View class of every particle.
+fn view_classes(block: &Block<'_>) -> Result<Vec<usize>> {
+    let angles = |label: &str| -> Result<Vec<f64>> {
+        let column = block.column(label).map_err(|e| star_problem(&e).hint("views can be balanced where the particles have poses"))?;
+        column.numbers().map_err(|e| star_problem(&e))
+    };
+    let (rot, tilt) = (angles("rlnAngleRot")?, angles("rlnAngleTilt")?);
+    Ok(rot.into_iter().zip(tilt).map(|(rot, tilt)| Hopf::of_euler(Euler::new(rot, tilt, 0.0)).view_class()).collect())
+}
+
+/// A job that is chosen from.
+struct Chosen {
+    folder: PathBuf,
+    results: Results,
+    /// The job's own table, with its clusters.
+    table: StarFile,
+    latents: Array2<f32>,
+}
+
+impl Chosen {
+    fn open(folder: &Path) -> Result<Self> {
+        let at = |problem: Problem| problem.at(folder.display().to_string());
+        let named = "name the folder of a job of `opus-dsd train` or `opus-dsd analyse` that has found its clusters";
+        let results: Results = atomic::read_json(&folder.join(RESULTS))?
+            .ok_or_else(|| at(Problem::input("holds no trained job (`results.json` is missing)").hint(named)))?;
+        let (Some(latents), false) = (&results.latents, results.particles.is_empty()) else {
+            return Err(at(Problem::input("has not found its clusters yet").hint(named)));
+        };
+        let latents = npy::read(&folder.join(latents))?;
+        let table = StarFile::read(&folder.join(&results.particles)).map_err(|e| star_problem(&e))?;
+        let rows = particles_block(&table)?.rows();
+        if rows != latents.nrows() {
+            return Err(at(Problem::input(format!("has {rows} particles, but latents of {}", latents.nrows()))
+                .hint("give the job's folder as it was left")));
+        }
+        Ok(Self { folder: folder.to_path_buf(), results, table, latents })
+    }
+
+    /// The table that the rows are taken of: the job's input, whose every cell is as the host wrote it, else the job's copy with its clusters as
+    /// class and a word about it.
+    fn source(&self) -> Result<(StarFile, Option<String>)> {
+        let own = |why: String| {
+            (self.table.clone(), Some(format!("{why}; taking the job's own copy, whose rlnClassNumber is that of its clusters")))
+        };
+        let Some(before) = settings_file::read(&self.folder)? else { return Ok(own("the job has no `settings.json`".into())) };
+        let path = &before.input.particles;
+        let Ok(input) = StarFile::read(path) else { return Ok(own(format!("{} cannot be read any more", path.display()))) };
+        let same = match particles_block(&input) {
+            Ok(block) => same_images(&block, &particles_block(&self.table)?),
+            Err(_) => false,
+        };
+        Ok(if same { (input, None) } else { own(format!("{} holds other particles now", path.display())) })
+    }
+}
+
+fn same_images(a: &Block<'_>, b: &Block<'_>) -> bool {
+    match (a.find("rlnImageName"), b.find("rlnImageName")) {
+        (Some(a), Some(b)) => a.texts().eq(b.texts()),
+        _ => false,
+    }
+}
+
+impl Known for Chosen {
+    fn latents(&self) -> ArrayView2<'_, f32> {
+        self.latents.view()
+    }
+
+    fn classes(&self) -> Result<Vec<usize>> {
+        let column = particles_block(&self.table)?.column("rlnClassNumber").map_err(|e| star_problem(&e))?;
+        let classes = column.integers().map_err(|e| star_problem(&e))?;
+        Ok(classes.into_iter().map(|class| usize::try_from(class).unwrap_or(0)).collect())
+    }
+
+    fn density(&self) -> Result<Vec<f32>> {
+        Ok(Density::of_graph(&NeighbourGraph::build(self.latents.view(), NEIGHBOURS, 0)?).quantile)
+    }
+
+    fn components(&self) -> Result<Array2<f32>> {
+        Ok(analysis::pca(self.latents.view())?.project(self.latents.view()))
+    }
+
+    fn picture(&self, name: &str) -> Result<Array2<f32>> {
+        match name.to_lowercase().as_str() {
+            "pca" | "principal components" => {
+                let scores = self.components()?;
+                let second = if scores.ncols() > 1 { 1 } else { 0 };
+                Ok(scores.select(Axis(1), &[0, second]))
+            }
+            "umap" => {
+                let file = self.folder.join(UMAP);
+                let seed = settings_file::read(&self.folder)?.map_or(0, |before| before.settings.train.seed);
+                let picture = if file.exists() { npy::read(&file)? } else { umap(self.latents.view(), seed)? };
+                if picture.dim() == (self.latents.nrows(), 2) {
+                    Ok(picture)
+                } else {
+                    Err(Problem::input("is of other particles than the latents")
+                        .at(file.display().to_string())
+                        .hint("let the job write it again"))
+                }
+            }
+            _ => Err(Problem::input(format!("a picture `{name}` is not known")).hint("regions are drawn on `umap` or `pca`")),
+        }
+    }
+}

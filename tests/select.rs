@@ -1,0 +1,244 @@
+//! `select`: what is chosen is read by RELION and by Python as it stood in the source.
+
+#[path = "support/job.rs"]
+mod job;
+
+use job::{Ended, Project, program};
+use starfile::{SetColumn, StarFile};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+const GENERATIONS: [&str; 4] = ["relion30", "relion31", "relion4", "relion5"];
+/// Clusters of the made jobs; particle i is in cluster 1 + i % 3.
+const CLUSTERS: usize = 3;
+
+fn fixture(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/select").join(format!("{name}.star"))
+}
+
+fn particles(file: &StarFile) -> usize {
+    cryoem::particles::particles_block(file).unwrap().index()
+}
+
+/// A job as it is left when its clusters are known; latent i is (i, i % 3).
+fn made_job(folder: &Path, source: &Path) {
+    std::fs::create_dir_all(folder).unwrap();
+    let star = StarFile::read(source).unwrap();
+    let rows: Vec<usize> = (0..star.block_at(particles(&star)).rows()).collect();
+    let class = |row: usize| (1 + row % CLUSTERS).to_string();
+    let mut text = Vec::new();
+    star.write_subset(&mut text, particles(&star), &rows, &[SetColumn { label: "rlnClassNumber", value: &class }]).unwrap();
+    std::fs::write(folder.join("particles.star"), text).unwrap();
+    let values: Vec<u8> = rows.iter().flat_map(|&i| [i as f32, (i % CLUSTERS) as f32]).flat_map(f32::to_le_bytes).collect();
+    let header = format!("{{'descr': '<f4', 'fortran_order': False, 'shape': ({}, 2), }}", rows.len());
+    let mut npy = b"\x93NUMPY\x01\x00\x76\x00".to_vec();
+    npy.extend(format!("{header:<117}\n").into_bytes());
+    npy.extend(values);
+    std::fs::write(folder.join("latents.npy"), npy).unwrap();
+    let results = r#"{"schema":1,"complete":true,"epoch":2,"apix":2.0,"box":48,"zdim":2,"particles":"particles.star","latents":"latents.npy","volumes":[],"plots":[]}"#;
+    std::fs::write(folder.join("results.json"), results).unwrap();
+}
+
+fn select(folder: &Path, line: &str) -> Ended {
+    let done = Command::new(program()).current_dir(folder).arg("select").args(line.split_whitespace()).output().unwrap();
+    Ended::of(done)
+}
+
+/// Raw cells of the particles in a file.
+fn cells(path: &Path) -> Vec<Vec<String>> {
+    let star = StarFile::read(path).unwrap();
+    let block = star.block_at(particles(&star));
+    let columns: Vec<_> = block.labels().map(|label| block.find(label).unwrap()).collect();
+    (0..block.rows()).map(|row| columns.iter().map(|column| column.raw(row).to_owned()).collect()).collect()
+}
+
+#[test]
+fn clusters_of_every_generation_keep_every_cell() {
+    let folder = tempfile::tempdir().unwrap();
+    for generation in GENERATIONS {
+        let job = folder.path().join(generation);
+        made_job(&job, &fixture(generation));
+        let source = cells(&job.join("particles.star"));
+        let whole = std::fs::read_to_string(job.join("particles.star")).unwrap();
+        let mut seen = 0;
+        for cluster in 1..=CLUSTERS {
+            let ended = select(folder.path(), &format!("--job {generation} --o out{cluster}/ --clusters {cluster} --rest rest.star"));
+            assert_eq!(ended.status, Some(0), "{}", ended.err);
+            let out = folder.path().join(format!("out{cluster}"));
+            let (chosen, rest) = (cells(&out.join("particles.star")), cells(&out.join("rest.star")));
+            let expected: Vec<_> = (0..source.len()).filter(|row| row % CLUSTERS == cluster - 1).map(|row| source[row].clone()).collect();
+            assert_eq!(chosen, expected, "{generation}");
+            assert_eq!(chosen.len() + rest.len(), source.len());
+            seen += chosen.len();
+            // What is not a row of particles is there byte by byte: the chosen and the rest, put together again, are the whole.
+            let lines = |path: &Path| std::fs::read_to_string(path).unwrap().lines().map(str::to_owned).collect::<Vec<_>>();
+            let (mut some, mut others) =
+                (lines(&out.join("particles.star")).into_iter().peekable(), lines(&out.join("rest.star")).into_iter().peekable());
+            for line in whole.lines() {
+                match (some.next_if(|l| l == line), others.next_if(|l| l == line)) {
+                    (None, None) => panic!("{generation}: `{line}` is lost"),
+                    _ => continue,
+                }
+            }
+            assert!(some.next().is_none() && others.next().is_none(), "{generation}: something was added");
+            let nodes = std::fs::read_to_string(out.join("RELION_OUTPUT_NODES.star")).unwrap();
+            assert!(nodes.contains(&format!("out{cluster}/particles.star")) && nodes.contains("rest.star"), "{nodes}");
+            assert!(out.join("RELION_JOB_EXIT_SUCCESS").exists());
+            std::fs::remove_dir_all(&out).unwrap();
+        }
+        assert_eq!(seen, source.len());
+    }
+}
+
+#[test]
+fn conditions_regions_and_draws_choose_rows() {
+    let folder = tempfile::tempdir().unwrap();
+    made_job(&folder.path().join("job"), &fixture("relion31"));
+    let source = cells(&folder.path().join("job/particles.star"));
+    // Principal component 1 is the first latent, with its mean taken off.
+    std::fs::write(folder.path().join("lasso.json"), r#"{"schema":1,"embedding":"pca","polygon":[[-3.9,-9],[3.9,-9],[3.9,9],[-3.9,9]]}"#)
+        .unwrap();
+    std::fs::write(folder.path().join("list.txt"), "3\n5\n").unwrap();
+    let chosen = |line: &str| -> Vec<usize> {
+        let _ = std::fs::remove_dir_all(folder.path().join("out"));
+        let mut command = Command::new(program());
+        command.current_dir(folder.path()).args(["select", "--in_parts", "job/particles.star", "--o", "out/"]);
+        let mut words = line.splitn(2, " where ");
+        command.args(words.next().unwrap().split_whitespace());
+        if let Some(condition) = words.next() {
+            command.args(["--where", condition]);
+        }
+        let ended = Ended::of(command.output().unwrap());
+        assert_eq!(ended.status, Some(0), "{line}: {}", ended.err);
+        let rows: Vec<usize> =
+            cells(&folder.path().join("out/particles.star")).iter().map(|row| source.iter().position(|s| s == row).unwrap()).collect();
+        let latents = std::fs::read(folder.path().join("out/latents.npy")).unwrap();
+        let first: Vec<usize> = latents[128..].chunks(8).map(|z| f32::from_le_bytes([z[0], z[1], z[2], z[3]]) as usize).collect();
+        assert_eq!(first, rows, "{line}: latents belong to their particles");
+        rows
+    };
+    assert_eq!(chosen("--particles 7,2"), [2, 7]);
+    assert_eq!(chosen("--particles list.txt"), [3, 5]);
+    assert_eq!(chosen("--region lasso.json"), [8, 9, 10, 11, 12, 13, 14, 15]);
+    assert_eq!(chosen("--region lasso.json --clusters 1"), [9, 12, 15]);
+    assert_eq!(chosen("--clusters 1-2 where z1 4..7"), [4, 6, 7]);
+    assert_eq!(chosen(" where cluster 1 and not (z1 4.. or particles list.txt)"), [0]);
+    assert_eq!(chosen(" where near 10,1 within 1.5"), [9, 10, 11]);
+    let draw = chosen("--random 6 --seed 4");
+    assert!(draw.len() == 6 && draw == chosen("--random 6 --seed 4") && draw != chosen("--random 6 --seed 5"));
+    let balanced = chosen("--balance");
+    assert!(!balanced.is_empty() && balanced.len() < source.len());
+}
+
+#[test]
+fn wrong_wishes_are_told_and_write_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    made_job(&folder.path().join("job"), &fixture("relion31"));
+    std::fs::write(folder.path().join("bad.json"), r#"{"schema":1,"embedding":"pca"}"#).unwrap();
+    for (line, status, part) in [
+        ("--job job --o out/ --clusters 4", 2, "clusters that are there: 1, 2, 3"),
+        ("--job job --o out/ --clusters one", 2, "`--clusters`"),
+        ("--job job --o out/ --particles 24", 2, "no particle 24"),
+        ("--job job --o out/ --region bad.json", 2, "bad.json"),
+        ("--job job --o out/ --region gone.json", 3, "gone.json"),
+        ("--job job --o out/ --where z1", 2, "nothing follows `z1`"),
+        ("--job job --o out/ --where density", 2, "nothing follows"),
+        ("--job job --o out/ --clusters 1 --rest a/b.star", 2, "`--rest`"),
+        ("--job job --o out/ --clusters 1 --where z1=3", 2, "not a condition"),
+        ("--job gone --o out/ --clusters 1", 2, "no trained job"),
+        ("--job job --o out/", 2, ""),
+    ] {
+        let ended = select(folder.path(), line);
+        assert_eq!(ended.status, Some(status), "{line}: {}", ended.err);
+        assert!(ended.err.contains(part), "{line}: {}", ended.err);
+        assert!(ended.last_error().contains("hint: "), "{line}: {}", ended.err);
+        assert!(!folder.path().join("out/particles.star").exists(), "{line}");
+    }
+    let before = std::fs::read(folder.path().join("job/particles.star")).unwrap();
+    let ended = select(folder.path(), "--job job --o job/ --clusters 1");
+    assert_eq!((ended.status, std::fs::read(folder.path().join("job/particles.star")).unwrap()), (Some(2), before), "{}", ended.err);
+}
+
+#[test]
+fn python_reads_the_rows_of_the_source() {
+    const SCRIPT: &str = r#"
+import sys, starfile
+source, chosen, cluster = starfile.read(sys.argv[1], always_dict=True), starfile.read(sys.argv[2], always_dict=True), int(sys.argv[3])
+assert source.keys() == chosen.keys(), (source.keys(), chosen.keys())
+for name, block in source.items():
+    if name in ("particles", "images"):
+        block = block[block.rlnClassNumber == cluster].reset_index(drop=True)
+        assert len(block) == 8
+    assert block.equals(chosen[name]) if hasattr(block, "equals") else block == chosen[name], name
+"#;
+    let Ok(python) = std::env::var("OPUS_DSD_TEST_PYTHON") else {
+        assert!(std::env::var_os("CI").is_none(), "CI names a Python with starfile in OPUS_DSD_TEST_PYTHON");
+        println!("SKIPPED: no Python with starfile is named in OPUS_DSD_TEST_PYTHON");
+        return;
+    };
+    let folder = tempfile::tempdir().unwrap();
+    for generation in GENERATIONS {
+        made_job(&folder.path().join(generation), &fixture(generation));
+        let out = format!("{generation}_out");
+        assert_eq!(select(folder.path(), &format!("--job {generation} --o {out}/ --clusters 2")).status, Some(0));
+        let read = Command::new(&python)
+            .args(["-c", SCRIPT])
+            .args([folder.path().join(generation).join("particles.star"), folder.path().join(out).join("particles.star")])
+            .arg("2")
+            .output()
+            .unwrap();
+        assert!(read.status.success(), "{generation}: {}", String::from_utf8_lossy(&read.stderr));
+    }
+}
+
+#[test]
+fn relion_reads_the_rows_of_the_source() {
+    if Command::new("relion_star_handler").output().is_err() {
+        assert!(std::env::var_os("CI").is_none(), "RELION is not installed, and CI must not skip its tests");
+        eprintln!("SKIPPED: RELION (relion_star_handler) is not installed");
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    for generation in GENERATIONS {
+        made_job(&folder.path().join(generation), &fixture(generation));
+        let out = format!("{generation}_out");
+        assert_eq!(select(folder.path(), &format!("--job {generation} --o {out}/ --clusters 3")).status, Some(0));
+        // RELION reads the file and writes all that it understood of it.
+        let again = folder.path().join("again.star");
+        let mut relion = Command::new("relion_star_handler");
+        relion.arg("--i").arg(folder.path().join(&out).join("particles.star")).arg("--o").arg(&again);
+        relion.args(["--select", "rlnDefocusU", "--minval", "0", "--maxval", "1000000"]);
+        if generation == "relion30" {
+            relion.args(["--ignore_optics", "--i_tablename", "images"]);
+        }
+        let done = relion.output().unwrap();
+        assert!(done.status.success(), "{generation}: {}", String::from_utf8_lossy(&done.stderr));
+        let (source, read) =
+            (StarFile::read(&folder.path().join(generation).join("particles.star")).unwrap(), StarFile::read(&again).unwrap());
+        let (source, read) = (source.block_at(particles(&source)), read.block_at(particles(&read)));
+        assert_eq!(read.rows(), 8, "{generation}");
+        for row in 0..read.rows() {
+            let from = row * CLUSTERS + 2;
+            assert_eq!(read.find("rlnImageName").unwrap().text(row), source.find("rlnImageName").unwrap().text(from), "{generation}");
+            for label in ["rlnDefocusU", "rlnAngleRot", "rlnAngleTilt", "rlnClassNumber", "rlnRandomSubset"] {
+                let value = |block: &starfile::Block<'_>, row| block.find(label).unwrap().number(row).unwrap();
+                assert_eq!(value(&read, row), value(&source, from), "{generation} {label}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_real_job_hands_out_its_input() {
+    job::engine();
+    let project = Project::new();
+    let ended = project.train("job", "--epochs 1 --clusters 2");
+    assert_eq!(ended.status, Some(0), "{}", ended.err);
+    let ended = select(&project.path(""), "--job job --o subset/ --clusters 1 --rest others.star");
+    assert_eq!(ended.status, Some(0), "{}", ended.err);
+    let (chosen, others) = (cells(&project.path("subset/particles.star")), cells(&project.path("subset/others.star")));
+    let source = cells(&project.path("sim/particles.star"));
+    assert_eq!(chosen.len() + others.len(), source.len());
+    assert!(chosen.iter().chain(&others).all(|row| source.contains(row)), "cells are those of the job's input");
+    assert_eq!(chosen, cells(&project.path("job/cluster001_particles.star")));
+}
