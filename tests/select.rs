@@ -208,9 +208,6 @@ fn relion_reads_the_rows_of_the_source() {
         let mut relion = Command::new("relion_star_handler");
         relion.arg("--i").arg(folder.path().join(&out).join("particles.star")).arg("--o").arg(&again);
         relion.args(["--select", "rlnDefocusU", "--minval", "0", "--maxval", "1000000"]);
-        if generation == "relion30" {
-            relion.args(["--ignore_optics", "--i_tablename", "images"]);
-        }
         let done = relion.output().unwrap();
         assert!(done.status.success(), "{generation}: {}", String::from_utf8_lossy(&done.stderr));
         let (source, read) =

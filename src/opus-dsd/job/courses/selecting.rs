@@ -3,6 +3,7 @@
 use crate::host::relion::nodes::{self, Content, Node};
 use crate::job::results::RESULTS;
 use crate::job::stages::context::Context;
+use crate::job::stages::embed::UMAP;
 use crate::job::{atomic, npy, settings_file, wishes};
 use crate::settings::said::SelectSaid;
 use analysis::select::{self, Criterion, Known, Region, Wish};
@@ -18,8 +19,7 @@ use std::path::{Path, PathBuf};
 /// The chosen particles, and their latents.
 pub(crate) const PARTICLES: &str = "particles.star";
 pub(crate) const LATENTS: &str = "latents.npy";
-/// The picture that the report drew, beside the latents that it was drawn of.
-const UMAP: &str = "umap.npy";
+
 /// Neighbours that the density is estimated from; enough for [`Density`].
 const NEIGHBOURS: usize = 14;
 
