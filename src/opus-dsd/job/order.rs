@@ -56,6 +56,7 @@ impl Order {
             Self::Train(said) => said.threads = Some(threads),
             Self::Analyse(said) => said.threads = Some(threads),
             Self::Decode(said) => said.threads = Some(threads),
+            Self::Select(said) => said.threads = Some(threads),
         }
     }
 
