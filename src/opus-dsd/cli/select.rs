@@ -28,8 +28,8 @@ mod tests {
     fn something_is_said_of_the_particles() {
         let parse = |line: &str| command().no_binary_name(true).try_get_matches_from(line.split_whitespace()).is_ok();
         assert!(parse("--o d/ --job j --clusters 1,2 --random 100 --rest rest.star"));
-        assert!(parse("--o d/ --in_parts j/particles.star --random 100"));
+        assert!(parse("--o d/ --in-parts j/particles.star --random 100"));
         assert!(!parse("--o d/ --job j"));
-        assert!(!parse("--o d/ --job j --in_parts j/particles.star --clusters 1"));
+        assert!(!parse("--o d/ --job j --in-parts j/particles.star --clusters 1"));
     }
 }
