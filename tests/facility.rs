@@ -29,7 +29,7 @@ fn training(project: &Project, job: &str) -> Child {
     let guard = project.start(job, LONG);
     let record = project.path(job).join("process.json");
     wait_for("training", PATIENCE, || {
-        let seen = record.exists().then(|| status(project, job)).unwrap_or_default();
+        let seen = if record.exists() { status(project, job) } else { Default::default() };
         seen["state"] == "running" && seen["pid"] == guard.id() && seen["seconds_to_go"].as_f64().is_some_and(|s| s > 0.0)
     });
     guard

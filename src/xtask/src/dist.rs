@@ -1,9 +1,11 @@
 //! A release archive: everything that a machine needs to run jobs, and nothing of the machine that built it.
 //!
-//!     bin/opus-dsd  bin/opus-dsd-engine
-//!     lib/opus-dsd/torch/lib/…  lib/opus-dsd/nvidia/…      libtorch and what it loads
-//!     share/opus-dsd/{demo,docs,plugin-manifests,scheme-templates,packaging}
-//!     share/modulefiles/opus-dsd/  share/licenses/opus-dsd/
+//! ```text
+//! bin/opus-dsd  bin/opus-dsd-engine
+//! lib/opus-dsd/torch/lib/…  lib/opus-dsd/nvidia/…      libtorch and what it loads
+//! share/opus-dsd/{demo,docs,plugin-manifests,scheme-templates,packaging}
+//! share/modulefiles/opus-dsd/  share/licenses/opus-dsd/
+//! ```
 //!
 //! The same sources and libraries give the same bytes: files are sorted, times and owners are fixed.
 
