@@ -98,13 +98,12 @@ class Forms(unittest.TestCase):
                 param("maybe", "bool"),
                 param("kind", "choice", choices=["a", "b"], default="b"),
                 param("free", "choice", choices=["a", "b"], choices_help=["One", "Two"], automatic="from n", level="advanced"),
-                param("zdim", "int", default=8),
+                param("zdim", "int", default=8, fixed_on_continue=True),
                 param("secret", "int", level="hidden"),
                 param("other", "int", hosts=["scipion"]),
                 param("ours", "int", default=1, defaults={"ccpem": 5}),
             ),
             {},
-            ("zdim",),
         )
         self.assertEqual(made["n"].help_text, "A number")
         self.assertEqual(made["free"].help_text, '\na: One\nb: Two\nLeft "automatic": from n')

@@ -232,7 +232,10 @@ fn param(arg: &Arg, field: &Field, command: &Command) -> Value {
 /// Groups of options of which one is to be given. Groups that clap makes for its own use are named after types.
 fn one_of(command: &Command) -> Vec<Vec<String>> {
     let own = |group: &&ArgGroup| group.get_id().as_str().starts_with(char::is_lowercase);
-    command.get_groups().filter(own).map(|group| group.get_args().map(|name| other_id(command, name.as_str())).collect()).collect()
+    // Only a built command knows which options belong to a group.
+    let mut built = command.clone();
+    built.build();
+    built.get_groups().filter(own).map(|group| group.get_args().map(|name| other_id(command, name.as_str())).collect()).collect()
 }
 
 /// The option's name without dashes, as hosts use it for a key.
@@ -308,6 +311,13 @@ mod tests {
                 }
             }
         }
+    }
+
+    #[test]
+    fn sets_of_which_one_is_given_are_named() {
+        let manifest = manifest();
+        let decode = manifest["jobs"].as_array().unwrap().iter().find(|j| j["id"] == "decode").unwrap();
+        assert_eq!(decode["one_of"], json!([["zfile", "pc", "particles"], ["job", "in_parts"]]));
     }
 
     #[test]
