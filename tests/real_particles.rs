@@ -117,7 +117,7 @@ fn refusals_name_file_and_reason() {
         let mut left: Vec<String> =
             std::fs::read_dir(project.path(JOB)).unwrap().map(|e| e.unwrap().file_name().into_string().unwrap()).collect();
         left.sort();
-        assert_eq!(left, ["RELION_JOB_EXIT_FAILURE", "events.jsonl", "run.err", "run.out", "stages"], "{input}");
+        assert_eq!(left, ["RELION_JOB_EXIT_FAILURE", "events.jsonl", "process.json", "run.err", "run.out", "stages"], "{input}");
         assert_eq!(std::fs::read_dir(project.path(JOB).join("stages")).unwrap().count(), 0, "{input}");
         lines.push(format!("$ train --in_parts {input}\n{}", ended.last_error()));
     }

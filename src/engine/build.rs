@@ -27,6 +27,8 @@ fn compile_bridge(lib: &Path) {
         .pic(true)
         .warnings(false) // libtorch's headers have many
         .includes([include.clone(), include.join("torch/csrc/api/include")])
+        // Messages of libtorch name its headers; not by the place where they were built against.
+        .flag_if_supported(format!("-ffile-prefix-map={}=libtorch", include.display()))
         .file("native/bridge.cpp")
         .compile("opus_dsd_bridge");
     // Again behind the bridge: what it uses of them.
