@@ -43,7 +43,8 @@ def is_current(results: Optional[Dict[str, Any]], output: Dict[str, Any], file: 
     if output["kind"] == "particles":
         numbered = re.fullmatch(re.escape(output["path"]).replace(r"\*", r"(\d+)"), file)
         return numbered is not None and int(numbered[1]) in [volume["class"] for volume in results["volumes"]]
-    return file in [volume["file"] for series in [results, *results["series"]] for volume in series["volumes"]]
+    halves = [half for state in results.get("halves", []) for half in (state["first"], state["second"])]
+    return file in halves + [volume["file"] for series in [results, *results["series"]] for volume in series["volumes"]]
 
 
 def of_folder(folder: str) -> List[ResultsDisplayObject]:

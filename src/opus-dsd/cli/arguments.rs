@@ -47,6 +47,13 @@ const RETIRED: &[(&str, bool, &str)] = &[
     ("--num-workers", true, "`--threads` covers reading too"),
 ];
 
+/// Inputs that hosts offer in the form of every job; a verb without use for one says so and goes on.
+const HOST_INPUTS: &[&str] =
+    &["--in-parts", "--in-mask", "--in-3dref", "--in-mics", "--in-mic", "--in-movies", "--in-mov", "--in-coords", "--in-part"];
+
+/// What every verb that hosts start takes.
+const STARTED_BY_HOSTS: &str = "--pipeline-control";
+
 /// Finds the job folder in a command line that may be wrong in every other way.
 pub(crate) fn scan_for_folder(argv: &[String]) -> Option<PathBuf> {
     let mut found = None;
@@ -118,6 +125,11 @@ pub(crate) fn normalise(spec: &Command, argv: &[String]) -> Result<Normal> {
                 tokens.next();
             }
             normal.notes.push(format!("`{name}` is not needed: {why}"));
+            continue;
+        }
+        if HOST_INPUTS.contains(&name.as_str()) && find(spec, &name).is_none() && find(spec, STARTED_BY_HOSTS).is_some() {
+            let value = inline.or_else(|| tokens.next_if(|t| !is_option(t)).map(String::as_str)).unwrap_or_default();
+            normal.notes.push(format!("`{name} {value}` is not used by this verb"));
             continue;
         }
         let Some(arg) = find(spec, &name) else {
@@ -196,7 +208,14 @@ fn in_our_words(error: &clap::Error, verb: &str, valid: &[String]) -> Problem {
                 "give one of the two"
             })
         }
-        ErrorKind::MissingRequiredArgument => Problem::input("missing").at(format!("`{argument}`")).hint(help),
+        ErrorKind::MissingRequiredArgument => {
+            let options: Vec<String> =
+                argument.split(['<', '>', '|', ' ']).filter(|w| w.starts_with("--")).map(|w| format!("`{w}`")).collect();
+            match options.as_slice() {
+                [] => Problem::input("missing").at(format!("`{argument}`")).hint(help),
+                several => Problem::input("missing").at(several.join(" or ")).hint(help),
+            }
+        }
         _ => {
             let what = error.to_string();
             let first = what.lines().next().unwrap_or("wrong use").trim_start_matches("error: ").to_owned();
@@ -284,6 +303,24 @@ mod tests {
         let (m, _) = read("--Apix 1.5 --log_interval 7 --in_3Dref a.mrc").unwrap();
         assert_eq!(m.get_one::<f64>("apix"), Some(&1.5));
         assert_eq!(m.get_one::<usize>("log_interval"), Some(&7));
+    }
+
+    #[test]
+    fn inputs_that_a_verb_has_no_use_for_are_named_and_left_out() {
+        let decode = super::super::decode::command();
+        let normal = normalise(&decode, &words("--in_mask m.mrc --o d/ --in_coords=c.star --in_parts j/particles.star --pc 1")).unwrap();
+        assert_eq!(normal.notes, ["`--in-mask m.mrc` is not used by this verb", "`--in-coords c.star` is not used by this verb"]);
+        assert!(parse(decode, "decode", &normal).is_ok());
+        let simulate = super::super::simulate::command();
+        let normal = normalise(&simulate, &words("--o d --in_mask m.mrc")).unwrap();
+        assert!(parse(simulate, "simulate", &normal).is_err(), "not a verb of hosts");
+    }
+
+    #[test]
+    fn one_of_several_that_is_missing_is_named_plainly() {
+        let decode = super::super::decode::command();
+        let problem = parse(decode.clone(), "decode", &normalise(&decode, &words("--o d --job j")).unwrap()).unwrap_err();
+        assert!(problem.culprit.as_deref().unwrap().starts_with("`--zfile` or `--pc`"), "{problem}");
     }
 
     #[test]

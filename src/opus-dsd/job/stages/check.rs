@@ -1,4 +1,5 @@
-//! Stage `check`: whether particles, poses, map and mask belong together, before hours are spent on them. What is surely wrong ends the job.
+//! Stage `check`: whether particles, poses, map and mask belong together, before hours are spent on them. What is surely wrong about the map
+//! ends the job; poses only raise a warning, since images without signal enough for this check look the same and can still be learned from.
 
 use super::context::Context;
 use super::read::Input;
@@ -6,7 +7,7 @@ use crate::job::stage::Fingerprint;
 use crate::settings::said::TrainSaid;
 use crate::settings::values::InvertData;
 use contract::{Problem, Result};
-use reconstruction::check::{self, CheckOptions, ENOUGH_PARTICLES, Finding, Given, LEAST_PARTICLES, Report, Verdict};
+use reconstruction::check::{self, CheckOptions, ENOUGH_PARTICLES, Finding, Given, LEAST_PARTICLES, Report, Subject, Verdict};
 
 /// `images` is a fingerprint of the particles and their images.
 pub(crate) fn run(context: &mut Context<'_>, said: &TrainSaid, input: &Input, images: &str) -> Result<()> {
@@ -24,13 +25,14 @@ pub(crate) fn run(context: &mut Context<'_>, said: &TrainSaid, input: &Input, im
         for finding in &report.findings {
             let line = format!("{}: {}: {}", finding.subject.word(), finding.verdict.word(), finding.text);
             // Of a few particles nobody expects a proof.
-            if finding.verdict == Verdict::Doubtful && report.particles >= ENOUGH_PARTICLES {
+            let of_poses = finding.verdict == Verdict::Wrong && finding.subject == Subject::Poses;
+            if of_poses || finding.verdict == Verdict::Doubtful && report.particles >= ENOUGH_PARTICLES {
                 context.warn(&format!("{line}: {}", finding.hint));
             } else {
                 context.say(&line);
             }
         }
-        match surely_wrong(&report) {
+        match surely_wrong(&report, |f| f.subject != Subject::Poses) {
             Some(problem) => {
                 let hint = problem.hint.clone().unwrap_or_default();
                 Err(problem.hint(format!("{hint}; `--check no` goes on without this check")))
@@ -40,9 +42,9 @@ pub(crate) fn run(context: &mut Context<'_>, said: &TrainSaid, input: &Input, im
     })
 }
 
-/// What is surely wrong, as one problem.
-pub(crate) fn surely_wrong(report: &Report) -> Option<Problem> {
-    let wrong: Vec<&Finding> = report.findings.iter().filter(|f| f.verdict == Verdict::Wrong).collect();
+/// What is surely wrong among the findings that count, as one problem.
+pub(crate) fn surely_wrong(report: &Report, counts: impl Fn(&Finding) -> bool) -> Option<Problem> {
+    let wrong: Vec<&Finding> = report.findings.iter().filter(|f| f.verdict == Verdict::Wrong && counts(f)).collect();
     let first = wrong.first()?;
     let all: Vec<&str> = wrong.iter().map(|f| f.text.as_str()).collect();
     Some(Problem::input(all.join("; and ")).at(first.subject.word()).hint(first.hint.clone()))

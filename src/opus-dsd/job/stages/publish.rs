@@ -86,7 +86,8 @@ pub(crate) fn next_steps(context: &Context<'_>, found: &Findings) -> Vec<String>
             "refine `{folder}{star}` ({particles} particles, the largest cluster) in a 3D auto-refine job, with `{folder}{map}` as reference, low-pass filtered, and {mask}"
         ),
         format!(
-            "open `{folder}report.html` in a browser (`{folder}logfile.pdf` is the same on paper), and look at `{folder}cluster*.mrc` side by side, before you trust a cluster"
+            "open `{folder}report.html` in a browser (`{folder}logfile.pdf` is the same on paper), and look at the maps of the {} clusters side by side, before you trust a cluster",
+            found.clusters.len()
         ),
     ];
     lines.push(match context.job.order {

@@ -8,6 +8,8 @@ use contract::{Problem, Result};
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 
+/// What a job of any kind calls all its particles.
+const PARTICLES: &str = "particles.star";
 const INPUT: &str = "Input";
 const WHICH: &str = "Which particles";
 const FEWER: &str = "Fewer of them";
@@ -78,6 +80,11 @@ impl SelectSaid {
     /// What can be told wrong before any file is read.
     pub(crate) fn check(&self) -> Result<()> {
         self.trained_job()?;
+        if let Some(file) = self.in_parts.as_ref().filter(|f| f.file_name().is_none_or(|name| name != PARTICLES)) {
+            return Err(Problem::input(format!("is not a job's `{PARTICLES}`; what is chosen from is the whole job"))
+                .at(format!("`--in_parts` {}", file.display()))
+                .hint(format!("give `{}`, and name a cluster with `--clusters`", file.with_file_name(PARTICLES).display())));
+        }
         match self.rest.as_deref() {
             Some(name) if !name.ends_with(".star") || name.contains(['/', ' ']) || name == "particles.star" => {
                 Err(Problem::input(format!("`{name}` cannot hold the other particles"))
