@@ -78,6 +78,9 @@ struct Trainer<'a> {
 /// When what was last said.
 #[derive(Clone, Copy)]
 struct Progress {
+    /// When something was last said, whatever the epoch.
+    told: Instant,
+    /// Since when images are counted.
     at: Instant,
     images: usize,
 }
@@ -149,7 +152,7 @@ impl<'a> Trainer<'a> {
             classes: (settings.lamb > 0.0).then(|| ground::view_classes(particles, &split.training)),
             box_px: prepared.groups.first().map_or(prepared.size_px, |group| group.box_px),
             monitor: Monitor::open(&spec.monitor, newest.as_ref().map_or(0, |(_, checkpoint)| checkpoint.position.losses_bytes))?,
-            progress: Cell::new(Progress { at: Instant::now(), images: 0 }),
+            progress: Cell::new(Progress { told: Instant::now(), at: Instant::now(), images: 0 }),
             saved_at: Instant::now(),
             spec,
             settings,
@@ -305,12 +308,12 @@ impl<'a> Trainer<'a> {
     /// Tells how far the epoch is, where that was not told lately; `done` images of the running batch are decoded.
     fn tell_progress(&self, done: usize) {
         let last = self.progress.get();
-        let seconds = last.at.elapsed().as_secs_f64();
-        if seconds < PROGRESS_EVERY.as_secs_f64() {
+        if last.told.elapsed() < PROGRESS_EVERY {
             return;
         }
+        let seconds = last.at.elapsed().as_secs_f64();
         let images = self.position.images + done;
-        self.progress.set(Progress { at: Instant::now(), images });
+        self.progress.set(Progress { told: Instant::now(), at: Instant::now(), images });
         self.link.tell(Event::Progress {
             epoch: self.position.epoch + 1,
             epochs: self.settings.epochs,
@@ -344,7 +347,7 @@ impl<'a> Trainer<'a> {
         self.position.batches = 0;
         self.position.images = 0;
         self.position.epoch_meter = Meter::default();
-        self.progress.set(Progress { at: Instant::now(), images: 0 });
+        self.progress.set(Progress { at: Instant::now(), images: 0, ..self.progress.get() });
         let epoch = self.position.epoch;
         let line = Line::new("epoch", epoch, meter.images(), &meter, rate, validation).with_active_dimensions(self.active_dimensions());
         self.monitor.line(&line)?;
@@ -431,7 +434,7 @@ impl<'a> Trainer<'a> {
         self.latents = state.latents.to_device(self.device).copy();
         self.position = state.position.clone();
         self.monitor.rewind(self.position.losses_bytes)?;
-        self.progress.set(Progress { at: Instant::now(), images: self.position.images });
+        self.progress.set(Progress { at: Instant::now(), images: self.position.images, ..self.progress.get() });
         Ok(())
     }
 
