@@ -55,7 +55,8 @@ fn an_unpacked_archive_runs_by_itself() {
     assert_eq!(modules(&root), [env!("CARGO_PKG_VERSION").to_owned(), format!("{}.lua", env!("CARGO_PKG_VERSION"))]);
     let engine = std::fs::read(root.join("bin/opus-dsd-engine")).unwrap();
     let built_against = std::fs::canonicalize(concat!(env!("CARGO_MANIFEST_DIR"), "/.libtorch")).unwrap();
-    for place in [concat!(env!("CARGO_MANIFEST_DIR"), "/.libtorch/torch/lib").to_owned(), format!("{}/torch/lib", built_against.display())] {
+    for place in [concat!(env!("CARGO_MANIFEST_DIR"), "/.libtorch/torch/lib").to_owned(), format!("{}/torch/lib", built_against.display())]
+    {
         assert!(!engine.windows(place.len()).any(|w| w == place.as_bytes()), "the build's libraries are still named: {place}");
     }
 
