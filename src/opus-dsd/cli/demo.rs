@@ -63,7 +63,7 @@ pub(super) fn run(matches: &ArgMatches) -> Result<u8> {
     }
     let job = said.o.join(JOB);
     grade(&mut console, &data.join(LABELS), &job)?;
-    console.say(&format!("report: {}", job.join("logfile.pdf").display()));
+    console.say(&format!("report: {}", job.join("report.html").display()));
     Ok(0)
 }
 

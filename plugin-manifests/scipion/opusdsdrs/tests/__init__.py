@@ -48,6 +48,14 @@ class OpusDsdRsTest(BaseTest):
         return cls.launchProtocol(cls.protocol(name, **values))
 
     @classmethod
+    def launchProtocol(cls, prot, **options):
+        """As the host's own, but the failure says why."""
+        try:
+            return super().launchProtocol(prot, **options)
+        except Exception as failed:
+            raise AssertionError("%s\n%s\n%s" % (failed, prot.getErrorMessage(), "\n".join(map(str, prot.getLogsLastLines(30))))) from failed
+
+    @classmethod
     def training(cls, **values):
         about = dict(SMALL, inputParticles=(cls.part, "outputParticles"), inputMask=(cls.mask, "outputMask"))
         return cls.protocol("OpusDsdRsProtTrain", **dict(about, **values))
