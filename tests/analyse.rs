@@ -4,23 +4,9 @@
 mod job;
 
 use contract::Results;
-use job::{PARTICLES, Project, files};
+use job::{PARTICLES, Project, TRAINED as JOB, files, trained};
 use starfile::StarFile;
-use std::sync::OnceLock;
 use std::time::Duration;
-
-const JOB: &str = "External/job001";
-
-/// A trained job, made once.
-fn trained() -> &'static Project {
-    static PROJECT: OnceLock<Project> = OnceLock::new();
-    PROJECT.get_or_init(|| {
-        let project = Project::new();
-        let ended = project.train(JOB, "--epochs 2 --clusters 2 --plot no");
-        assert_eq!(ended.status, Some(0), "{}", ended.err);
-        project
-    })
-}
 
 fn results(project: &Project, job: &str) -> Option<Results> {
     let text = std::fs::read_to_string(project.path(job).join("results.json")).ok()?;

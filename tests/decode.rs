@@ -4,21 +4,7 @@
 mod job;
 
 use cryoem::mrc::read_volume;
-use job::{Project, files};
-use std::sync::OnceLock;
-
-const JOB: &str = "External/job001";
-
-/// A trained job, made once.
-fn trained() -> &'static Project {
-    static PROJECT: OnceLock<Project> = OnceLock::new();
-    PROJECT.get_or_init(|| {
-        let project = Project::new();
-        let ended = project.train(JOB, "--epochs 2 --clusters 2 --plot no");
-        assert_eq!(ended.status, Some(0), "{}", ended.err);
-        project
-    })
-}
+use job::{TRAINED as JOB, files, trained};
 
 #[test]
 fn volumes_of_particles_of_a_file_and_along_a_component() {

@@ -1,6 +1,7 @@
 //! A job's life: the guard that the host starts, the worker that runs the stages, the engine's process, and what they leave in the folder.
 
 pub(crate) mod atomic;
+pub(crate) mod checkpoints;
 pub(crate) mod clean;
 pub(crate) mod console;
 pub(crate) mod courses;

@@ -85,6 +85,20 @@ impl Project {
     }
 }
 
+/// The job of [`trained`].
+pub(crate) const TRAINED: &str = "External/job001";
+
+/// A project with a trained job of two clusters, made once a test program.
+pub(crate) fn trained() -> &'static Project {
+    static PROJECT: OnceLock<Project> = OnceLock::new();
+    PROJECT.get_or_init(|| {
+        let project = Project::new();
+        let ended = project.train(TRAINED, "--epochs 2 --clusters 2 --plot no");
+        assert_eq!(ended.status, Some(0), "{}", ended.err);
+        project
+    })
+}
+
 /// How `train` is called on the simulated set.
 pub(crate) fn train_line(job: &str, more: &str) -> String {
     format!("train --o {job}/ --in_parts sim/particles.star --in_mask sim/mask.mrc --preset tiny --device cpu --j 1 {more}")

@@ -83,6 +83,30 @@ pub struct Particle {
     pub random_subset: Option<u8>,
 }
 
+impl Particle {
+    /// A row that only knows its image, `(stack, slice)`, and its optics group: unturned, in the centre, at focus.
+    #[must_use]
+    pub fn of_image((stack, slice): (u32, u32), group: u32) -> Self {
+        Self {
+            stack,
+            slice,
+            group,
+            rot_deg: 0.0,
+            tilt_deg: 0.0,
+            psi_deg: 0.0,
+            origin_x_angstrom: 0.0,
+            origin_y_angstrom: 0.0,
+            defocus_u_angstrom: 0.0,
+            defocus_v_angstrom: 0.0,
+            defocus_angle_deg: 0.0,
+            phase_shift_deg: 0.0,
+            ctf_bfactor_angstrom2: 0.0,
+            ctf_scale: 1.0,
+            random_subset: None,
+        }
+    }
+}
+
 /// Images that were taken with the same optics.
 #[derive(Clone, Debug, PartialEq)]
 pub struct OpticsGroup {

@@ -139,21 +139,10 @@ fn black_particles_of_few_images_are_found() {
         ctf_known: true,
     };
     let row = |(slice, defocus): (usize, f64)| Particle {
-        stack: 0,
-        slice: slice as u32,
-        group: 0,
-        rot_deg: 0.0,
-        tilt_deg: 0.0,
-        psi_deg: 0.0,
-        origin_x_angstrom: 0.0,
-        origin_y_angstrom: 0.0,
         defocus_u_angstrom: defocus,
         defocus_v_angstrom: defocus - 385.0,
         defocus_angle_deg: 5.28,
-        phase_shift_deg: 0.0,
-        ctf_bfactor_angstrom2: 0.0,
-        ctf_scale: 1.0,
-        random_subset: None,
+        ..Particle::of_image((0, slice as u32), 0)
     };
     let rows = [15301.1, 15303.0, 15150.7, 15181.9, 15366.8, 15305.0, 15177.4].into_iter().enumerate().map(row).collect();
     let set = ParticleSet { rows, groups: vec![group], stacks: vec![path], source: Source::Stacks, notes: vec![], warnings: vec![] };

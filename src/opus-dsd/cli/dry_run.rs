@@ -70,7 +70,7 @@ fn for_people(forecast: &Forecast, folder: &Path, notes: &[String]) -> String {
         let _ = writeln!(text, "{name:<12} {what}");
     };
     line("folder", format!("{}: {}", folder.display(), continued(forecast.folder)));
-    line("stages", "prepare, base, subspace, train, embed, cluster, decode, report, publish".into());
+    line("stages", "check, prepare, base, subspace, train, embed, cluster, decode, report, publish".into());
     let (place, prepared) = &forecast.prepared;
     line("disk", format!("prepared images {} in {}{}", size(*prepared), place.display(), free(place)));
     let (a_checkpoint, kept) = forecast.checkpoint;

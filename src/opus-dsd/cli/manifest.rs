@@ -235,7 +235,13 @@ fn one_of(command: &Command) -> Vec<Vec<String>> {
     // Only a built command knows which options belong to a group.
     let mut built = command.clone();
     built.build();
-    built.get_groups().filter(own).map(|group| group.get_args().map(|name| other_id(command, name.as_str())).collect()).collect()
+    // A group of which several may be given demands one, but forbids no second.
+    built
+        .get_groups()
+        .filter(own)
+        .filter(|group| !ArgGroup::clone(group).is_multiple())
+        .map(|group| group.get_args().map(|name| other_id(command, name.as_str())).collect())
+        .collect()
 }
 
 /// The option's name without dashes, as hosts use it for a key.

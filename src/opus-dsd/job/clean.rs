@@ -1,25 +1,23 @@
 //! Frees the disk space of a job that has ended: prepared images, old checkpoints, unfinished files. What the host knows as output stays,
 //! and what stays is enough to analyse, to decode and to encode.
 
+use super::checkpoints::{self, CHECKPOINTS, Mark};
 use super::lock::{self, Held};
 use super::order::Order;
 use super::stage::Ledger;
 use super::stages::prepare;
-use super::stages::train::CHECKPOINTS;
 use super::status::{self, State};
 use super::{atomic, settings_file};
 use crate::host::relion::nodes;
 use crate::machine::disk;
 use contract::{Problem, Result};
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use std::path::{Path, PathBuf};
 
 /// What a folder of ours below a scratch is called.
 const SCRATCH_PREFIX: &str = "opus-dsd-";
 /// Component maps and scores that the latents started from.
 const SUBSPACE: &str = "subspace";
-/// A checkpoint's description in its folder.
-const HEADER: &str = "checkpoint.json";
 
 /// What may go.
 #[derive(Clone, Copy, Debug, Default)]
@@ -138,10 +136,12 @@ impl Plan {
 
     /// Keeps the last and the best epoch's, every `keep_every`-th, and a newer one from the middle of an epoch.
     fn checkpoints(&mut self, keep_every: usize) -> Result<()> {
-        let found = checkpoints(&self.folder.join(CHECKPOINTS))?;
-        let whole = || found.iter().filter(|c| c.batches == 0);
-        let best = whole().filter_map(|c| Some((c.score?, c.epoch))).min_by(|a, b| a.0.total_cmp(&b.0)).map(|(_, epoch)| epoch);
-        let last = whole().map(|c| c.epoch).max();
+        if !self.folder.join(CHECKPOINTS).exists() {
+            return Ok(()); // a job that has not trained yet
+        }
+        let found = checkpoints::of_job(&self.folder)?;
+        let best = checkpoints::best(&found).map(|c| c.epoch);
+        let last = found.iter().filter(|c| c.is_whole()).map(|c| c.epoch).max();
         let newest = found.iter().map(|c| (c.epoch, c.batches)).max();
         for checkpoint in found {
             let Mark { epoch, batches, .. } = checkpoint;
@@ -162,46 +162,6 @@ impl Plan {
             self.add("unfinished", path);
         }
     }
-}
-
-/// A checkpoint's folder and what of its description matters.
-struct Mark {
-    path: PathBuf,
-    epoch: usize,
-    batches: usize,
-    score: Option<f64>,
-}
-
-impl Mark {
-    fn name(&self) -> String {
-        self.path.file_name().unwrap_or_default().to_string_lossy().into_owned()
-    }
-}
-
-#[derive(Deserialize)]
-struct Header {
-    position: Position,
-}
-
-#[derive(Deserialize)]
-struct Position {
-    epoch: usize,
-    batches: usize,
-    score: Option<f64>,
-}
-
-/// All checkpoints of a job, oldest first; none where the job has not trained.
-fn checkpoints(folder: &Path) -> Result<Vec<Mark>> {
-    let mut found = Vec::new();
-    for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
-        if entry.file_name().to_string_lossy().starts_with("epoch-")
-            && let Some(Header { position }) = atomic::read_json::<Header>(&entry.path().join(HEADER))?
-        {
-            found.push(Mark { path: entry.path(), epoch: position.epoch, batches: position.batches, score: position.score });
-        }
-    }
-    found.sort_by_key(|c| (c.epoch, c.batches));
-    Ok(found)
 }
 
 /// Folders of prepared images: in the job, and below the scratch that it was given.
@@ -227,6 +187,7 @@ fn kept_by_settings(folder: &Path) -> usize {
 
 #[cfg(test)]
 mod tests {
+    use super::super::checkpoints::HEADER;
     use super::*;
 
     /// A job that ended after five epochs; the second is the best, every second is to be kept.

@@ -9,10 +9,13 @@ use super::console::Console;
 use super::engine_process::Engine;
 use super::events::OwnEvent;
 use super::order::{Job, Order};
+use super::settings_file::{self, Provenance};
 use super::stages::context::Context;
 use super::stop::Stop;
 use crate::BUILD_ID;
 use crate::host::relion::job_star::{self, HostVersion};
+use crate::machine::setting::Setting;
+use crate::settings::decided::Decided;
 use contract::{Result, VERSION};
 
 /// Runs a whole job, or what is left of it.
@@ -39,6 +42,30 @@ fn start_engine(job: &Job) -> Result<Engine> {
         Console::open(&folder).problem(&problem);
         std::process::exit(problem.kind.exit_status().into());
     })
+}
+
+/// What the job depends on, as it is written down.
+fn provenance(context: &Context<'_>, engine: &Engine, input: settings_file::Input, decided: &Decided) -> Provenance {
+    Provenance {
+        version: VERSION.into(),
+        build_id: BUILD_ID.into(),
+        torch: engine.torch.clone(),
+        host: context.host.words().into(),
+        command: context.job.command.clone(),
+        setting: Some(Setting::now()),
+        order: Some(context.job.order.clone()),
+        trained_job: None,
+        input,
+        settings: decided.clone(),
+    }
+}
+
+/// Says what is decided, and why.
+fn say_decided(context: &mut Context<'_>, engine: &Engine, decided: &Decided) {
+    context.say(&format!("engine: libtorch {}", engine.torch));
+    for reason in &decided.reasons {
+        context.say(&format!("  {:<20} {:<28} {}", reason.name, reason.value, reason.reason));
+    }
 }
 
 /// Threads that the job may use.

@@ -34,8 +34,8 @@ impl Order {
     pub(crate) fn folder(&self) -> Option<&Path> {
         match self {
             Self::Train(said) => said.folder().map(PathBuf::as_path),
-            Self::Analyse(said) => Some(&said.o),
-            Self::Decode(said) => Some(&said.o),
+            Self::Analyse(said) => Some(&said.trained.o),
+            Self::Decode(said) => Some(&said.trained.o),
             Self::Select(said) => Some(&said.o),
         }
     }
@@ -44,8 +44,8 @@ impl Order {
     pub(crate) fn threads(&self) -> Option<usize> {
         match self {
             Self::Train(said) => said.threads,
-            Self::Analyse(said) => said.threads,
-            Self::Decode(said) => said.threads,
+            Self::Analyse(said) => said.machine.threads,
+            Self::Decode(said) => said.machine.threads,
             Self::Select(said) => said.threads,
         }
     }
@@ -54,8 +54,8 @@ impl Order {
     pub(crate) fn set_threads(&mut self, threads: usize) {
         match self {
             Self::Train(said) => said.threads = Some(threads),
-            Self::Analyse(said) => said.threads = Some(threads),
-            Self::Decode(said) => said.threads = Some(threads),
+            Self::Analyse(said) => said.machine.threads = Some(threads),
+            Self::Decode(said) => said.machine.threads = Some(threads),
             Self::Select(said) => said.threads = Some(threads),
         }
     }
@@ -75,8 +75,8 @@ impl Order {
     pub(crate) fn check(&self) -> Result<()> {
         match self {
             Self::Train(said) => said.check(),
-            Self::Analyse(said) => said.trained_job().map(|_| ()),
-            Self::Decode(said) => said.trained_job().map(|_| ()),
+            Self::Analyse(said) => said.trained.folder().map(|_| ()),
+            Self::Decode(said) => said.trained.folder().map(|_| ()),
             Self::Select(said) => said.check(),
         }
     }
@@ -85,8 +85,8 @@ impl Order {
     pub(crate) fn harms_its_input(&self) -> Option<Problem> {
         let trained = match self {
             Self::Train(_) => return None,
-            Self::Analyse(said) => said.trained_job(),
-            Self::Decode(said) => said.trained_job(),
+            Self::Analyse(said) => said.trained.folder(),
+            Self::Decode(said) => said.trained.folder(),
             Self::Select(said) => said.trained_job(),
         };
         match (trained.ok()?.canonicalize(), self.folder()?.canonicalize()) {

@@ -1,16 +1,13 @@
 //! A job that has trained, looked at by a later one; nothing in its folder is changed.
 
+use super::checkpoints::{self, Mark};
 use super::results::RESULTS;
-use super::stages::train::{CHECKPOINTS, LATENTS};
+use super::stages::train::LATENTS;
 use super::{atomic, npy};
 use crate::settings::values::Epoch;
 use contract::{Problem, Result, Results};
 use ndarray::Array2;
-use serde::Deserialize;
 use std::path::{Path, PathBuf};
-
-/// A checkpoint's description in its folder.
-const HEADER: &str = "checkpoint.json";
 
 /// What is needed of a trained job.
 pub(crate) struct Trained {
@@ -28,20 +25,6 @@ pub(crate) struct Trained {
     pub(crate) apix: f64,
 }
 
-/// A checkpoint's description, as far as it matters here.
-#[derive(Deserialize)]
-struct Header {
-    position: Position,
-}
-
-#[derive(Deserialize)]
-struct Position {
-    epoch: usize,
-    /// Not 0 in the middle of the next epoch.
-    batches: usize,
-    score: Option<f64>,
-}
-
 impl Trained {
     /// Opens a job's folder.
     ///
@@ -56,25 +39,26 @@ impl Trained {
         if let Some(other) = &results.trained_job {
             return Self::open(Path::new(other), epoch);
         }
-        let found = checkpoints(&job.join(CHECKPOINTS))?;
+        let mut found = checkpoints::of_job(job)?;
+        found.retain(Mark::is_whole);
         let chosen = match epoch {
             Epoch::Latest => found.last(),
-            Epoch::Best => found.iter().filter(|(p, _)| p.score.is_some()).min_by(|(a, _), (b, _)| score(a).total_cmp(&score(b))),
-            Epoch::Number(number) => found.iter().find(|(p, _)| p.epoch == number),
+            Epoch::Best => checkpoints::best(&found),
+            Epoch::Number(number) => found.iter().find(|mark| mark.epoch == number),
         };
-        let Some((position, checkpoint)) = chosen else {
-            let there: Vec<String> = found.iter().map(|(p, _)| p.epoch.to_string()).collect();
+        let Some(mark) = chosen else {
+            let there: Vec<String> = found.iter().map(|mark| mark.epoch.to_string()).collect();
             return Err(Problem::input("has no checkpoint of that epoch")
                 .at(job.display().to_string())
                 .hint(format!("epochs that were kept: {}", if there.is_empty() { "none".into() } else { there.join(", ") })));
         };
         // The last epoch's checkpoint holds means from while it trained; the job's own file those of the finished model.
         let final_ones = job.join(LATENTS);
-        let latents = if results.complete && position.epoch == results.epoch { final_ones } else { checkpoint.join(LATENTS) };
+        let latents = if results.complete && mark.epoch == results.epoch { final_ones } else { mark.path.join(LATENTS) };
         Ok(Self {
             folder: job.to_path_buf(),
-            checkpoint: checkpoint.clone(),
-            epoch: position.epoch,
+            checkpoint: mark.path.clone(),
+            epoch: mark.epoch,
             latents: npy::read(&latents)?,
             box_px: results.box_px,
             apix: results.apix,
@@ -82,33 +66,9 @@ impl Trained {
     }
 }
 
-fn score(position: &Position) -> f64 {
-    position.score.unwrap_or(f64::INFINITY)
-}
-
-/// Checkpoints at the end of an epoch, by epoch.
-fn checkpoints(folder: &Path) -> Result<Vec<(Position, PathBuf)>> {
-    let entries = std::fs::read_dir(folder)
-        .map_err(|e| Problem::io(folder, &e).hint("name the folder of a job that has trained: `--job External/job007`"))?;
-    let mut found = Vec::new();
-    for path in entries.flatten().map(|entry| entry.path()) {
-        // Folders that are being written begin with a dot.
-        let named = path.file_name().is_some_and(|n| n.to_string_lossy().starts_with("epoch-"));
-        if !named {
-            continue;
-        }
-        if let Some(header) = atomic::read_json::<Header>(&path.join(HEADER))?
-            && header.position.batches == 0
-        {
-            found.push((header.position, path));
-        }
-    }
-    found.sort_by_key(|(position, _)| position.epoch);
-    Ok(found)
-}
-
 #[cfg(test)]
 mod tests {
+    use super::super::checkpoints::{CHECKPOINTS, HEADER};
     use super::*;
     use contract::RESULTS_SCHEMA;
 

@@ -3,6 +3,7 @@
 
 mod analyse;
 mod decode;
+mod later;
 mod select;
 pub(crate) mod train;
 

@@ -68,25 +68,7 @@ mod tests {
     use cryoem::particles::{Particle, Source};
 
     fn set(rows: impl Iterator<Item = (u32, Option<u8>)>) -> ParticleSet {
-        let rows = rows
-            .map(|(slice, random_subset)| Particle {
-                stack: 0,
-                slice,
-                group: 0,
-                rot_deg: 0.0,
-                tilt_deg: 0.0,
-                psi_deg: 0.0,
-                origin_x_angstrom: 0.0,
-                origin_y_angstrom: 0.0,
-                defocus_u_angstrom: 0.0,
-                defocus_v_angstrom: 0.0,
-                defocus_angle_deg: 0.0,
-                phase_shift_deg: 0.0,
-                ctf_bfactor_angstrom2: 0.0,
-                ctf_scale: 1.0,
-                random_subset,
-            })
-            .collect();
+        let rows = rows.map(|(slice, random_subset)| Particle { random_subset, ..Particle::of_image((0, slice), 0) }).collect();
         ParticleSet { rows, groups: vec![], stacks: vec![], source: Source::Stacks, notes: vec![], warnings: vec![] }
     }
 

@@ -2,7 +2,7 @@
 
 use crate::palette;
 use crate::story::Story;
-use crate::surface::level;
+use crate::surface::shown_level;
 use contract::Result;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
@@ -15,7 +15,7 @@ const MORPH_FRAMES: usize = 100;
 /// # Errors
 /// If a file cannot be written.
 pub fn write_chimerax(story: &Story, folder: &Path) -> Result<Vec<PathBuf>> {
-    let shown = story.reference.as_ref().or_else(|| story.states.first().map(|s| &s.map)).map_or(0.0, level);
+    let shown = shown_level(story).unwrap_or(0.0);
     let mut written = Vec::new();
     let mut write = |name: String, text: String| {
         let path = folder.join(name);

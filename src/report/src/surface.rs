@@ -104,9 +104,9 @@ pub(crate) struct View {
 }
 
 impl View {
-    /// The level of the reference, else of the first state; the scale of the widest map.
+    /// [`shown_level`]; the scale of the widest map.
     pub(crate) fn of(story: &Story) -> Self {
-        let level = story.reference.as_ref().or_else(|| story.states.first().map(|s| &s.map)).map_or(f32::INFINITY, level);
+        let level = shown_level(story).unwrap_or(f32::INFINITY);
         let maps = story.states.iter().map(|s| &s.map).chain(story.ways.iter().flat_map(|w| &w.maps));
         Self { level, share: maps.map(|map| share(map, level)).fold(0.0, f32::max) }
     }
@@ -151,9 +151,14 @@ fn share(map: &Array3<f32>, level: f32) -> f32 {
     (2.0 * MARGIN * radius / n).clamp(0.1, 1.0)
 }
 
+/// The level at which all surfaces of a report are shown: the reference's, else the first state's.
+pub(crate) fn shown_level(story: &Story) -> Option<f32> {
+    story.reference.as_ref().or_else(|| story.states.first().map(|s| &s.map)).map(level)
+}
+
 /// A level that parts density from what surrounds it: the one that splits the positive densities into the two most uniform parts
 /// (Otsu, IEEE Trans. Syst. Man Cybern. 9, 62-66, 1979).
-pub(crate) fn level(map: &Array3<f32>) -> f32 {
+fn level(map: &Array3<f32>) -> f32 {
     const BINS: usize = 256;
     let most = map.iter().copied().filter(|v| v.is_finite()).fold(0.0f32, f32::max);
     if most <= 0.0 {

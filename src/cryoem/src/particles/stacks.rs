@@ -68,7 +68,7 @@ pub(super) fn read(path: &Path, options: &ReadOptions, source: &dyn StackSource)
         }
         rescale_apix(&mut optics.groups, &optics.of_row, ctf, options);
     }
-    let mut particles: Vec<Particle> = images.iter().zip(&optics.of_row).map(|(&image, &group)| bare(image, group)).collect();
+    let mut particles: Vec<Particle> = images.iter().zip(&optics.of_row).map(|(&image, &group)| Particle::of_image(image, group)).collect();
     set_poses(&mut particles, &poses, &optics.groups, options)?;
     if let Some(ctf) = &ctf {
         set_ctf(&mut particles, ctf, options)?;
@@ -101,27 +101,6 @@ fn names(path: &Path) -> Result<Vec<String>> {
     }
     let text = std::fs::read_to_string(path).map_err(|error| Problem::io(path, &error))?;
     Ok(text.lines().map(str::trim).filter(|line| !line.is_empty()).map(str::to_owned).collect())
-}
-
-/// A row that only knows its image.
-fn bare((stack, slice): (u32, u32), group: u32) -> Particle {
-    Particle {
-        stack,
-        slice,
-        group,
-        rot_deg: 0.0,
-        tilt_deg: 0.0,
-        psi_deg: 0.0,
-        origin_x_angstrom: 0.0,
-        origin_y_angstrom: 0.0,
-        defocus_u_angstrom: 0.0,
-        defocus_v_angstrom: 0.0,
-        defocus_angle_deg: 0.0,
-        phase_shift_deg: 0.0,
-        ctf_bfactor_angstrom2: 0.0,
-        ctf_scale: 1.0,
-        random_subset: None,
-    }
 }
 
 /// Splits groups by the optics that a CTF archive's rows name.

@@ -1,11 +1,11 @@
 //! `analyse`: the states of a trained job, found and shown again at any of its epochs, in a folder of its own.
 
-use super::{start_engine, threads};
-use crate::BUILD_ID;
+use super::{provenance, say_decided, start_engine, threads};
 use crate::job::engine_process::Engine;
 use crate::job::order::Order;
 use crate::job::settings_file::{self, Provenance};
 use crate::job::stage::Fingerprint;
+use crate::job::stages::base::{BASE, MASK};
 use crate::job::stages::context::Context;
 use crate::job::stages::read::Input;
 use crate::job::stages::report::Material;
@@ -13,27 +13,23 @@ use crate::job::stages::series::Extent;
 use crate::job::stages::{cluster, decode, embed, publish, read, reconstruct, report, series, train};
 use crate::job::trained::Trained;
 use crate::job::{npy, wishes};
-use crate::machine::setting::Setting;
 use crate::settings::decided::{self, Decided, Reason};
 use crate::settings::defaults::POINTS;
 use crate::settings::rules;
 use crate::settings::said::AnalyseSaid;
 use crate::settings::values::InvertData;
-use contract::{Problem, Result, TrainOutcome, VERSION};
+use contract::{Problem, Result, TrainOutcome};
 use cryoem::mrc::read_volume;
 use cryoem::particles::{self, ReadOptions};
 use cryoem::prepare::Invert;
 use std::path::PathBuf;
 
-/// The consensus map in a trained job, and the mask beside it, on the grid of the prepared images.
-const BASE: &str = "base.mrc";
-const MASK: &str = "mask.mrc";
 /// Latents of the chosen epoch, for the stages that follow.
 const LATENTS: &str = "epoch-latents.npy";
 
 pub(super) fn run(context: &mut Context<'_>, said: &AnalyseSaid) -> Result<()> {
     let mut engine = start_engine(context.job)?;
-    let trained = Trained::open(&said.trained_job()?, said.epoch.unwrap_or_default())?;
+    let trained = Trained::open(&said.trained.folder()?, said.trained.epoch.unwrap_or_default())?;
     let before = settings_file::read(&trained.folder)?.ok_or_else(|| {
         Problem::input("`settings.json` is missing")
             .at(trained.folder.display().to_string())
@@ -105,9 +101,9 @@ fn read_particles(context: &mut Context<'_>, trained: &Trained, before: &Provena
 /// The trained job's values, with what is said now.
 fn decide(said: &AnalyseSaid, trained: &Trained, before: &Provenance, engine: &Engine, threads: usize) -> Result<Decided> {
     let mut decided = before.settings.clone();
-    decided.grid.device = decided::choose_device((said.device.as_deref(), said.gpu.as_deref(), None), &engine.devices)?;
+    decided.grid.device = decided::choose_device((said.machine.device.as_deref(), said.machine.gpu.as_deref(), None), &engine.devices)?;
     decided.grid.threads = threads;
-    (decided.map_box_px, decided.map_apix) = wishes::form((said.box_px, said.apix), trained.box_px, trained.apix)?;
+    (decided.map_box_px, decided.map_apix) = wishes::form((said.maps.box_px, said.maps.apix), trained.box_px, trained.apix)?;
     decided.clusters = said.clusters.unwrap_or(decided.clusters).min(trained.latents.nrows());
     decided.train.seed = said.seed.unwrap_or(decided.train.seed);
     decided.plot = said.plot.is_none_or(|p| p.0);
@@ -116,11 +112,11 @@ fn decide(said: &AnalyseSaid, trained: &Trained, before: &Provenance, engine: &E
     let grid = &decided.grid;
     let reasons = [
         ("trained job", trained.folder.display().to_string(), "as said"),
-        ("epoch", trained.epoch.to_string(), whence(said.epoch.is_some(), "the latest")),
+        ("epoch", trained.epoch.to_string(), whence(said.trained.epoch.is_some(), "the latest")),
         (
             "device",
             format!("{} ({})", grid.device.id, grid.device.name),
-            whence(said.device.is_some() || said.gpu.is_some(), "the best there is"),
+            whence(said.machine.device.is_some() || said.machine.gpu.is_some(), "the best there is"),
         ),
         ("preset", rules::preset_name(grid.preset).into(), KEPT),
         ("zdim", decided.train.layout.zdim.to_string(), KEPT),
@@ -129,7 +125,7 @@ fn decide(said: &AnalyseSaid, trained: &Trained, before: &Provenance, engine: &E
         (
             "maps",
             format!("{} voxels of {:.4} Å", decided.map_box_px, decided.map_apix),
-            whence(said.box_px.is_some() || said.apix.is_some(), KEPT),
+            whence(said.maps.box_px.is_some() || said.maps.apix.is_some(), KEPT),
         ),
     ];
     decided.reasons = reasons.into_iter().map(|(name, value, reason)| Reason { name: name.into(), value, reason: reason.into() }).collect();
@@ -138,22 +134,8 @@ fn decide(said: &AnalyseSaid, trained: &Trained, before: &Provenance, engine: &E
 
 /// Says and writes what is decided.
 fn settle(context: &mut Context<'_>, trained: &Trained, before: &Provenance, decided: &Decided, engine: &Engine) -> Result<()> {
-    context.say(&format!("engine: libtorch {}", engine.torch));
-    for reason in &decided.reasons {
-        context.say(&format!("  {:<20} {:<28} {}", reason.name, reason.value, reason.reason));
-    }
-    let now = Provenance {
-        version: VERSION.into(),
-        build_id: BUILD_ID.into(),
-        torch: engine.torch.clone(),
-        host: context.host.words().into(),
-        command: context.job.command.clone(),
-        setting: Some(Setting::now()),
-        order: Some(context.job.order.clone()),
-        trained_job: Some(trained.folder.clone()),
-        input: before.input.clone(),
-        settings: decided.clone(),
-    };
+    say_decided(context, engine, decided);
+    let now = Provenance { trained_job: Some(trained.folder.clone()), ..provenance(context, engine, before.input.clone(), decided) };
     settings_file::write(context.folder(), &now)?;
     context.results.change(|now| {
         (now.epoch, now.zdim) = (trained.epoch, decided.train.layout.zdim);

@@ -20,11 +20,11 @@ fn map_file(row: usize) -> String {
 
 pub(super) fn run(context: &mut Context<'_>, said: &DecodeSaid) -> Result<()> {
     let mut engine = start_engine(context.job)?;
-    let trained = Trained::open(&said.trained_job()?, said.epoch.unwrap_or_default())?;
+    let trained = Trained::open(&said.trained.folder()?, said.trained.epoch.unwrap_or_default())?;
     let wish = wishes::wish(said, &trained)?;
-    let (box_px, apix) = wishes::form((said.box_px, said.apix), trained.box_px, trained.apix)?;
+    let (box_px, apix) = wishes::form((said.maps.box_px, said.maps.apix), trained.box_px, trained.apix)?;
     engine.greet()?;
-    let device = decided::choose_device((said.device.as_deref(), said.gpu.as_deref(), None), &engine.devices)?;
+    let device = decided::choose_device((said.machine.device.as_deref(), said.machine.gpu.as_deref(), None), &engine.devices)?;
     context.say(&format!(
         "{} volumes of {box_px} voxels of {apix:.4} Å, from epoch {} of {}",
         wish.latents.nrows(),

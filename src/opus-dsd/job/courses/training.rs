@@ -1,16 +1,14 @@
 //! `train`: from particles to states.
 
-use super::start_engine;
-use crate::BUILD_ID;
+use super::{provenance, say_decided, start_engine};
 use crate::job::engine_process::Engine;
-use crate::job::settings_file::{self, Provenance};
+use crate::job::settings_file;
 use crate::job::stages::context::Context;
 use crate::job::stages::report::Material;
 use crate::job::stages::{base, check, cluster, decode, embed, prepare, publish, read, report, subspace, train};
-use crate::machine::setting::Setting;
 use crate::settings::decided::{self, Decided};
 use crate::settings::said::TrainSaid;
-use contract::{Result, VERSION};
+use contract::Result;
 
 pub(super) fn run(context: &mut Context<'_>, said: &TrainSaid) -> Result<()> {
     let mut engine = start_engine(context.job)?;
@@ -49,30 +47,17 @@ pub(super) fn run(context: &mut Context<'_>, said: &TrainSaid) -> Result<()> {
 
 /// Holds what is decided against what was decided before, says it, and writes it.
 fn settle(context: &mut Context<'_>, engine: &Engine, input: &read::Input, decided: &Decided, fingerprint: &str) -> Result<()> {
-    let now = Provenance {
-        version: VERSION.into(),
-        build_id: BUILD_ID.into(),
-        torch: engine.torch.clone(),
-        host: context.host.words().into(),
-        command: context.job.command.clone(),
-        setting: Some(Setting::now()),
-        order: Some(context.job.order.clone()),
-        trained_job: None,
-        input: settings_file::Input {
-            particles: input.path.clone(),
-            rows: input.particles.len(),
-            fingerprint: fingerprint.to_owned(),
-            mask: input.mask.as_ref().map(|m| m.path.clone()),
-            mask_fingerprint: input.mask.as_ref().map(|m| m.fingerprint.clone()),
-            reference: input.reference.as_ref().map(|r| r.path.clone()),
-            reference_fingerprint: input.reference.as_ref().map(|r| r.fingerprint.clone()),
-        },
-        settings: decided.clone(),
+    let from = settings_file::Input {
+        particles: input.path.clone(),
+        rows: input.particles.len(),
+        fingerprint: fingerprint.to_owned(),
+        mask: input.mask.as_ref().map(|m| m.path.clone()),
+        mask_fingerprint: input.mask.as_ref().map(|m| m.fingerprint.clone()),
+        reference: input.reference.as_ref().map(|r| r.path.clone()),
+        reference_fingerprint: input.reference.as_ref().map(|r| r.fingerprint.clone()),
     };
-    context.say(&format!("engine: libtorch {}", engine.torch));
-    for reason in &decided.reasons {
-        context.say(&format!("  {:<20} {:<28} {}", reason.name, reason.value, reason.reason));
-    }
+    let now = provenance(context, engine, from, decided);
+    say_decided(context, engine, decided);
     if let Some(before) = settings_file::read(context.folder())? {
         for line in settings_file::changes(&before, &now)? {
             context.say(&line);

@@ -13,8 +13,8 @@ use reconstruction::{Options, back_project};
 use std::path::PathBuf;
 
 /// The map, and the mask, as the engine reads them.
-const BASE: &str = "base.mrc";
-const MASK: &str = "mask.mrc";
+pub(crate) const BASE: &str = "base.mrc";
+pub(crate) const MASK: &str = "mask.mrc";
 
 pub(crate) fn run(
     context: &mut Context<'_>,

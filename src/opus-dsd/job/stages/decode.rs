@@ -36,22 +36,27 @@ pub(crate) fn run(
         npy::write(&centres, found.clusters.centers.view())?;
         let outputs = map_paths(context, found);
         let all = publish::volumes(found);
-        let spec = DecodeSpec {
-            checkpoint: outcome.checkpoint.clone(),
-            latents: centres,
-            outputs: outputs.clone(),
-            box_px: decided.map_box_px,
-            apix: decided.map_apix,
-            flip: false,
-            invert: false,
-            device: decided.grid.device.id.clone(),
-            threads: decided.grid.threads,
-        };
+        let spec = spec(decided, outcome, centres, outputs.clone());
         context.results.change(|now| now.volumes.clear())?;
         maps(context, engine, spec, |context, index| context.results.change(|now| now.volumes.push(all[index].clone())))?;
         publish::cluster_nodes(context, found)?;
         Ok(outputs)
     })
+}
+
+/// Maps of latents in the job's own box and voxel size, one file a row of `latents`.
+pub(crate) fn spec(decided: &Decided, outcome: &TrainOutcome, latents: PathBuf, outputs: Vec<PathBuf>) -> DecodeSpec {
+    DecodeSpec {
+        checkpoint: outcome.checkpoint.clone(),
+        latents,
+        outputs,
+        box_px: decided.map_box_px,
+        apix: decided.map_apix,
+        flip: false,
+        invert: false,
+        device: decided.grid.device.id.clone(),
+        threads: decided.grid.threads,
+    }
 }
 
 /// Has the engine decode; `there` hears of every map once its file is whole, in order.

@@ -6,7 +6,7 @@ use super::decode;
 use crate::job::engine_process::Engine;
 use crate::job::npy;
 use crate::settings::decided::Decided;
-use contract::{DecodeSpec, Problem, Result, Series, SeriesVolume, TrainOutcome};
+use contract::{Problem, Result, Series, SeriesVolume, TrainOutcome};
 use std::path::PathBuf;
 
 /// How many components, and how many maps each.
@@ -36,17 +36,7 @@ pub(crate) fn run(
             let latents = folder.join("z.npy");
             npy::write(&latents, path.view())?;
             let outputs: Vec<PathBuf> = files.iter().map(|f| context.path(f)).collect();
-            let spec = DecodeSpec {
-                checkpoint: outcome.checkpoint.clone(),
-                latents: latents.clone(),
-                outputs: outputs.clone(),
-                box_px: decided.map_box_px,
-                apix: decided.map_apix,
-                flip: false,
-                invert: false,
-                device: decided.grid.device.id.clone(),
-                threads: decided.grid.threads,
-            };
+            let spec = decode::spec(decided, outcome, latents.clone(), outputs.clone());
             decode::maps(context, engine, spec, |_, _| Ok(()))?;
             Ok(outputs.into_iter().chain([latents]).collect())
         })?;

@@ -3,6 +3,7 @@
 use super::context::Context;
 use super::publish;
 use crate::job::atomic;
+use crate::job::checkpoints::CHECKPOINTS;
 use crate::job::engine_process::Engine;
 use crate::job::progress::Progress;
 use crate::job::stage::Fingerprint;
@@ -12,8 +13,6 @@ use contract::{Command, Event, Kind, Problem, Result, TrainOutcome, TrainSpec};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-/// Folder of checkpoints in a job.
-pub(crate) const CHECKPOINTS: &str = "checkpoint";
 /// Folder of the loss curves' numbers and image panels.
 pub(crate) const MONITOR: &str = "monitor";
 /// Latents of all particles in a checkpoint's folder.

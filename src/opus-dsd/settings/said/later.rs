@@ -1,0 +1,71 @@
+//! Options that all verbs share that work on a trained job with its model.
+
+use crate::settings::form::{Constant, Kind, field};
+use crate::settings::said::train::MOST_THREADS;
+use crate::settings::values::Epoch;
+use clap::{ArgGroup, Args};
+use contract::Result;
+use serde::{Deserialize, Serialize};
+use std::path::PathBuf;
+
+const INPUT: &str = "Input";
+const MACHINE: &str = "Machine";
+
+/// The trained job, and the folder to write to.
+#[derive(Args, Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[command(group = ArgGroup::new("trained"))]
+pub(crate) struct Trained {
+    /// Folder to write to
+    #[arg(long = "o", short = 'o', value_name = "DIR/", help_heading = INPUT, add = field(Kind::Outdir, "Job folder").required())]
+    pub(crate) o: PathBuf,
+    /// Folder of the trained job
+    #[arg(long, value_name = "DIR", group = "trained", help_heading = INPUT, add = field(Kind::Job, "Trained job"))]
+    pub(crate) job: Option<PathBuf>,
+    /// The trained job's particles.star, in place of --job (RELION then knows where this job comes from)
+    #[arg(long, value_name = "FILE", group = "trained", help_heading = INPUT, add = field(Kind::Particles, "Particles of the trained job").scipion("inputParticles"))]
+    pub(crate) in_parts: Option<PathBuf>,
+    /// Epoch of the model: a number, latest or best
+    #[arg(long, value_name = "N|WORD", help_heading = INPUT, add = field(Kind::Text, "Epoch").default(Constant::Word("latest")))]
+    pub(crate) epoch: Option<Epoch>,
+    /// Same as --o (RELION adds it now and then)
+    #[arg(long, value_name = "DIR/", help_heading = INPUT, add = field(Kind::Outdir, "Job folder").hidden())]
+    pub(crate) pipeline_control: Option<PathBuf>,
+}
+
+impl Trained {
+    /// The trained job's folder.
+    ///
+    /// # Errors
+    /// None is named.
+    pub(crate) fn folder(&self) -> Result<PathBuf> {
+        super::trained_job(self.job.as_ref(), self.in_parts.as_ref())
+    }
+}
+
+/// Box and voxel size of maps; their heading is that of where they are used.
+#[derive(Args, Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct MapForm {
+    /// Voxel size of the maps, Å
+    #[arg(long, value_name = "Å",
+        add = field(Kind::Float, "Voxel size").unit("Å").above(0.0).to(1000).decided("as the job's maps, or so that --box spans the same").advanced())]
+    pub(crate) apix: Option<f64>,
+    /// Box of the maps, voxels
+    #[arg(long = "box", value_name = "N",
+        add = field(Kind::Int, "Box").unit("voxels").from(2).decided("as the job's maps, or so that --apix spans the same").advanced())]
+    pub(crate) box_px: Option<usize>,
+}
+
+/// What it runs on.
+#[derive(Args, Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Machine {
+    /// Threads
+    #[arg(long = "j", short = 'j', alias = "threads", value_name = "N", help_heading = MACHINE,
+        add = field(Kind::Threads, "Threads").from(1).to(MOST_THREADS).decided("all cores"))]
+    pub(crate) threads: Option<usize>,
+    /// GPU, as 0 or cuda:0 (the first of 0,1 or 0:1)
+    #[arg(long, value_name = "ID", help_heading = MACHINE, add = field(Kind::Gpu, "GPU").decided("the first, else the CPU"))]
+    pub(crate) gpu: Option<String>,
+    /// Device: cpu, cuda or cuda:N
+    #[arg(long, value_name = "DEVICE", help_heading = MACHINE, add = field(Kind::Text, "Device").decided("the best there is").advanced())]
+    pub(crate) device: Option<String>,
+}
