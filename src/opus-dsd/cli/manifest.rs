@@ -323,7 +323,7 @@ mod tests {
     fn sets_of_which_one_is_given_are_named() {
         let manifest = manifest();
         let decode = manifest["jobs"].as_array().unwrap().iter().find(|j| j["id"] == "decode").unwrap();
-        assert_eq!(decode["one_of"], json!([["zfile", "pc", "particles"], ["job", "in_parts"]]));
+        assert_eq!(decode["one_of"], json!([["job", "in_parts"], ["zfile", "pc", "particles"]]));
     }
 
     #[test]
