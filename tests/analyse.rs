@@ -26,17 +26,26 @@ fn other_clusters_and_series_from_the_same_training() {
     let project = trained();
     let before = files(&project.path(JOB));
     let line = format!(
-        "analyse --o External/job002/ --in_parts {JOB}/particles.star --clusters 3 --pcs 2 --points 3 --box 24 --plot no --device cpu --j 1"
+        "analyse --o External/job002/ --in_parts {JOB}/particles.star --clusters 3 --pcs 2 --paths 1-3 --points 3 --box 24 --lowpass 9 --plot no --device cpu --j 1"
     );
     let ended = project.run(&line);
     assert_eq!(ended.status, Some(0), "{}", ended.err);
     let found = results(project, "External/job002").unwrap();
     assert!(found.complete && found.verb == "analyse" && found.trained_job.as_deref() == Some(JOB));
     assert_eq!(found.volumes.iter().map(|v| v.n).sum::<usize>(), PARTICLES);
-    assert_eq!(found.series.iter().map(|s| (s.name.as_str(), s.volumes.len())).collect::<Vec<_>>(), [("pc1", 3), ("pc2", 3)]);
+    assert_eq!(
+        found.series.iter().map(|s| (s.name.as_str(), s.volumes.len())).collect::<Vec<_>>(),
+        [("pc1", 3), ("pc2", 3), ("path1-3", 3)]
+    );
     for file in found.volumes.iter().map(|v| &v.file).chain(found.series.iter().flat_map(|s| s.volumes.iter().map(|v| &v.file))) {
         let map = cryoem::mrc::read_volume(&project.path("External/job002").join(file)).unwrap();
         assert_eq!((map.data.dim().0, map.apix), (24, 4.0), "{file}");
+    }
+    // The way's ends are the particles that stand for its states, and every map along it is that of a particle.
+    let way = &found.series[2].volumes;
+    assert_eq!((&way[0].z, &way[2].z), (&found.volumes[0].z, &found.volumes[2].z));
+    for file in ["path1-3.cxc", "figures/path1-3.apng"] {
+        assert!(project.path("External/job002").join(file).exists(), "{file}");
     }
     // Particles in order; cluster files hold the input's own cells.
     assert_eq!(cells(project, "External/job002/particles.star", "rlnImageName"), cells(project, "sim/particles.star", "rlnImageName"));
@@ -52,7 +61,7 @@ fn other_clusters_and_series_from_the_same_training() {
 
     let again = project.run(&line);
     assert_eq!(again.status, Some(0), "{}", again.err);
-    for stage in ["cluster", "decode", "pc1", "pc2", "report", "publish"] {
+    for stage in ["cluster", "decode", "pc1", "pc2", "path1-3", "report", "publish"] {
         assert!(again.out.contains(&format!("{stage}: done before")), "{stage}: {}", again.out);
     }
 
@@ -132,7 +141,7 @@ fn what_cannot_be_analysed_is_refused() {
     let project = trained();
     for (arguments, culprit) in [
         (format!("--job {JOB} --o refused --epoch 7"), JOB),
-        (format!("--job {JOB} --o refused --points 3"), "`--points`"),
+        (format!("--job {JOB} --o refused --paths 1-3 --clusters 2"), "`--paths`"),
         (format!("--job {JOB} --o refused --clusters 0"), "`--clusters`"),
         ("--job nowhere --o refused".to_owned(), "nowhere"),
         ("--o refused".to_owned(), "`--job`"),

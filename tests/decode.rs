@@ -4,7 +4,7 @@
 mod job;
 
 use cryoem::mrc::read_volume;
-use job::{TRAINED as JOB, files, trained};
+use job::{Project, TRAINED as JOB, files, trained};
 
 #[test]
 fn volumes_of_particles_of_a_file_and_along_a_component() {
@@ -34,6 +34,49 @@ fn volumes_of_particles_of_a_file_and_along_a_component() {
 }
 
 #[test]
+fn volumes_along_a_way_between_states_and_particles() {
+    let project = trained();
+    let line = format!("decode --job {JOB} --o way --path 1,p7,2 --points 5 --device cpu --j 1");
+    let ended = project.run(&line);
+    assert_eq!(ended.status, Some(0), "{}", ended.err);
+    let pairs = std::fs::read_to_string(project.path("way/path/pairs.csv")).unwrap();
+    let rows: Vec<usize> = pairs.lines().skip(1).map(|line| line.split(',').next().unwrap().parse().unwrap()).collect();
+    let results: contract::Results =
+        serde_json::from_str(&std::fs::read_to_string(project.path(JOB).join("results.json")).unwrap()).unwrap();
+    let written = std::fs::read_to_string(project.path("way/path/z.txt")).unwrap();
+    let latents: Vec<Vec<f32>> = written.lines().map(|line| line.split(' ').map(|v| v.parse().unwrap()).collect()).collect();
+    assert!((2..=5).contains(&rows.len()) && latents.len() == rows.len(), "{pairs}");
+    // The ends are the states' own particles.
+    assert_eq!((&latents[0], &latents[rows.len() - 1]), (&results.volumes[0].z, &results.volumes[1].z), "{pairs}");
+    for file in ["path/vol_000.mrc", "path.cxc", "path.apng"] {
+        assert!(project.path("way").join(file).exists(), "{file}");
+    }
+}
+
+#[test]
+fn maps_lie_over_the_one_that_was_given() {
+    let project = Project::new();
+    // A map whose header puts it elsewhere, as those of a data bank do.
+    let origin = [-12.0, 30.5, 7.25];
+    let mask = read_volume(&project.path("sim/mask.mrc")).unwrap();
+    cryoem::mrc::write_volume_at(&project.path("placed.mrc"), &mask, origin).unwrap();
+    let line = format!(
+        "train --o {JOB}/ --in_parts sim/particles.star --in_mask placed.mrc --preset tiny --device cpu --j 1 --epochs 1 --clusters 2 --plot no"
+    );
+    assert_eq!(project.run(&line).status, Some(0));
+    let origin_of = |file: &str| cryoem::mrc::read_origin(&project.path(file)).unwrap();
+    assert_eq!(origin_of(&format!("{JOB}/cluster001.mrc")), origin);
+    let ended = project.run(&format!("decode --job {JOB} --o cut --particles 0 --box 24 --apix 3 --lowpass 20 --device cpu --j 1"));
+    assert_eq!(ended.status, Some(0), "{}", ended.err);
+    // Eight voxels of 3 Å fewer: four of them at either side.
+    assert_eq!(origin_of("cut/vol_000.mrc"), origin.map(|v| v + 12.0));
+    let plain = project.run(&format!("decode --job {JOB} --o plain --particles 0 --box 24 --apix 3 --device cpu --j 1"));
+    assert_eq!(plain.status, Some(0), "{}", plain.err);
+    let [smooth, sharp] = ["cut", "plain"].map(|job| read_volume(&project.path(job).join("vol_000.mrc")).unwrap());
+    assert!(smooth.statistics().std < 0.95 * sharp.statistics().std, "a low-pass takes something away");
+}
+
+#[test]
 fn a_host_is_offered_the_maps() {
     let project = trained();
     std::fs::create_dir_all(project.path("External/job003")).unwrap();
@@ -52,6 +95,10 @@ fn what_cannot_be_decoded_is_refused() {
     for (arguments, culprit) in [
         (format!("--job {JOB} --o refused --pc 9"), "`--pc`"),
         (format!("--job {JOB} --o refused --pc 0"), "`--pc`"),
+        (format!("--job {JOB} --o refused --path 1,3"), "`--path`"),
+        (format!("--job {JOB} --o refused --path p0,p96"), "`--path`"),
+        (format!("--job {JOB} --o refused --path 1"), "`--path"),
+        (format!("--job {JOB} --o refused --path 1,2 --epoch 1"), "`--path`"),
         (format!("--job {JOB} --o refused --particles 96"), "`--particles` 96"),
         (format!("--job {JOB} --o refused --zfile nowhere.txt"), "nowhere.txt"),
         (format!("--job {JOB} --o refused --pc 1 --epoch 7"), JOB),

@@ -23,5 +23,6 @@ pub(crate) mod stages;
 pub(crate) mod status;
 pub(crate) mod stop;
 pub(crate) mod trained;
+pub(crate) mod way;
 pub(crate) mod wishes;
 pub(crate) mod worker;

@@ -21,21 +21,24 @@ pub struct Path {
     pub gap: f32,
 }
 
-/// The way from particle `from` to particle `to` with `stations` stations on it.
+/// The way through the particles `stops`, in their order, with `stations` stations on it.
 ///
 /// Steps lead to neighbours, either way round, and cost the square of their length, so that many short steps through a crowd are cheaper than a long
 /// one past it. Parts of the data that no neighbours connect are bridged where they are nearest (as far as a sample shows), which [`Path::gap`] tells.
 ///
 /// # Errors
-/// If there is no such particle, the graph is of other latents, or fewer than two stations are asked for.
-pub fn path(latents: ArrayView2<'_, f32>, graph: &NeighbourGraph, from: usize, to: usize, stations: usize) -> Result<Path> {
+/// If there is no such particle, the graph is of other latents, or fewer than two stops or stations are asked for.
+pub fn path(latents: ArrayView2<'_, f32>, graph: &NeighbourGraph, stops: &[usize], stations: usize) -> Result<Path> {
     let n = graph.len();
     if n != latents.nrows() {
         return Err(Problem::failed(format!("neighbour graph of {n} particles for {} latents", latents.nrows())));
     }
-    if let Some(row) = [from, to].into_iter().find(|&row| row >= n) {
+    if let Some(row) = stops.iter().copied().find(|&row| row >= n) {
         return Err(Problem::input(format!("there is no particle {row} for a path to lead to"))
             .hint(format!("particles count from 0 to {}", n - 1)));
+    }
+    if stops.len() < 2 {
+        return Err(Problem::input("a path needs two ends").hint("name the particles from which and to which it leads"));
     }
     if stations < 2 {
         return Err(Problem::input(format!("a path of {stations} stations was asked for")).hint("ask for at least 2: its ends"));
@@ -44,17 +47,22 @@ pub fn path(latents: ArrayView2<'_, f32>, graph: &NeighbourGraph, from: usize, t
     let squared =
         |a: usize, b: usize| latents.row(a).iter().zip(latents.row(b)).map(|(&x, &y)| (f64::from(x) - f64::from(y)).powi(2)).sum::<f64>();
     let parts = parts(&starts, &others);
-    let bridges = if parts[from] == parts[to] { Vec::new() } else { bridges(&parts, &squared) };
+    let bridges = if stops.iter().all(|&stop| parts[stop] == parts[stops[0]]) { Vec::new() } else { bridges(&parts, &squared) };
     let gap = |rows: &[usize]| {
         let jumps = rows.windows(2).filter(|w| parts[w[0]] != parts[w[1]]).map(|w| squared(w[0], w[1]).sqrt() as f32);
         jumps.fold(0.0, f32::max)
     };
-    let rows = shortest(n, from, to, |row| {
-        let ties = others[starts[row]..starts[row + 1]].iter().map(|&other| other as usize);
+    let ties = |row: usize| {
+        let near = others[starts[row]..starts[row + 1]].iter().map(|&other| other as usize);
         let jumps = bridges.iter().filter_map(move |&(a, b)| if a == row { Some(b) } else { (b == row).then_some(a) });
-        ties.chain(jumps).map(|other| (other, squared(row, other))).collect()
-    })
-    .ok_or_else(|| Problem::failed(format!("no path leads from particle {from} to particle {to}")))?;
+        near.chain(jumps).map(|other| (other, squared(row, other))).collect()
+    };
+    let mut rows = vec![stops[0]];
+    for leg in stops.windows(2) {
+        let way = shortest(n, leg[0], leg[1], ties)
+            .ok_or_else(|| Problem::failed(format!("no path leads from particle {} to particle {}", leg[0], leg[1])))?;
+        rows.extend(&way[1..]);
+    }
     Ok(Path { stations: spread(&rows, stations, &squared), gap: gap(&rows), rows })
 }
 
@@ -199,7 +207,7 @@ mod tests {
     fn the_way_follows_the_particles() {
         let z = half_circle(400);
         let graph = NeighbourGraph::build(z.view(), 10, 0).unwrap();
-        let way = path(z.view(), &graph, 0, 399, 9).unwrap();
+        let way = path(z.view(), &graph, &[0, 399], 9).unwrap();
         assert_eq!((way.rows[0], *way.rows.last().unwrap(), way.gap), (0, 399, 0.0));
         assert_eq!(way.stations.len(), 9);
         for (i, &row) in way.stations.iter().enumerate() {
@@ -213,22 +221,32 @@ mod tests {
         // Three clumps in a row, 10 apart, each a line of 50 that is 1 long.
         let z = Array2::from_shape_fn((150, 2), |(i, j)| if j == 0 { (i % 3 * 10) as f32 } else { (i / 3) as f32 / 49.0 });
         let graph = NeighbourGraph::build(z.view(), 5, 0).unwrap();
-        let way = path(z.view(), &graph, 0, 149, 5).unwrap();
+        let way = path(z.view(), &graph, &[0, 149], 5).unwrap();
         assert!((way.gap - 10.0).abs() < 0.1, "{}", way.gap);
         assert!(way.rows.iter().any(|row| row % 3 == 1), "the middle clump is on the way: {:?}", way.rows);
         assert_eq!((way.stations[0], *way.stations.last().unwrap()), (0, 149));
     }
 
     #[test]
+    fn a_way_passes_all_its_stops() {
+        let z = half_circle(400);
+        let graph = NeighbourGraph::build(z.view(), 10, 0).unwrap();
+        let way = path(z.view(), &graph, &[200, 0, 399], 7).unwrap();
+        assert_eq!((way.rows[0], way.rows[way.rows.len() - 1]), (200, 399));
+        assert!(way.rows.contains(&0) && way.stations.len() == 7, "{:?}", way.stations);
+        assert!(path(z.view(), &graph, &[200], 7).is_err());
+    }
+
+    #[test]
     fn odd_wishes_are_met_or_refused() {
         let z = half_circle(40);
         let graph = NeighbourGraph::build(z.view(), 5, 0).unwrap();
-        assert_eq!(path(z.view(), &graph, 3, 3, 4).unwrap().stations, [3]);
-        assert!(path(z.view(), &graph, 3, 40, 4).unwrap_err().to_string().contains("no particle 40"));
-        assert!(path(z.view(), &graph, 3, 4, 1).is_err());
-        assert!(path(z.slice(ndarray::s![..9, ..]), &graph, 3, 4, 2).is_err());
+        assert_eq!(path(z.view(), &graph, &[3, 3], 4).unwrap().stations, [3]);
+        assert!(path(z.view(), &graph, &[3, 40], 4).unwrap_err().to_string().contains("no particle 40"));
+        assert!(path(z.view(), &graph, &[3, 4], 1).is_err());
+        assert!(path(z.slice(ndarray::s![..9, ..]), &graph, &[3, 4], 2).is_err());
         let same = Array2::<f32>::zeros((30, 2));
         let graph = NeighbourGraph::build(same.view(), 5, 0).unwrap();
-        assert_eq!(*path(same.view(), &graph, 0, 29, 3).unwrap().rows.last().unwrap(), 29);
+        assert_eq!(*path(same.view(), &graph, &[0, 29], 3).unwrap().rows.last().unwrap(), 29);
     }
 }

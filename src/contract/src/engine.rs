@@ -68,6 +68,42 @@ pub struct EncodeSpec {
     pub threads: usize,
 }
 
+/// What maps look like: their grid and where it lies, hand, sign, resolution.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct MapForm {
+    /// Box, voxels.
+    pub box_px: usize,
+    /// Voxel size, Å.
+    pub apix: f64,
+    /// Where viewers find voxel 0 (x, y, z), Å: the map lies over the one that the job was given.
+    pub origin_angstrom: [f64; 3],
+    /// Mirror along z.
+    pub flip: bool,
+    /// Turn the sign.
+    pub invert: bool,
+    /// Low-pass, Å.
+    pub lowpass_angstrom: Option<f64>,
+}
+
+impl MapForm {
+    /// A map on a grid, as it comes.
+    #[must_use]
+    pub fn plain(box_px: usize, apix: f64) -> Self {
+        Self { box_px, apix, origin_angstrom: [0.0; 3], flip: false, invert: false, lowpass_angstrom: None }
+    }
+
+    /// The same on another grid, voxel n/2 at the same place.
+    #[must_use]
+    pub fn on_grid(self, box_px: usize, apix: f64) -> Self {
+        /// Headers are told the place to this step, Å: rounding must not pass for a shift.
+        const STEP: f64 = 1e-4;
+        let centre = |box_px: usize, apix: f64| (box_px / 2) as f64 * apix;
+        let moved = centre(self.box_px, self.apix) - centre(box_px, apix);
+        let origin_angstrom = self.origin_angstrom.map(|v| ((v + moved) / STEP).round() * STEP);
+        Self { box_px, apix, origin_angstrom, ..self }
+    }
+}
+
 /// Decoding latents to maps.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct DecodeSpec {
@@ -77,14 +113,8 @@ pub struct DecodeSpec {
     pub latents: PathBuf,
     /// One MRC file a row.
     pub outputs: Vec<PathBuf>,
-    /// Box of the maps, voxels.
-    pub box_px: usize,
-    /// Voxel size of the maps, Å.
-    pub apix: f64,
-    /// Mirror along z.
-    pub flip: bool,
-    /// Turn the sign.
-    pub invert: bool,
+    /// What the maps look like.
+    pub form: MapForm,
     /// `cpu` or `cuda:N`.
     pub device: String,
     /// Threads of the tensor library.
@@ -238,4 +268,18 @@ pub struct TrainOutcome {
     pub latents: PathBuf,
     /// R-less figures for the log: variance explained by the warm-start components, grey scale of the base.
     pub notes: Vec<String>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn another_grid_keeps_the_centre_where_it_is() {
+        let given = MapForm { origin_angstrom: [10.0, 0.0, -3.0], ..MapForm::plain(64, 1.5) };
+        assert_eq!(given.on_grid(32, 3.0).origin_angstrom, given.origin_angstrom);
+        assert_eq!(given.on_grid(48, 1.5).origin_angstrom, [22.0, 12.0, 9.0]);
+        // Nothing is moved by rounding.
+        assert_eq!(MapForm::plain(48, 2.3).on_grid(64, 2.3 * 48.0 / 64.0).origin_angstrom, [0.0; 3]);
+    }
 }

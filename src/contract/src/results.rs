@@ -25,6 +25,9 @@ pub struct Results {
     /// Box of the maps, voxels.
     #[serde(rename = "box")]
     pub box_px: usize,
+    /// Where viewers find voxel 0 of the maps (x, y, z), Å: they lie over the map that the job was given.
+    #[serde(default)]
+    pub origin_angstrom: [f64; 3],
     /// Latent dimensions.
     #[serde(default)]
     pub zdim: usize,

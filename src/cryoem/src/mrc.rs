@@ -17,7 +17,7 @@ mod stack;
 mod write;
 
 pub use stack::StackReader;
-pub use write::{StackWriter, Values, write_stack, write_volume};
+pub use write::{StackWriter, Values, write_stack, write_volume, write_volume_at};
 
 /// Voxel sizes along the axes may differ by this fraction (rounding of the header's single-precision cell) before a map is refused.
 const ANISOTROPY: f64 = 0.01;
@@ -34,8 +34,8 @@ pub fn plain_path(path: &Path) -> PathBuf {
 
 /// Reads a map, its axes put into the order `[z][y][x]` whatever the order in the file.
 ///
-/// The voxel size is 0 where the header has none (see [`Volume::or_apix`]). Start indices and origin are ignored: the origin of rotation is
-/// voxel n/2. The map need not be a cube ([`Volume::box_px`] asks for that).
+/// The voxel size is 0 where the header has none (see [`Volume::or_apix`]). Start indices and origin, which [`read_origin`] tells, do not
+/// move it: the origin of rotation is voxel n/2. The map need not be a cube ([`Volume::box_px`] asks for that).
 ///
 /// # Errors
 /// The file is missing, truncated (names both byte counts), of a mode that is no map, or has voxels that are no cubes.
@@ -54,6 +54,15 @@ pub fn read_volume(path: &Path) -> Result<Volume> {
     let data = data.permuted_axes([order.0, order.1, order.2]).as_standard_layout().into_owned();
     let apix = isotropic(header.voxel_angstrom).map_err(|what| what.at(path.display().to_string()))?;
     Ok(Volume { data, apix })
+}
+
+/// Where a viewer puts the centre of voxel 0 of a map (x, y, z), Å: the header's origin, or where that is 0 its start indices times its voxel
+/// size (0 where it has none).
+///
+/// # Errors
+/// The file is missing or no MRC file.
+pub fn read_origin(path: &Path) -> Result<[f64; 3]> {
+    Ok(StackReader::open(path)?.header().origin_angstrom)
 }
 
 /// The one voxel size of three, Å; 0 where the header has none.

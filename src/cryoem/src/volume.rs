@@ -4,7 +4,7 @@
 
 use crate::fft;
 use contract::{Problem, Result};
-use ndarray::{Array3, ArrayView3};
+use ndarray::{Array3, ArrayView3, Axis};
 
 mod difference;
 mod fsc;
@@ -98,6 +98,20 @@ impl Volume {
     pub fn cropped(&self, box_px: usize) -> Result<Self> {
         self.box_px()?;
         Ok(Self { data: crop_about_centre(self.data.view(), box_px), apix: self.apix })
+    }
+
+    /// Mirrored along z about voxel n/2, which turns the hand; of an even box the first plane, which has no partner, is left empty.
+    #[must_use]
+    pub fn mirrored(&self) -> Self {
+        let n = self.data.dim().0;
+        let mut data = Array3::zeros(self.data.raw_dim());
+        for z in 0..n {
+            let partner = 2 * (n / 2) as isize - z as isize;
+            if (0..n as isize).contains(&partner) {
+                data.index_axis_mut(Axis(0), partner as usize).assign(&self.data.index_axis(Axis(0), z));
+            }
+        }
+        Self { data, apix: self.apix }
     }
 
     /// Low-pass filtered to a resolution, with a raised-cosine edge of `EDGE_SHELLS` Fourier shells centred on it.

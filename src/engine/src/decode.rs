@@ -6,23 +6,10 @@ use crate::link::Link;
 use crate::model::geometry::Centre;
 use crate::scene::to_volume;
 use crate::training::checkpoint::{Checkpoint, read_npy};
-use contract::{BaseVolume, DecodeSpec, Event, Problem, Result};
-use cryoem::mrc::write_volume;
+use contract::{BaseVolume, DecodeSpec, Event, MapForm, Problem, Result};
+use cryoem::mrc::write_volume_at;
 use cryoem::volume::Volume;
 use tch::{Kind, Tensor};
-
-/// Where the maps go and how.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Target {
-    /// Box, voxels.
-    pub box_px: usize,
-    /// Voxel size, Å.
-    pub apix: f64,
-    /// Mirror along z.
-    pub flip: bool,
-    /// Turn the sign.
-    pub invert: bool,
-}
 
 /// Decodes every row of the latents to its map. `false`: stopped as asked; the maps written so far are complete.
 ///
@@ -39,13 +26,12 @@ pub fn decode(spec: &DecodeSpec, link: &dyn Link) -> Result<bool> {
         return Err(Problem::input(format!("holds {shape:?}, expected {rows} rows of {wanted} latent dimensions"))
             .at(spec.latents.display().to_string()));
     }
-    let target = Target { box_px: spec.box_px, apix: spec.apix, flip: spec.flip, invert: spec.invert };
     for (index, output) in spec.outputs.iter().enumerate() {
         if link.stop_asked() {
             return Ok(false);
         }
-        let map = map_of(&assembly, &latents.narrow(0, index as i64, 1), &target)?;
-        write_volume(output, &map)?;
+        let map = map_of(&assembly, &latents.narrow(0, index as i64, 1), &spec.form)?;
+        write_volume_at(output, &map, spec.form.origin_angstrom)?;
         link.tell(Event::Decoded { index, output: output.clone() });
     }
     Ok(true)
@@ -54,26 +40,23 @@ pub fn decode(spec: &DecodeSpec, link: &dyn Link) -> Result<bool> {
 /// The map of one latent (`[1, d]`), in the grey scale of the base where there is one.
 ///
 /// The template spans the compared region of the render grid; it is resampled to the target by its Fourier series, so that physical
-/// sizes are exact, and fades to zero with the mask's soft edge.
+/// sizes are exact, and fades to zero with the mask's soft edge (which a low-pass widens by about its resolution).
 ///
 /// # Errors
-/// The target's box or voxel size is impossible.
-pub fn map_of(assembly: &Assembly, latent: &Tensor, target: &Target) -> Result<Volume> {
+/// The form's box, voxel size or low-pass is impossible.
+pub fn map_of(assembly: &Assembly, latent: &Tensor, form: &MapForm) -> Result<Volume> {
     let layout = &assembly.settings.layout;
     let volume = tch::no_grad(|| assembly.scene.volume.assemble(&assembly.net(latent)));
     let scale = if assembly.settings.base == BaseVolume::None { 1.0 } else { 1.0 / assembly.maps.base_scale };
-    let sign = if target.invert { -1.0 } else { 1.0 };
+    let sign = if form.invert { -1.0 } else { 1.0 };
     let grey = volume.view([layout.template as i64; 3]) * (scale * sign);
-    let grey = if target.flip { mirrored(&grey) } else { grey };
     let span = Centre::of(&assembly.settings.numerics).steps(layout.template as i64, layout.crop as i64);
-    to_volume(&grey, layout.template, assembly.maps.apix * span)?.resampled(target.box_px, target.apix)
-}
-
-/// Mirrored along z about voxel n/2; the first plane, which has no partner, is left empty.
-fn mirrored(volume: &Tensor) -> Tensor {
-    let side = volume.size()[0];
-    let turned = volume.flip([0]).roll([1], [0]);
-    let _ = turned.narrow(0, 0, 1).fill_(0.0);
-    debug_assert_eq!(turned.size()[0], side);
-    turned
+    let own = to_volume(&grey, layout.template, assembly.maps.apix * span)?;
+    let own = if form.flip { own.mirrored() } else { own };
+    // A low-pass beyond what the template can hold would only shave its corners.
+    let own = match form.lowpass_angstrom.filter(|resolution| *resolution > 2.0 * own.apix) {
+        Some(resolution) => own.low_passed(resolution)?,
+        None => own,
+    };
+    own.resampled(form.box_px, form.apix)
 }

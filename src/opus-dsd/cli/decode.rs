@@ -1,4 +1,4 @@
-//! `decode`: volumes of given latents, of particles, or along a principal component, from a trained job.
+//! `decode`: volumes of given latents, of particles, along a principal component or along a way through the particles, from a trained job.
 
 use super::params;
 use crate::job::order::Order;
@@ -9,11 +9,13 @@ use contract::{Problem, Result};
 pub(super) fn command() -> Command {
     form::explained(DecodeSaid::augment_args(Command::new("decode")))
         .arg(params::arg())
-        .about("Volumes of given latents, of particles, or along a principal component, from a trained job")
+        .about("Volumes of given latents, of particles, along a principal component or between states, from a trained job")
         .long_about(None)
         .after_help(
-            "Writes DIR/vol_000.mrc and so on (DIR/pcK/ with --pc), z.txt with their latents, and pairs.csv where particles are named.\n\n\
-             Example:\n  opus-dsd decode --job External/job007 --o External/job008/ --pc 1",
+            "Writes DIR/vol_000.mrc and so on (DIR/pcK/ with --pc, DIR/path/ with --path, and a movie and a ChimeraX script beside it), z.txt with \
+             their latents, and pairs.csv where they are those of particles.\n\n\
+             Examples:\n  opus-dsd decode --job External/job007 --o External/job008/ --pc 1\n  \
+             opus-dsd decode --job External/job007 --o External/job009/ --path 1,3",
         )
 }
 
@@ -26,9 +28,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn one_of_the_three_is_asked_for() {
+    fn one_of_them_is_asked_for() {
         let parse = |line: &str| command().no_binary_name(true).try_get_matches_from(line.split_whitespace()).is_ok();
         assert!(parse("--o d/ --job j --pc 1 --points 3"));
+        assert!(parse("--o d/ --job j --path 1,p25 --lowpass 12"));
         assert!(!parse("--o d/ --job j"));
         assert!(!parse("--o d/ --job j --pc 1 --particles 0"));
     }

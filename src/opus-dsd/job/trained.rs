@@ -5,7 +5,7 @@ use super::results::RESULTS;
 use super::stages::train::LATENTS;
 use super::{atomic, npy};
 use crate::settings::values::Epoch;
-use contract::{Problem, Result, Results};
+use contract::{Problem, Result, Results, StateVolume};
 use ndarray::Array2;
 use std::path::{Path, PathBuf};
 
@@ -23,6 +23,12 @@ pub(crate) struct Trained {
     pub(crate) box_px: usize,
     /// Voxel size of the job's maps, Å.
     pub(crate) apix: f64,
+    /// Where viewers find voxel 0 of the job's maps (x, y, z), Å.
+    pub(crate) origin_angstrom: [f64; 3],
+    /// States of the job that was named, which may be an analysis.
+    pub(crate) states: Vec<StateVolume>,
+    /// Epoch whose latents these states belong to.
+    pub(crate) states_epoch: usize,
 }
 
 impl Trained {
@@ -37,7 +43,7 @@ impl Trained {
                 .hint("name the folder of a job of `opus-dsd train` that has done an epoch at least: `--job External/job007`")
         })?;
         if let Some(other) = &results.trained_job {
-            return Self::open(Path::new(other), epoch);
+            return Ok(Self { states: results.volumes, states_epoch: results.epoch, ..Self::open(Path::new(other), epoch)? });
         }
         let mut found = checkpoints::of_job(job)?;
         found.retain(Mark::is_whole);
@@ -62,6 +68,9 @@ impl Trained {
             latents: npy::read(&latents)?,
             box_px: results.box_px,
             apix: results.apix,
+            origin_angstrom: results.origin_angstrom,
+            states: results.volumes,
+            states_epoch: results.epoch,
         })
     }
 }

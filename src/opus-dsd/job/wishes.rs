@@ -2,11 +2,17 @@
 
 use super::npy;
 use super::trained::Trained;
+use super::way::{self, Land};
 use crate::settings::defaults::POINTS;
-use crate::settings::said::DecodeSaid;
-use contract::{Problem, Result};
+use crate::settings::said::{DecodeSaid, MapsSaid};
+use crate::settings::values::Stop;
+use contract::{MapForm, Problem, Result};
 use ndarray::{Array2, Axis};
+use std::fmt::Write as _;
 use std::path::Path;
+
+/// Folder of the maps along a way.
+const PATH: &str = "path";
 
 /// What to decode.
 pub(super) struct Wish {
@@ -18,6 +24,14 @@ pub(super) struct Wish {
     pub(super) folder: String,
     /// For people.
     pub(super) name: String,
+    /// What is to be said of it.
+    pub(super) warning: Option<String>,
+}
+
+impl Wish {
+    fn of(latents: Array2<f32>, name: &str) -> Self {
+        Self { latents, particles: None, folder: String::new(), name: name.into(), warning: None }
+    }
 }
 
 /// Which latents, and where their maps go.
@@ -31,16 +45,23 @@ pub(super) fn wish(options: &DecodeSaid, trained: &Trained) -> Result<Wish> {
             .traversal(all.view(), component, options.points.unwrap_or(POINTS))
             .map_err(|p| p.at("`--pc`, `--points`").hint(format!("a component from 1 to {}, and at least one point", all.ncols())))?;
         let folder = format!("pc{}", component + 1);
-        return Ok(Wish { latents: path.mapv(|v| v as f32), particles: None, name: folder.clone(), folder });
+        return Ok(Wish { folder: folder.clone(), ..Wish::of(path.mapv(|v| v as f32), &folder) });
+    }
+    if let Some(stops) = &options.path {
+        let mut land = Land::new(all);
+        let rows = stops.0.iter().map(|stop| row_of(*stop, trained, &land)).collect::<Result<Vec<_>>>()?;
+        let way = land.way(&rows, options.points.unwrap_or(POINTS)).map_err(|p| p.at("`--path`, `--points`"))?;
+        return Ok(Wish {
+            particles: Some(way.stations.clone()),
+            folder: PATH.into(),
+            warning: way::gap_warning("the way", &way),
+            ..Wish::of(all.select(Axis(0), &way.stations), PATH)
+        });
     }
     if let Some(list) = &options.particles {
         let particles = particle_list(list, all.nrows())?;
-        return Ok(Wish {
-            latents: all.select(Axis(0), &particles),
-            particles: Some(particles),
-            folder: String::new(),
-            name: "particles".into(),
-        });
+        let latents = all.select(Axis(0), &particles);
+        return Ok(Wish { particles: Some(particles), ..Wish::of(latents, "particles") });
     }
     let path = options.zfile.as_ref().ok_or_else(|| Problem::input("missing").at("`--zfile`"))?;
     let latents = read_latents(path)?;
@@ -52,7 +73,30 @@ pub(super) fn wish(options: &DecodeSaid, trained: &Trained) -> Result<Wish> {
     if latents.nrows() == 0 || latents.iter().any(|v| !v.is_finite()) {
         return Err(Problem::input("holds no rows, or values that are not finite").at(path.display().to_string()));
     }
-    Ok(Wish { latents, particles: None, folder: String::new(), name: "latents".into() })
+    Ok(Wish::of(latents, "latents"))
+}
+
+/// The particle at which a way stops: of a state, the one nearest to the latent that its map was decoded at.
+fn row_of(stop: Stop, trained: &Trained, land: &Land<'_>) -> Result<usize> {
+    let (particles, states) = (trained.latents.nrows(), &trained.states);
+    match stop {
+        Stop::Particle(row) if row < particles => Ok(row),
+        Stop::Particle(row) => Err(Problem::input(format!("the job has no particle {row}"))
+            .at("`--path`")
+            .hint(format!("particles count from 0 to {}", particles - 1))),
+        Stop::State(_) if trained.states_epoch != trained.epoch => {
+            Err(Problem::input(format!("the job's states are of epoch {}, the model is of epoch {}", trained.states_epoch, trained.epoch))
+                .at("`--path`")
+                .hint(format!("give `--epoch {}`, or particles: `--path p0,p25`", trained.states_epoch)))
+        }
+        Stop::State(class) => match states.iter().find(|state| state.class == class) {
+            Some(state) => Ok(land.nearest(&state.z)),
+            None => Err(Problem::input(format!("the job has no state {class}")).at("`--path`").hint(format!(
+                "its states: {}; particles have `p` before their number",
+                if states.is_empty() { "none yet".into() } else { format!("1 to {}", states.len()) }
+            ))),
+        },
+    }
 }
 
 /// Particles by number, each known to the job.
@@ -100,8 +144,28 @@ fn read_latents(path: &Path) -> Result<Array2<f32>> {
     Array2::from_shape_vec(shape, rows.concat()).map_err(|e| Problem::failed(e.to_string()).at(path.display().to_string()))
 }
 
+/// The job's form of maps with what is said of it.
+pub(super) fn form(said: &MapsSaid, trained: &Trained) -> Result<MapForm> {
+    let (box_px, apix) = grid((said.box_px, said.apix), trained.box_px, trained.apix)?;
+    let own = MapForm { origin_angstrom: trained.origin_angstrom, ..MapForm::plain(trained.box_px, trained.apix) };
+    let (flip, invert) = (said.flip.is_some_and(|y| y.0), said.invert.is_some_and(|y| y.0));
+    Ok(MapForm { flip, invert, lowpass_angstrom: said.lowpass, ..own.on_grid(box_px, apix) })
+}
+
+/// A form of maps for people.
+pub(super) fn in_words(form: &MapForm) -> String {
+    let mut words = format!("{} voxels of {:.4} Å", form.box_px, form.apix);
+    if let Some(resolution) = form.lowpass_angstrom {
+        let _ = write!(words, ", low-passed to {resolution} Å");
+    }
+    for (yes, what) in [(form.flip, ", mirrored"), (form.invert, ", sign turned")] {
+        words.push_str(if yes { what } else { "" });
+    }
+    words
+}
+
 /// Box and voxel size: as the job's; where only one is said, the other keeps what the map spans.
-pub(super) fn form(wanted: (Option<usize>, Option<f64>), box_px: usize, apix: f64) -> Result<(usize, f64)> {
+fn grid(wanted: (Option<usize>, Option<f64>), box_px: usize, apix: f64) -> Result<(usize, f64)> {
     let span = box_px as f64 * apix;
     let (box_px, apix) = match wanted {
         (None, None) => (box_px, apix),
@@ -123,10 +187,10 @@ mod tests {
 
     #[test]
     fn what_is_not_said_keeps_the_span() {
-        assert_eq!(form((None, None), 48, 2.0), Ok((48, 2.0)));
-        assert_eq!(form((Some(32), None), 48, 2.0), Ok((32, 3.0)));
-        assert_eq!(form((None, Some(4.0)), 48, 2.0), Ok((24, 4.0)));
-        assert!(form((None, Some(0.0)), 48, 2.0).is_err());
+        assert_eq!(grid((None, None), 48, 2.0), Ok((48, 2.0)));
+        assert_eq!(grid((Some(32), None), 48, 2.0), Ok((32, 3.0)));
+        assert_eq!(grid((None, Some(4.0)), 48, 2.0), Ok((24, 4.0)));
+        assert!(grid((None, Some(0.0)), 48, 2.0).is_err());
     }
 
     #[test]

@@ -5,7 +5,7 @@ use super::rules::{self, Ruled};
 use super::said::TrainSaid;
 use super::values::{Base, BetaWish, JobEpoch, Preset, WarmStartWish};
 use contract::{
-    BaseVolume, Device, EncoderInput, Kind, ModelLayout, Numerics, Problem, ResizeAt, Result, Schedule, TrainSettings, WarmStart,
+    BaseVolume, Device, EncoderInput, Kind, MapForm, ModelLayout, Numerics, Problem, ResizeAt, Result, Schedule, TrainSettings, WarmStart,
 };
 use serde::{Deserialize, Serialize};
 
@@ -42,6 +42,8 @@ pub(crate) struct DataFacts {
     pub(crate) reference: Option<(usize, f64)>,
     /// Box and pixel size of the mask.
     pub(crate) mask: Option<(usize, f64)>,
+    /// Where viewers find voxel 0 of the reference map, else of the mask (x, y, z), Å.
+    pub(crate) origin_angstrom: [f64; 3],
 }
 
 /// Before the mask is on the render grid.
@@ -54,6 +56,19 @@ pub(crate) struct Grid {
     pub(crate) device: Device,
     /// Threads.
     pub(crate) threads: usize,
+}
+
+/// Where maps lie, and what is done to them before they are written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub(crate) struct MapTouch {
+    /// Where viewers find voxel 0 (x, y, z), Å.
+    pub(crate) origin_angstrom: [f64; 3],
+    /// Mirror along z.
+    pub(crate) flip: bool,
+    /// Turn the sign.
+    pub(crate) invert: bool,
+    /// Low-pass, Å.
+    pub(crate) lowpass_angstrom: Option<f64>,
 }
 
 /// A job, decided.
@@ -69,6 +84,9 @@ pub(crate) struct Decided {
     pub(crate) map_box_px: usize,
     /// Voxel size of the maps, Å.
     pub(crate) map_apix: f64,
+    /// What else is done to the maps.
+    #[serde(default)]
+    pub(crate) map_touch: MapTouch,
     /// Name of the preview, without `.mrc`.
     pub(crate) preview: String,
     /// Panels in the report.
@@ -81,6 +99,21 @@ pub(crate) struct Decided {
     pub(crate) train: TrainSettings,
     /// Why, in the order of run.out.
     pub(crate) reasons: Vec<Reason>,
+}
+
+impl Decided {
+    /// What the job's maps look like.
+    pub(crate) fn map_form(&self) -> MapForm {
+        let MapTouch { origin_angstrom, flip, invert, lowpass_angstrom } = self.map_touch;
+        MapForm { box_px: self.map_box_px, apix: self.map_apix, origin_angstrom, flip, invert, lowpass_angstrom }
+    }
+
+    /// Takes another form for the maps.
+    pub(crate) fn set_map_form(&mut self, form: MapForm) {
+        let MapForm { box_px, apix, origin_angstrom, flip, invert, lowpass_angstrom } = form;
+        (self.map_box_px, self.map_apix) = (box_px, apix);
+        self.map_touch = MapTouch { origin_angstrom, flip, invert, lowpass_angstrom };
+    }
 }
 
 /// Collects values with their reasons.
@@ -236,6 +269,7 @@ pub(crate) fn decide(said: &TrainSaid, facts: &DataFacts, grid: Grid, mut book: 
         clusters,
         map_box_px,
         map_apix,
+        map_touch: MapTouch { origin_angstrom: facts.origin_angstrom, ..MapTouch::default() },
         preview: said.tmp_prefix.clone().unwrap_or_else(|| PREVIEW.into()),
         plot: said.plot.is_none_or(|p| p.0),
         base_from_reference: wish == Base::Reference,
@@ -308,7 +342,7 @@ mod tests {
     use super::*;
 
     fn facts() -> DataFacts {
-        DataFacts { particles: 1000, box_px: 48, apix: 2.3, reference: None, mask: Some((64, 2.0)) }
+        DataFacts { particles: 1000, box_px: 48, apix: 2.3, reference: None, mask: Some((64, 2.0)), origin_angstrom: [0.0; 3] }
     }
 
     fn devices() -> Vec<Device> {

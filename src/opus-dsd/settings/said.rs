@@ -9,6 +9,7 @@ pub(crate) mod train;
 
 pub(crate) use analyse::AnalyseSaid;
 pub(crate) use decode::DecodeSaid;
+pub(crate) use later::MapsSaid;
 pub(crate) use select::SelectSaid;
 pub(crate) use train::TrainSaid;
 

@@ -157,9 +157,71 @@ impl FromStr for Epoch {
     }
 }
 
+/// Where a way through the latents stops.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum Stop {
+    /// A state, from 1.
+    State(usize),
+    /// A particle, from 0.
+    Particle(usize),
+}
+
+/// A way from stop to stop: `1,3`, or `2,p25,4`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Stops(pub(crate) Vec<Stop>);
+
+impl FromStr for Stops {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let stop = |word: &str| {
+            let wrong = || format!("`{word}` is neither a state's number nor a particle's with `p` before it");
+            match word.strip_prefix('p') {
+                Some(number) => number.parse().ok().map(Stop::Particle).ok_or_else(wrong),
+                None => number_from_one(word).map(Stop::State).ok_or_else(wrong),
+            }
+        };
+        let stops = text.split(',').map(|word| stop(word.trim())).collect::<Result<Vec<_>, _>>()?;
+        if stops.len() < 2 { Err("a way needs two ends at least, as in `1,3`".into()) } else { Ok(Self(stops)) }
+    }
+}
+
+/// Ways between states, each from stop to stop: `1-2,2-3`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Ways(pub(crate) Vec<Vec<usize>>);
+
+impl FromStr for Ways {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let way = |word: &str| {
+            let stops = word.split('-').map(|number| number_from_one(number.trim())).collect::<Option<Vec<_>>>();
+            stops.filter(|stops| stops.len() >= 2).ok_or_else(|| format!("`{word}` is no way between states, such as `1-2`"))
+        };
+        text.split(',').map(|word| way(word.trim())).collect::<Result<_, _>>().map(Self)
+    }
+}
+
+fn number_from_one(word: &str) -> Option<usize> {
+    word.parse().ok().filter(|n| *n > 0)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn ways_lead_from_stop_to_stop() {
+        assert_eq!("1, 3".parse(), Ok(Stops(vec![Stop::State(1), Stop::State(3)])));
+        assert_eq!("2,p0,4".parse(), Ok(Stops(vec![Stop::State(2), Stop::Particle(0), Stop::State(4)])));
+        assert_eq!("1-2,2-3-1".parse(), Ok(Ways(vec![vec![1, 2], vec![2, 3, 1]])));
+        for wrong in ["1", "0,1", "1,q3", "", "1,p"] {
+            assert!(wrong.parse::<Stops>().is_err(), "{wrong}");
+        }
+        for wrong in ["1", "1-0", "1-2,", "1-a"] {
+            assert!(wrong.parse::<Ways>().is_err(), "{wrong}");
+        }
+    }
 
     #[test]
     fn many_ways_to_say_yes() {

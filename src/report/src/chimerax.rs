@@ -1,13 +1,13 @@
 //! Scripts for ChimeraX, which runs them in their own folder: states side by side in one colour each at one level, and ways as a morph.
 
 use crate::palette;
-use crate::story::Story;
+use crate::story::{Story, Way};
 use crate::surface::shown_level;
 use contract::Result;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
-/// Steps of a morph between two maps.
+/// Steps of a morph from end to end.
 const MORPH_FRAMES: usize = 100;
 
 /// Writes `states.cxc`, and one script a way, into the job's folder; returns the files.
@@ -25,9 +25,18 @@ pub fn write_chimerax(story: &Story, folder: &Path) -> Result<Vec<PathBuf>> {
         write("states.cxc".into(), states(story, shown))?;
     }
     for way in &story.ways {
-        write(format!("{}.cxc", way.folder), morph(&way.folder, way.maps.len(), shown))?;
+        written.push(write_morph(way, shown, folder)?);
     }
     Ok(written)
+}
+
+/// Writes the script of a way beside its folder; returns the file.
+///
+/// # Errors
+/// If the file cannot be written.
+pub(crate) fn write_morph(way: &Way, level: f32, folder: &Path) -> Result<PathBuf> {
+    let path = folder.join(format!("{}.cxc", way.folder));
+    crate::pdf::replace(&path, morph(&way.folder, way.maps.len(), level).as_bytes()).map(|()| path)
 }
 
 fn states(story: &Story, level: f32) -> String {
@@ -48,6 +57,11 @@ fn morph(folder: &str, maps: usize, level: f32) -> String {
     let mut text = String::from("# Maps along a way through the latents, as a morph. Open this file in ChimeraX.\n");
     for map in 0..maps {
         let _ = writeln!(text, "open {folder}/vol_{map:03}.mrc");
+    }
+    // The morph's colour runs from one map's to the next one's.
+    for map in 0..maps {
+        let share = map as f64 / (maps.max(2) - 1) as f64;
+        let _ = writeln!(text, "color #{} {}", map + 1, palette::hex(palette::along(share)));
     }
     let _ = write!(
         text,

@@ -1,5 +1,6 @@
 //! Movies of ways through the latents, as animated PNG that every browser shows: the surface beside the central slice.
 
+use crate::chimerax::write_morph;
 use crate::pages::maps::slices;
 use crate::picture::Frames;
 use crate::story::{Story, Way};
@@ -21,19 +22,29 @@ const FRAME_MILLISECONDS: u16 = 120;
 pub fn write_movies(story: &Story, folder: &Path) -> Result<Vec<PathBuf>> {
     std::fs::create_dir_all(folder).map_err(|e| Problem::io(folder, &e))?;
     let view = View::of(story);
-    let write = |way: &Way| {
-        let path = folder.join(format!("{}.apng", way.folder));
-        let scale = Scale::of(way.maps.iter().flat_map(|map| slices(map)[0].into_iter()));
-        let frames = way.maps.iter().map(|map| {
-            let cut = enlarged(slices(map)[0]).mapv(|v| Some(scale.share(v)));
-            concatenate(Axis(1), &[view.front(map, SIDE_PX).view(), cut.view()])
-                .map_err(|e| Problem::failed(format!("a movie's frame could not be made: {e}")))
-        });
-        let frames = frames.collect::<Result<Vec<Picture>>>()?;
-        crate::pdf::replace(&path, &Frames::of(&frames).there_and_back(FRAME_MILLISECONDS)?)?;
-        Ok(path)
-    };
-    story.ways.iter().map(write).collect()
+    story.ways.iter().map(|way| write_movie(way, view, folder)).collect()
+}
+
+/// Writes a script for ChimeraX and a movie of one way into a folder, at a level of its first map; returns the files.
+///
+/// # Errors
+/// If a file cannot be written.
+pub fn write_way(way: &Way, folder: &Path) -> Result<[PathBuf; 2]> {
+    let view = View::of_way(way);
+    Ok([write_morph(way, view.level(), folder)?, write_movie(way, view, folder)?])
+}
+
+fn write_movie(way: &Way, view: View, folder: &Path) -> Result<PathBuf> {
+    let path = folder.join(format!("{}.apng", way.folder));
+    let scale = Scale::of(way.maps.iter().flat_map(|map| slices(map)[0].into_iter()));
+    let frames = way.maps.iter().map(|map| {
+        let cut = enlarged(slices(map)[0]).mapv(|v| Some(scale.share(v)));
+        concatenate(Axis(1), &[view.front(map, SIDE_PX).view(), cut.view()])
+            .map_err(|e| Problem::failed(format!("a movie's frame could not be made: {e}")))
+    });
+    let frames = frames.collect::<Result<Vec<Picture>>>()?;
+    crate::pdf::replace(&path, &Frames::of(&frames).there_and_back(FRAME_MILLISECONDS)?)?;
+    Ok(path)
 }
 
 /// A slice at the movie's size, every voxel a square.

@@ -1,6 +1,6 @@
 //! Shaded surfaces of maps, drawn without a viewer: rays along the line of sight stop where the density crosses the level.
 
-use crate::story::Story;
+use crate::story::{Story, Way};
 use ndarray::{Array2, Array3};
 use std::f32::consts::TAU;
 
@@ -109,6 +109,17 @@ impl View {
         let level = shown_level(story).unwrap_or(f32::INFINITY);
         let maps = story.states.iter().map(|s| &s.map).chain(story.ways.iter().flat_map(|w| &w.maps));
         Self { level, share: maps.map(|map| share(map, level)).fold(0.0, f32::max) }
+    }
+
+    /// The level and scale of one way by itself.
+    pub(crate) fn of_way(way: &Way) -> Self {
+        let level = way.maps.first().map_or(f32::INFINITY, level);
+        Self { level, share: way.maps.iter().map(|map| share(map, level)).fold(0.0, f32::max) }
+    }
+
+    /// Density at the surface.
+    pub(crate) fn level(self) -> f32 {
+        self.level
     }
 
     /// Pictures all around the vertical axis, from a little above.

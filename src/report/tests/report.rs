@@ -4,7 +4,7 @@
 mod support;
 
 use analysis::pca;
-use opus_dsd_report::{write_chimerax, write_figures, write_movies, write_pdf, write_png};
+use opus_dsd_report::{write_chimerax, write_figures, write_movies, write_pdf, write_png, write_way};
 use std::path::Path;
 use support::{folder, story};
 
@@ -87,6 +87,10 @@ fn scripts_and_movies_of_states_and_ways() {
     assert!(text.contains("open cluster003.mrc") && text.contains("color #2 #e69f00") && text.contains("volume #1-3 level 0."), "{text}");
     let morph = std::fs::read_to_string(folder.join("pc1.cxc")).unwrap();
     assert!(morph.contains("open pc1/vol_004.mrc") && morph.contains("volume morph #1-5 "), "{morph}");
+    assert!(morph.contains("color #1 #440154") && morph.contains("color #5 #cae01f"), "from dark to light: {morph}");
+    // A way by itself has its own level.
+    let alone = write_way(&told.ways[0], &folder).unwrap();
+    assert!(alone.iter().all(|file| file.exists()) && alone[1].ends_with("pc1.apng"));
     let movie = std::fs::read(&write_movies(&told, &folder).unwrap()[0]).unwrap();
     // Animation control chunk: eight frames there and back, for ever.
     let at = movie.windows(4).position(|w| w == b"acTL").unwrap();

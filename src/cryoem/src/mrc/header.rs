@@ -26,6 +26,8 @@ pub(super) struct Layout {
     pub(super) voxel_angstrom: [f64; 3],
     /// Which of x (0), y (1), z (2) runs along the file's columns, rows, sections.
     pub(super) axes: [usize; 3],
+    /// Where voxel 0 lies (x, y, z), Å.
+    pub(super) origin_angstrom: [f64; 3],
 }
 
 impl Layout {
@@ -65,7 +67,9 @@ pub(super) fn parse(bytes: &[u8], file_bytes: usize, path: &Path) -> Result<Layo
     let size = [nx as usize, ny as usize, nz as usize];
     let endian = header.detect_endian();
     let axes = axes([header.mapc, header.mapr, header.maps]);
-    let layout = Layout { size, mode, endian, offset: HEADER_BYTES + header.nsymbt as usize, voxel_angstrom: voxel(&header, axes), axes };
+    let voxel_angstrom = voxel(&header, axes);
+    let origin_angstrom = origin(&header, axes, voxel_angstrom);
+    let layout = Layout { size, mode, endian, offset: HEADER_BYTES + header.nsymbt as usize, voxel_angstrom, axes, origin_angstrom };
     let expected = size[2].checked_mul(layout.section_bytes()).and_then(|n| n.checked_add(layout.offset));
     match expected {
         Some(expected) if expected <= file_bytes => Ok(layout),
@@ -103,6 +107,19 @@ fn axes(numbers: [i32; 3]) -> [usize; 3] {
     let mut sorted = numbers;
     sorted.sort_unstable();
     if sorted == [1, 2, 3] { numbers.map(|n| n as usize - 1) } else { [0, 1, 2] }
+}
+
+/// Place of voxel 0 as viewers find it: the origin where one is given, else the start indices times the voxel size.
+fn origin(header: &mrc::Header, axes: [usize; 3], voxel_angstrom: [f64; 3]) -> [f64; 3] {
+    let given = header.origin.map(f64::from);
+    if given.iter().any(|v| *v != 0.0) {
+        return given.map(|v| if v.is_finite() { v } else { 0.0 });
+    }
+    let mut origin = [0.0; 3];
+    for (axis, start) in axes.iter().zip([header.nxstart, header.nystart, header.nzstart]) {
+        origin[*axis] = f64::from(start) * voxel_angstrom[*axis];
+    }
+    origin
 }
 
 /// Cell over sampling along x, y, z; 0 where the header does not say.

@@ -56,6 +56,29 @@ fn modes_and_byte_orders() {
 }
 
 #[test]
+fn a_map_s_place_is_its_origin_or_its_start() {
+    let folder = tempfile::tempdir().unwrap();
+    let singles: Vec<u8> = EXPECTED.iter().flat_map(|v| v.to_le_bytes()).collect();
+    let start = |h: &mut Header| (h.nxstart, h.nystart, h.nzstart) = (-10, 0, 4);
+    let path = file(folder.path(), "start.mrc", start, 0, &singles);
+    assert_eq!(read_origin(&path).unwrap(), [-15.0, 0.0, 6.0]);
+    let turned = |h: &mut Header| {
+        start(h);
+        (h.mapc, h.mapr, h.maps) = (3, 2, 1);
+    };
+    assert_eq!(read_origin(&file(folder.path(), "turned.mrc", turned, 0, &singles)).unwrap(), [6.0, 0.0, -15.0]);
+    let given = |h: &mut Header| {
+        start(h);
+        h.origin = [1.0, -2.5, 0.0];
+    };
+    assert_eq!(read_origin(&file(folder.path(), "origin.mrc", given, 0, &singles)).unwrap(), [1.0, -2.5, 0.0]);
+    let again = folder.path().join("again.mrc");
+    write_volume_at(&again, &read_volume(&path).unwrap(), [3.0, 4.5, -1.0]).unwrap();
+    assert_eq!(read_origin(&again).unwrap(), [3.0, 4.5, -1.0]);
+    assert_eq!(read_volume(&again).unwrap(), read_volume(&path).unwrap());
+}
+
+#[test]
 fn headers_without_stamp_cell_or_axes_are_read() {
     let folder = tempfile::tempdir().unwrap();
     let bare = |h: &mut Header| {

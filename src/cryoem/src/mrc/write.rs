@@ -22,12 +22,21 @@ pub enum Values {
 /// # Errors
 /// The file cannot be written (the problem names it), or the map has no voxel size.
 pub fn write_volume(path: &Path, volume: &Volume) -> Result<()> {
+    write_volume_at(path, volume, [0.0; 3])
+}
+
+/// As [`write_volume`], with the centre of voxel 0 at a place (x, y, z), Å, so that viewers lay the map over another one.
+///
+/// # Errors
+/// As [`write_volume`].
+pub fn write_volume_at(path: &Path, volume: &Volume, origin_angstrom: [f64; 3]) -> Result<()> {
     volume.require_apix().map_err(|p| p.at(path.display().to_string()))?;
     let (nz, ny, nx) = volume.data.dim();
     let mut header = header([nx, ny, nz], volume.apix, Values::Single)?;
     header.ispg = 1;
     header.mz = header.nz;
     header.zlen = (nz as f64 * volume.apix) as f32;
+    header.origin = origin_angstrom.map(|v| v as f32);
     let mut body = Body::create(path, header, Values::Single)?;
     match volume.data.as_slice() {
         Some(values) => values.chunks(nx * ny).try_for_each(|section| body.push(section))?,

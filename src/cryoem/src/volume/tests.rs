@@ -111,3 +111,15 @@ fn statistics_leave_out_what_is_no_number() {
     let s = Volume { data, apix: 1.0 }.statistics();
     assert_eq!((s.min, s.max, s.mean, s.std, s.non_finite), (1.0, 3.0, 2.0, 1.0, 2));
 }
+
+#[test]
+fn a_mirrored_map_stays_about_its_centre() {
+    for n in [4, 5] {
+        let mut map = Volume::zeros(n, 1.0);
+        map.data[[n / 2, 1, 1]] = 1.0;
+        map.data[[n / 2 + 1, 2, 0]] = 2.0;
+        let turned = map.mirrored();
+        assert_eq!((turned.data[[n / 2, 1, 1]], turned.data[[n / 2 - 1, 2, 0]]), (1.0, 2.0), "{n}");
+        assert_eq!(turned.mirrored(), map);
+    }
+}

@@ -11,13 +11,13 @@ use super::step::{Classes, Draws, Step, TermWeights};
 use super::{Faults, Outcome, ground, resume};
 use crate::assembly::Assembly;
 use crate::data::{Batch, Particles, runs};
-use crate::decode::{Target, map_of};
+use crate::decode::map_of;
 use crate::link::Link;
 use crate::model::bank::LatentBank;
 use crate::model::loss::Fit;
 use crate::model::schedules;
 use crate::{devices, encode};
-use contract::{BaseVolume, Event, Kind, Problem, Result, TrainOutcome, TrainSettings, TrainSpec};
+use contract::{BaseVolume, Event, Kind, MapForm, Problem, Result, TrainOutcome, TrainSettings, TrainSpec};
 use cryoem::mrc;
 use std::cell::Cell;
 use std::collections::HashMap;
@@ -457,8 +457,8 @@ impl<'a> Trainer<'a> {
 
     fn write_preview(&self) -> Result<()> {
         let mean = self.latents.mean_dim([0i64].as_slice(), true, tch::Kind::Float);
-        let target = Target { box_px: self.data.size_px, apix: self.data.apix, flip: false, invert: false };
-        mrc::write_volume(&self.spec.preview, &map_of(&self.assembly, &mean, &target)?)
+        let form = MapForm::plain(self.data.size_px, self.data.apix);
+        mrc::write_volume(&self.spec.preview, &map_of(&self.assembly, &mean, &form)?)
     }
 
     fn latents_path(&self, epoch: usize) -> std::path::PathBuf {

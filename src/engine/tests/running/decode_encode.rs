@@ -17,10 +17,7 @@ fn decoded(folder: &Path, checkpoint: &Path, box_px: usize, apix: f64, flip: boo
         checkpoint: checkpoint.to_path_buf(),
         latents: z,
         outputs: vec![output.clone()],
-        box_px,
-        apix,
-        flip,
-        invert,
+        form: MapForm { flip, invert, ..MapForm::plain(box_px, apix) },
         device: "cpu".into(),
         threads: 1,
     };

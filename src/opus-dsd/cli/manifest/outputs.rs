@@ -31,6 +31,11 @@ pub(super) fn of(verb: &str) -> Value {
         "decode" => vec![
             Output { node: Some(Content::Map), ccpem: MAP, ..output("volumes", "vol_*.mrc", "volume", "Volumes") },
             Output { node: Some(Content::Map), ccpem: MAP, ..output("component", "pc*/vol_*.mrc", "volume", "Volumes along a component") },
+            Output {
+                node: Some(Content::Map),
+                ccpem: MAP,
+                ..output("way", "path/vol_*.mrc", "volume", "Volumes along a way between states")
+            },
             output("results", RESULTS, "results", "Results for machines"),
         ],
         "select" => vec![
@@ -79,6 +84,7 @@ pub(super) fn of(verb: &str) -> Value {
                 all.push(output("model", "checkpoint/epoch-*", "model", "Weights"));
             } else {
                 all.push(Output { ccpem: MAP, ..output("series", "pc*/vol_*.mrc", "volume", "Volumes along a component") });
+                all.push(Output { ccpem: MAP, ..output("ways", "path*/vol_*.mrc", "volume", "Volumes along a way between states") });
                 all.push(Output {
                     node: Some(Content::HalfMap),
                     ccpem: Some(("DensityMap", &["opusdsd", "halfmap"])),

@@ -16,7 +16,7 @@ use crate::job::{npy, wishes};
 use crate::settings::decided::{self, Decided, Reason};
 use crate::settings::defaults::POINTS;
 use crate::settings::rules;
-use crate::settings::said::AnalyseSaid;
+use crate::settings::said::{AnalyseSaid, MapsSaid};
 use crate::settings::values::InvertData;
 use contract::{Problem, Result, TrainOutcome};
 use cryoem::mrc::read_volume;
@@ -44,8 +44,9 @@ pub(super) fn run(context: &mut Context<'_>, said: &AnalyseSaid) -> Result<()> {
     let umap = embed::run(context, &found, decided.train.seed)?;
     cluster::run(context, &input.particles, &input.path, &found, &umap)?;
     decode::run(context, &mut engine, &decided, &outcome, &found)?;
-    let extent = Extent { components: said.pcs.unwrap_or(0), points: said.points.unwrap_or(POINTS) };
-    let series = series::run(context, &mut engine, &decided, &outcome, &found, extent)?;
+    let ways = said.paths.clone().map_or_else(Vec::new, |ways| ways.0);
+    let extent = Extent { components: said.pcs.unwrap_or(0), ways, points: said.points.unwrap_or(POINTS) };
+    let series = series::run(context, &mut engine, &decided, &outcome, &found, &extent)?;
     let (base, mask) = (trained.folder.join(BASE), trained.folder.join(MASK));
     if said.halves.is_some_and(|yes| yes.0) {
         let invert = match &before.order {
@@ -103,7 +104,7 @@ fn decide(said: &AnalyseSaid, trained: &Trained, before: &Provenance, engine: &E
     let mut decided = before.settings.clone();
     decided.grid.device = decided::choose_device((said.machine.device.as_deref(), said.machine.gpu.as_deref(), None), &engine.devices)?;
     decided.grid.threads = threads;
-    (decided.map_box_px, decided.map_apix) = wishes::form((said.maps.box_px, said.maps.apix), trained.box_px, trained.apix)?;
+    decided.set_map_form(wishes::form(&said.maps, trained)?);
     decided.clusters = said.clusters.unwrap_or(decided.clusters).min(trained.latents.nrows());
     decided.train.seed = said.seed.unwrap_or(decided.train.seed);
     decided.plot = said.plot.is_none_or(|p| p.0);
@@ -122,11 +123,7 @@ fn decide(said: &AnalyseSaid, trained: &Trained, before: &Provenance, engine: &E
         ("zdim", decided.train.layout.zdim.to_string(), KEPT),
         ("clusters", decided.clusters.to_string(), whence(said.clusters.is_some(), KEPT)),
         ("seed", decided.train.seed.to_string(), whence(said.seed.is_some(), KEPT)),
-        (
-            "maps",
-            format!("{} voxels of {:.4} Å", decided.map_box_px, decided.map_apix),
-            whence(said.maps.box_px.is_some() || said.maps.apix.is_some(), KEPT),
-        ),
+        ("maps", wishes::in_words(&decided.map_form()), whence(said.maps != MapsSaid::default(), KEPT)),
     ];
     decided.reasons = reasons.into_iter().map(|(name, value, reason)| Reason { name: name.into(), value, reason: reason.into() }).collect();
     Ok(decided)
@@ -140,6 +137,7 @@ fn settle(context: &mut Context<'_>, trained: &Trained, before: &Provenance, dec
     context.results.change(|now| {
         (now.epoch, now.zdim) = (trained.epoch, decided.train.layout.zdim);
         (now.apix, now.box_px) = (decided.map_apix, decided.map_box_px);
+        now.origin_angstrom = decided.map_touch.origin_angstrom;
         now.trained_job = Some(trained.folder.to_string_lossy().into_owned());
     })
 }

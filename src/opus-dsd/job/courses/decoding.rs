@@ -4,33 +4,35 @@ use super::{start_engine, threads};
 use crate::host::relion::nodes::{self, Content, Node};
 use crate::job::stages::context::Context;
 use crate::job::stages::decode;
+use crate::job::stages::series::{self, map_file};
 use crate::job::trained::Trained;
 use crate::job::{atomic, npy, wishes};
 use crate::settings::decided;
 use crate::settings::said::DecodeSaid;
 use contract::{DecodeSpec, Problem, Result, Series, SeriesVolume};
+use cryoem::mrc::read_volume;
 use ndarray::Array2;
+use report::Way;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
-
-/// Name of a row's map.
-fn map_file(row: usize) -> String {
-    format!("vol_{row:03}.mrc")
-}
 
 pub(super) fn run(context: &mut Context<'_>, said: &DecodeSaid) -> Result<()> {
     let mut engine = start_engine(context.job)?;
     let trained = Trained::open(&said.trained.folder()?, said.trained.epoch.unwrap_or_default())?;
     let wish = wishes::wish(said, &trained)?;
-    let (box_px, apix) = wishes::form((said.maps.box_px, said.maps.apix), trained.box_px, trained.apix)?;
+    let form = wishes::form(&said.maps, &trained)?;
     engine.greet()?;
     let device = decided::choose_device((said.machine.device.as_deref(), said.machine.gpu.as_deref(), None), &engine.devices)?;
     context.say(&format!(
-        "{} volumes of {box_px} voxels of {apix:.4} Å, from epoch {} of {}",
+        "{} volumes of {}, from epoch {} of {}",
         wish.latents.nrows(),
+        wishes::in_words(&form),
         trained.epoch,
         trained.folder.display()
     ));
+    if let Some(warning) = &wish.warning {
+        context.warn(warning);
+    }
     let folder = context.path(&wish.folder);
     std::fs::create_dir_all(&folder).map_err(|e| Problem::io(&folder, &e))?;
     let latents = folder.join("z.npy.part");
@@ -39,7 +41,8 @@ pub(super) fn run(context: &mut Context<'_>, said: &DecodeSaid) -> Result<()> {
     let outputs: Vec<PathBuf> = files.iter().map(|f| context.path(f)).collect();
     context.results.change(|now| {
         now.complete = false;
-        (now.epoch, now.zdim, now.apix, now.box_px) = (trained.epoch, wish.latents.ncols(), apix, box_px);
+        (now.epoch, now.zdim, now.apix, now.box_px) = (trained.epoch, wish.latents.ncols(), form.apix, form.box_px);
+        now.origin_angstrom = form.origin_angstrom;
         now.trained_job = Some(trained.folder.to_string_lossy().into_owned());
         now.series = vec![Series { name: wish.name.clone(), volumes: Vec::new() }];
     })?;
@@ -47,10 +50,7 @@ pub(super) fn run(context: &mut Context<'_>, said: &DecodeSaid) -> Result<()> {
         checkpoint: trained.checkpoint.clone(),
         latents: latents.clone(),
         outputs,
-        box_px,
-        apix,
-        flip: said.flip.is_some_and(|y| y.0),
-        invert: said.invert.is_some_and(|y| y.0),
+        form,
         device: device.id,
         threads: threads(context.job),
     };
@@ -64,10 +64,20 @@ pub(super) fn run(context: &mut Context<'_>, said: &DecodeSaid) -> Result<()> {
     if let Some(particles) = &wish.particles {
         atomic::write(&folder.join("pairs.csv"), pairs(particles).as_bytes())?;
     }
+    if !wish.folder.is_empty() {
+        show(context, &wish.name, &files)?;
+    }
     context.say(&format!("written to {}", folder.display()));
     let maps: Vec<Node> = files.iter().map(|file| Node { file: file.clone(), content: Content::Map }).collect();
     nodes::write(context.folder(), &context.job.folder_name, &maps, context.host)?;
     context.results.change(|now| now.complete = true)
+}
+
+/// A script for ChimeraX and a movie of a series, beside its folder.
+fn show(context: &Context<'_>, name: &str, files: &[String]) -> Result<()> {
+    let maps = files.iter().map(|file| Ok(read_volume(&context.path(file))?.data)).collect::<Result<_>>()?;
+    let way = Way { name: series::title(name), folder: name.to_owned(), maps };
+    report::write_way(&way, context.folder()).map(|_| ())
 }
 
 fn within(folder: &str, file: &str) -> String {

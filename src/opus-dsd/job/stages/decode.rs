@@ -30,7 +30,7 @@ pub(crate) fn run(
     outcome: &TrainOutcome,
     found: &Findings,
 ) -> Result<()> {
-    let ground = found.fingerprint.clone().and(&outcome.checkpoint).and(&decided.train).and(&(decided.map_box_px, decided.map_apix));
+    let ground = found.fingerprint.clone().and(&outcome.checkpoint).and(&decided.train).and(&decided.map_form());
     context.stage("decode", &ground, |context| {
         let centres = context.path("stages").join("centres.npy");
         npy::write(&centres, found.clusters.centers.view())?;
@@ -44,16 +44,13 @@ pub(crate) fn run(
     })
 }
 
-/// Maps of latents in the job's own box and voxel size, one file a row of `latents`.
+/// Maps of latents in the job's own form, one file a row of `latents`.
 pub(crate) fn spec(decided: &Decided, outcome: &TrainOutcome, latents: PathBuf, outputs: Vec<PathBuf>) -> DecodeSpec {
     DecodeSpec {
         checkpoint: outcome.checkpoint.clone(),
         latents,
         outputs,
-        box_px: decided.map_box_px,
-        apix: decided.map_apix,
-        flip: false,
-        invert: false,
+        form: decided.map_form(),
         device: decided.grid.device.id.clone(),
         threads: decided.grid.threads,
     }

@@ -7,7 +7,7 @@ use crate::settings::said::TrainSaid;
 use crate::settings::values::Base;
 use contract::{Problem, Result};
 use cryoem::mask::CubeGrid;
-use cryoem::mrc::read_volume;
+use cryoem::mrc::{read_origin, read_volume};
 use cryoem::particles::{self, ParticleSet, ReadOptions};
 use cryoem::volume::Volume;
 use std::path::{Path, PathBuf};
@@ -107,6 +107,10 @@ impl Input {
             apix: largest.apix,
             reference: shape(&self.reference)?,
             mask: shape(&self.mask)?,
+            origin_angstrom: match self.reference.as_ref().or(self.mask.as_ref()) {
+                Some(given) => read_origin(&given.path)?,
+                None => [0.0; 3],
+            },
         })
     }
 }

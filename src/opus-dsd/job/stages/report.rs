@@ -3,7 +3,7 @@
 use super::cluster::Findings;
 use super::context::Context;
 use super::read::Input;
-use super::{decode, publish, reconstruct};
+use super::{decode, publish, reconstruct, series};
 use crate::job::monitor;
 use crate::job::stage::Fingerprint;
 use crate::settings::decided::Decided;
@@ -53,7 +53,7 @@ pub(crate) fn run(
         .and(&material.fingerprint.text())
         .and(&decided.reasons)
         .and(&outcome.epochs)
-        .and(&(decided.map_box_px, decided.map_apix))
+        .and(&decided.map_form())
         .and(&context.results.now().halves)
         .and(&context.job.folder_name)
         .and(&material.series);
@@ -171,7 +171,7 @@ fn columns(particles: &ParticleSet) -> Vec<Column> {
 fn ways(context: &Context<'_>, series: &[Series]) -> Result<Vec<Way>> {
     let way = |s: &Series| {
         let maps = s.volumes.iter().map(|v| Ok(read_volume(&context.path(&v.file))?.data)).collect::<Result<_>>()?;
-        Ok(Way { name: s.name.replace("pc", "principal component "), folder: s.name.clone(), maps })
+        Ok(Way { name: series::title(&s.name), folder: s.name.clone(), maps })
     };
     series.iter().map(way).collect()
 }

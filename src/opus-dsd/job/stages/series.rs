@@ -1,19 +1,57 @@
-//! Stage `series`: maps along the strongest principal components of the latents.
+//! Stage `series`: maps along the strongest principal components of the latents, and along ways through the particles between states.
 
 use super::cluster::Findings;
 use super::context::Context;
 use super::decode;
 use crate::job::engine_process::Engine;
 use crate::job::npy;
+use crate::job::way::{self, Land};
 use crate::settings::decided::Decided;
 use contract::{Problem, Result, Series, SeriesVolume, TrainOutcome};
+use ndarray::{Array2, Axis};
 use std::path::PathBuf;
 
-/// How many components, and how many maps each.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// Which series, and how many maps each.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Extent {
+    /// Principal components, from the first.
     pub(crate) components: usize,
+    /// Ways, each from state to state, from 1.
+    pub(crate) ways: Vec<Vec<usize>>,
     pub(crate) points: usize,
+}
+
+/// A line through the latents.
+enum Line {
+    /// From 0.
+    Component(usize),
+    /// States, from 1.
+    Way(Vec<usize>),
+}
+
+impl Line {
+    /// Name of its folder.
+    fn name(&self) -> String {
+        match self {
+            Self::Component(component) => format!("pc{}", component + 1),
+            Self::Way(stops) => format!("path{}", stops.iter().map(ToString::to_string).collect::<Vec<_>>().join("-")),
+        }
+    }
+}
+
+/// A series' name for people.
+pub(crate) fn title(name: &str) -> String {
+    match (name.strip_prefix("pc"), name.strip_prefix("path")) {
+        (Some(number), _) => format!("principal component {number}"),
+        (None, Some("")) => "way through the particles".into(),
+        (None, Some(stops)) => format!("way from state {}", stops.replace('-', " to ")),
+        _ => name.to_owned(),
+    }
+}
+
+/// Name of a row's map, in the series' folder.
+pub(crate) fn map_file(row: usize) -> String {
+    format!("vol_{row:03}.mrc")
 }
 
 pub(crate) fn run(
@@ -22,30 +60,64 @@ pub(crate) fn run(
     decided: &Decided,
     outcome: &TrainOutcome,
     found: &Findings,
-    extent: Extent,
+    extent: &Extent,
 ) -> Result<Vec<Series>> {
-    for component in 0..extent.components.min(found.latents.ncols()) {
-        let name = format!("pc{}", component + 1);
-        let path = found.pca.traversal(found.latents.view(), component, extent.points)?.mapv(|v| v as f32);
-        let ground = found.fingerprint.clone().and(&(component, extent.points)).and(&outcome.checkpoint).and(&decided.train);
-        let ground = ground.and(&(decided.map_box_px, decided.map_apix));
-        let files: Vec<String> = (0..path.nrows()).map(|row| format!("{name}/vol_{row:03}.mrc")).collect();
+    let states = found.clusters.len();
+    if let Some(stop) = extent.ways.iter().flatten().find(|stop| **stop > states) {
+        return Err(Problem::input(format!("there is no state {stop}")).at("`--paths`").hint(format!("states count from 1 to {states}")));
+    }
+    let components = (0..extent.components.min(found.latents.ncols())).map(Line::Component);
+    let lines: Vec<Line> = components.chain(extent.ways.iter().cloned().map(Line::Way)).collect();
+    let mut land = Land::new(&found.latents);
+    let mut all: Vec<Series> = Vec::new();
+    for line in &lines {
+        let name = line.name();
+        let ground = found.fingerprint.clone().and(&(&name, extent.points)).and(&outcome.checkpoint).and(&decided.train);
+        let ground = ground.and(&decided.map_form());
+        let latents = context.path(&name).join("z.npy");
         context.stage(&name, &ground, |context| {
             let folder = context.path(&name);
             std::fs::create_dir_all(&folder).map_err(|e| Problem::io(&folder, &e))?;
-            let latents = folder.join("z.npy");
+            let path = stations(context, found, &mut land, line, extent.points)?;
             npy::write(&latents, path.view())?;
-            let outputs: Vec<PathBuf> = files.iter().map(|f| context.path(f)).collect();
+            let outputs: Vec<PathBuf> = (0..path.nrows()).map(|row| folder.join(map_file(row))).collect();
             let spec = decode::spec(decided, outcome, latents.clone(), outputs.clone());
             decode::maps(context, engine, spec, |_, _| Ok(()))?;
-            Ok(outputs.into_iter().chain([latents]).collect())
+            Ok(outputs.into_iter().chain([latents.clone()]).collect())
         })?;
-        let volumes = files.into_iter().zip(path.rows()).map(|(file, z)| SeriesVolume { file, z: z.to_vec() }).collect();
-        context.results.change(|now| {
-            now.series.retain(|s| s.name != name);
-            now.series.push(Series { name, volumes });
-        })?;
+        let path = npy::read(&latents)?;
+        let volumes = path.rows().into_iter().enumerate();
+        let volumes = volumes.map(|(row, z)| SeriesVolume { file: format!("{name}/{}", map_file(row)), z: z.to_vec() }).collect();
+        all.push(Series { name, volumes });
+        context.results.change(|now| now.series.clone_from(&all))?;
     }
-    context.results.change(|now| now.series.truncate(extent.components))?;
-    Ok(context.results.now().series.clone())
+    context.results.change(|now| now.series.clone_from(&all))?;
+    Ok(all)
+}
+
+/// Latents along a line, `[points, zdim]`.
+fn stations(context: &mut Context<'_>, found: &Findings, land: &mut Land<'_>, line: &Line, points: usize) -> Result<Array2<f32>> {
+    match line {
+        Line::Component(component) => Ok(found.pca.traversal(found.latents.view(), *component, points)?.mapv(|v| v as f32)),
+        Line::Way(stops) => {
+            let rows: Vec<usize> = stops.iter().map(|state| found.clusters.center_index[state - 1]).collect();
+            let way = land.way(&rows, points)?;
+            if let Some(warning) = way::gap_warning(&format!("the {}", title(&line.name())), &way) {
+                context.warn(&warning);
+            }
+            Ok(found.latents.select(Axis(0), &way.stations))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn series_have_names_for_folders_and_for_people() {
+        let names = [Line::Component(1), Line::Way(vec![1, 3, 2])].map(|line| line.name());
+        assert_eq!(names, ["pc2", "path1-3-2"]);
+        assert_eq!(names.map(|name| title(&name)), ["principal component 2", "way from state 1 to 3 to 2"]);
+    }
 }

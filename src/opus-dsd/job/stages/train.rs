@@ -130,6 +130,7 @@ fn show_epoch(context: &mut Context<'_>, decided: &Decided, checkpoint: &Path, e
     context.results.change(|now| {
         now.epoch = epoch;
         (now.apix, now.box_px, now.zdim) = (decided.map_apix, decided.map_box_px, decided.train.layout.zdim);
+        now.origin_angstrom = decided.map_touch.origin_angstrom;
         (now.weights, now.latents, now.preview) = (Some(weights), Some(latents), Some(preview));
     })
 }

@@ -1,10 +1,10 @@
 //! Every option of an analysis of a trained job.
 
 use crate::settings::defaults::POINTS;
-use crate::settings::form::{Constant, Kind, When, field};
-use crate::settings::said::later::{Machine, MapForm, Trained};
+use crate::settings::form::{Constant, Kind, field};
+use crate::settings::said::later::{Machine, MapsSaid, Trained};
 use crate::settings::said::train::MOST_CLUSTERS;
-use crate::settings::values::YesNo;
+use crate::settings::values::{Ways, YesNo};
 use clap::Args;
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
@@ -33,9 +33,12 @@ pub(crate) struct AnalyseSaid {
     /// Volumes along the first principal components of the latents as well: how many components, each a folder pc1, pc2 …
     #[arg(long, value_name = "N", help_heading = STATES, add = field(Kind::Int, "Principal components").from(0).to(64).default(Constant::Whole(0)).scipion("numPCs"))]
     pub(crate) pcs: Option<usize>,
-    /// Volumes along each component, from its 5th to its 95th percentile
+    /// Volumes along ways through the particles between states, each a folder pathA-B: 1-2,2-3, or 1-3-2 over a state between
+    #[arg(long, value_name = "A-B,…", help_heading = STATES, add = field(Kind::Text, "Ways between states"))]
+    pub(crate) paths: Option<Ways>,
+    /// Volumes along each component (from its 5th to its 95th percentile) and each way
     #[arg(long, value_name = "N", help_heading = STATES,
-        add = field(Kind::Int, "Volumes a component").from(2).to(999).default(Constant::Whole(POINTS)).when(When::Given("pcs")).scipion("psamples"))]
+        add = field(Kind::Int, "Volumes a series").from(2).to(999).default(Constant::Whole(POINTS)).scipion("psamples"))]
     pub(crate) points: Option<usize>,
     /// Two independent half maps of every state from the particles themselves, at the images' pixel size, and the resolution to which they agree
     #[arg(long, value_name = "yes|no", num_args = 0..=1, default_missing_value = "yes", help_heading = STATES,
@@ -47,7 +50,7 @@ pub(crate) struct AnalyseSaid {
 
     #[command(flatten, next_help_heading = RESULT)]
     #[serde(flatten)]
-    pub(crate) maps: MapForm,
+    pub(crate) maps: MapsSaid,
     /// Panels of images and reconstructions in the report
     #[arg(long, value_name = "yes|no", num_args = 0..=1, default_missing_value = "yes", help_heading = RESULT,
         add = field(Kind::Bool, "Panels of images").default(Constant::Switch(true)).advanced())]

@@ -1,9 +1,9 @@
 //! Every option of a decoding job.
 
 use crate::settings::defaults::POINTS;
-use crate::settings::form::{Constant, Kind, When, field};
-use crate::settings::said::later::{Machine, MapForm, Trained};
-use crate::settings::values::YesNo;
+use crate::settings::form::{Constant, Kind, field};
+use crate::settings::said::later::{Machine, MapsSaid, Trained};
+use crate::settings::values::Stops;
 use clap::{ArgGroup, Args};
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
@@ -25,9 +25,11 @@ pub(crate) struct DecodeSaid {
     /// Points along this principal component of all latents, from 1, between its 5th and 95th percentile
     #[arg(long, value_name = "K", group = "what", help_heading = WHICH, add = field(Kind::Int, "Principal component").from(1))]
     pub(crate) pc: Option<usize>,
-    /// Number of points along the component
-    #[arg(long, value_name = "N", help_heading = WHICH,
-        add = field(Kind::Int, "Points along the component").from(1).default(Constant::Whole(POINTS)).when(When::Given("pc")))]
+    /// A way through the particles between states (their numbers, from 1) or particles (p and their number, from 0): 1,3 or 2,p25,4
+    #[arg(long, value_name = "A,B", group = "what", help_heading = WHICH, add = field(Kind::Text, "Way between states"))]
+    pub(crate) path: Option<Stops>,
+    /// Number of points along the component or the way
+    #[arg(long, value_name = "N", help_heading = WHICH, add = field(Kind::Int, "Points along it").from(1).default(Constant::Whole(POINTS)))]
     pub(crate) points: Option<usize>,
     /// Particles whose latents are decoded, from 0: 0,25,50, or a file with one a line
     #[arg(long, value_name = "LIST|FILE", group = "what", help_heading = WHICH, add = field(Kind::Text, "Numbers of particles"))]
@@ -35,15 +37,7 @@ pub(crate) struct DecodeSaid {
 
     #[command(flatten, next_help_heading = MAPS)]
     #[serde(flatten)]
-    pub(crate) maps: MapForm,
-    /// Mirror the maps along z, which turns their hand
-    #[arg(long, value_name = "yes|no", num_args = 0..=1, default_missing_value = "yes", help_heading = MAPS,
-        add = field(Kind::Bool, "Mirror").default(Constant::Switch(false)).advanced())]
-    pub(crate) flip: Option<YesNo>,
-    /// Turn the maps' sign
-    #[arg(long, value_name = "yes|no", num_args = 0..=1, default_missing_value = "yes", help_heading = MAPS,
-        add = field(Kind::Bool, "Turn the sign").default(Constant::Switch(false)).advanced())]
-    pub(crate) invert: Option<YesNo>,
+    pub(crate) maps: MapsSaid,
 
     #[command(flatten)]
     #[serde(flatten)]

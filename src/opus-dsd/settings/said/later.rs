@@ -2,7 +2,7 @@
 
 use crate::settings::form::{Constant, Kind, field};
 use crate::settings::said::train::MOST_THREADS;
-use crate::settings::values::Epoch;
+use crate::settings::values::{Epoch, YesNo};
 use clap::{ArgGroup, Args};
 use contract::Result;
 use serde::{Deserialize, Serialize};
@@ -42,9 +42,9 @@ impl Trained {
     }
 }
 
-/// Box and voxel size of maps; their heading is that of where they are used.
-#[derive(Args, Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub(crate) struct MapForm {
+/// What maps look like; their heading is that of where they are used.
+#[derive(Args, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub(crate) struct MapsSaid {
     /// Voxel size of the maps, Å
     #[arg(long, value_name = "Å",
         add = field(Kind::Float, "Voxel size").unit("Å").above(0.0).to(1000).decided("as the job's maps, or so that --box spans the same").advanced())]
@@ -53,6 +53,17 @@ pub(crate) struct MapForm {
     #[arg(long = "box", value_name = "N",
         add = field(Kind::Int, "Box").unit("voxels").from(2).decided("as the job's maps, or so that --apix spans the same").advanced())]
     pub(crate) box_px: Option<usize>,
+    /// Low-pass of the maps, Å
+    #[arg(long, value_name = "Å", add = field(Kind::Float, "Low-pass").unit("Å").above(0.0).to(1000).advanced())]
+    pub(crate) lowpass: Option<f64>,
+    /// Mirror the maps along z, which turns their hand
+    #[arg(long, value_name = "yes|no", num_args = 0..=1, default_missing_value = "yes",
+        add = field(Kind::Bool, "Mirror").default(Constant::Switch(false)).advanced())]
+    pub(crate) flip: Option<YesNo>,
+    /// Turn the maps' sign
+    #[arg(long, value_name = "yes|no", num_args = 0..=1, default_missing_value = "yes",
+        add = field(Kind::Bool, "Turn the sign").default(Constant::Switch(false)).advanced())]
+    pub(crate) invert: Option<YesNo>,
 }
 
 /// What it runs on.
