@@ -139,9 +139,6 @@ class TestForm(BaseTest):
         self.assertEqual((said["preset"], said["lr"]), ("tiny", 0.00025))
         self.assertTrue(said["in_mask"].endswith("input_mask.mrc"))
         generate = self.new("decode", useGpu=True, gpuList="2,0")
-        self.assertFalse(generate.evalParamCondition("points"))
-        generate.pc.set(1)
-        self.assertTrue(generate.evalParamCondition("points"))
         self.assertEqual(generate._machine()["gpu"], "2,0")
 
     def test_settings_as_a_command_line(self):
