@@ -48,7 +48,7 @@ run() {
     echo "the engine finds no GPU on this machine" >&2
     exit 1
   fi
-  for test in golden model_properties fused_projector; do
+  for test in golden model_properties fused_projector gpu_kernels; do
     "$folder/tests/$test" 2>&1 | tee "$out/$test.txt"
   done
 

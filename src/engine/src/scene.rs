@@ -197,6 +197,12 @@ impl Scene {
         self.projector.project_moved(volumes, &rotations, self.pixel_scale(batch).as_ref(), shift.as_ref())
     }
 
+    /// Why projections are made without the fused kernel; `None` where it makes them.
+    #[must_use]
+    pub fn without_kernel(&self) -> Option<&Problem> {
+        self.projector.without_kernel()
+    }
+
     /// Samples of one projection.
     #[must_use]
     pub fn points(&self) -> i64 {

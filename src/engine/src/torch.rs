@@ -22,15 +22,9 @@ pub fn init_torch() -> Result<()> {
 fn open_cuda() -> Result<()> {
     // A call into libtorch's own code: the linker drops libraries that nothing is used from, and the search below needs it mapped.
     let _ = tch::get_num_threads();
-    let maps_path = Path::new("/proc/self/maps");
-    let maps = std::fs::read_to_string(maps_path).map_err(|error| Problem::io(maps_path, &error))?;
-    let libtorch = maps
-        .lines()
-        .filter_map(|line| line.split_once('/'))
-        .map(|(_, rest)| PathBuf::from(format!("/{rest}")))
-        .find(|path| path.file_name().is_some_and(|name| name == "libtorch_cpu.so"))
+    let folder = library_folder()
         .ok_or_else(|| Problem::failed("`libtorch_cpu.so` is not loaded").hint("run `cargo xtask setup` and build again"))?;
-    let cuda = libtorch.with_file_name("libtorch_cuda.so"); // its sibling, so that both are of one build
+    let cuda = folder.join("libtorch_cuda.so"); // its sibling, so that both are of one build
     if !cuda.exists() {
         return Ok(());
     }
@@ -47,4 +41,12 @@ fn open_cuda() -> Result<()> {
         }
         Err(_) => Ok(()),
     }
+}
+
+/// The folder of the `libtorch_cpu.so` that is loaded.
+pub(crate) fn library_folder() -> Option<PathBuf> {
+    let maps = std::fs::read_to_string("/proc/self/maps").ok()?;
+    let mut files = maps.lines().filter_map(|line| line.split_once('/')).map(|(_, rest)| PathBuf::from(format!("/{rest}")));
+    let libtorch = files.find(|path| path.file_name().is_some_and(|name| name == "libtorch_cpu.so"))?;
+    libtorch.parent().map(Path::to_path_buf)
 }

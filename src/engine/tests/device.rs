@@ -135,13 +135,17 @@ fn projections_on_the_gpu_are_those_of_the_cpu_kernel() {
     let shift = numbers(&[IMAGES, POSES, 3]);
     let run = |device: Device| {
         let volumes = numbers(&[IMAGES, 1, 48, 48, 48]).to_device(device).set_requires_grad(true);
-        let projections =
-            Projector::new(config, device).project_moved(&volumes, &rotations().to_device(device), None, Some(&shift.to_device(device)));
+        let [poses, shift] = [&rotations(), &shift].map(|given| given.to_device(device).set_requires_grad(true));
+        let projector = Projector::new(config, device);
+        assert!(projector.without_kernel().is_none(), "{device:?}: {:?}", projector.without_kernel());
+        let projections = projector.project_moved(&volumes, &poses, None, Some(&shift));
         (&projections * numbers(&projections.size()).to_device(device)).sum(Kind::Float).backward();
-        (projections.detach().to_device(CPU), volumes.grad().to_device(CPU))
+        [projections.detach(), volumes.grad(), poses.grad(), shift.grad()].map(|found| found.to_device(CPU))
     };
-    let (want, got) = (run(CPU), run(device));
-    assert!(relative(&got.0, &want.0) < 1e-4 && relative(&got.1, &want.1) < 1e-4);
+    for (what, (want, got)) in ["projections", "volumes", "rotations", "shifts"].iter().zip(run(CPU).iter().zip(run(device))) {
+        let error = relative(&got, want);
+        assert!(error < 1e-4, "{what} differ by {error:.1e}");
+    }
 }
 
 /// The comparison itself can fail: what is computed twice is equal, and a change shows. (Runs everywhere.)

@@ -4,6 +4,7 @@
 //! What is computed is what the tensors of `model::projector` compute (trilinear samples one pixel apart, zero outside the volume), to
 //! rounding. The rows of one image are projected pose after pose, so that poses which differ little find the volume in the cache.
 
+pub mod gpu;
 mod ray;
 
 use super::threads::{Places, share};

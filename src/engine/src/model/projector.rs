@@ -1,12 +1,14 @@
 //! Projection of volumes along the optical axis for given rotations: sample at the rotated grid's points, add along each ray.
 //!
-//! Only points that can meet density are sampled: those within a ball that holds the mask. On a CPU a kernel does it ray by ray
-//! (`kernels::projection`); the form made of libtorch's operators, in which all images and hypotheses go through one gather, is the
-//! reference that it is tested against.
+//! Only points that can meet density are sampled: those within a ball that holds the mask. A kernel does it ray by ray
+//! (`kernels::projection`, on CPUs and GPUs); the form made of libtorch's operators, in which all images and hypotheses go through one
+//! gather, is the reference that both are tested against, and what runs where a GPU's kernel cannot be made.
 
 use super::geometry::Centre;
+use crate::kernels::projection::gpu::GpuProjection;
 use crate::kernels::projection::{Projection, Rays};
-use crate::native;
+use crate::native::{self, Operator};
+use contract::Problem;
 use std::cell::OnceCell;
 use std::sync::Arc;
 use tch::{Device, Kind, Tensor};
@@ -40,11 +42,12 @@ pub struct ProjectorConfig {
 }
 
 /// Projects volumes of one size to images of one size.
-#[derive(Debug)]
 pub struct Projector {
     config: ProjectorConfig,
     device: Device,
     rays: Arc<Rays>,
+    /// The kernel, or why there is none.
+    kernel: Result<Arc<dyn Operator>, Problem>,
     /// What the tensor form needs; made when it is first asked for.
     grid: OnceCell<Grid>,
 }
@@ -89,7 +92,25 @@ impl Projector {
     /// A projector on a device.
     #[must_use]
     pub fn new(config: ProjectorConfig, device: Device) -> Self {
-        Self { config, device, rays: Arc::new(rays(&config)), grid: OnceCell::new() }
+        let rays = Arc::new(rays(&config));
+        let kernel: Result<Arc<dyn Operator>, Problem> = match device {
+            Device::Cpu => Ok(Arc::new(Projection(Arc::clone(&rays)))),
+            gpu => GpuProjection::new(&rays, gpu).map(|kernel| Arc::new(kernel) as Arc<dyn Operator>),
+        };
+        Self { config, device, rays, kernel, grid: OnceCell::new() }
+    }
+
+    /// The same shape with another kernel, which must work on the device's tensors.
+    #[must_use]
+    pub fn with_kernel(config: ProjectorConfig, device: Device, kernel: impl FnOnce(&Rays) -> Arc<dyn Operator>) -> Self {
+        let rays = Arc::new(rays(&config));
+        Self { config, device, kernel: Ok(kernel(&rays)), rays, grid: OnceCell::new() }
+    }
+
+    /// Why projections are made of libtorch's operators, which takes longer and more memory; `None` where the kernel does it.
+    #[must_use]
+    pub fn without_kernel(&self) -> Option<&Problem> {
+        self.kernel.as_ref().err()
     }
 
     /// The shape.
@@ -112,11 +133,9 @@ impl Projector {
 
     /// The same of volumes moved by `shift_px` (`[b, k, 3]`, map frame, pixels; towards the negative).
     ///
-    /// On a CPU by the fused kernel, elsewhere by tensors.
+    /// By the fused kernel, where there is one.
     pub fn project_moved(&self, volumes: &Tensor, rotations: &Tensor, pixel_scale: Option<&Tensor>, shift_px: Option<&Tensor>) -> Tensor {
-        if self.device != Device::Cpu {
-            return self.project_by_tensors(volumes, rotations, pixel_scale, shift_px);
-        }
+        let Ok(kernel) = &self.kernel else { return self.project_by_tensors(volumes, rotations, pixel_scale, shift_px) };
         let ProjectorConfig { side, template, centre, .. } = self.config;
         let step = centre.steps(side, template);
         let mut matrices = rotations * step;
@@ -128,7 +147,7 @@ impl Projector {
             Some(shift) => origin + shift * step,
             None => origin,
         };
-        native::apply(Arc::new(Projection(Arc::clone(&self.rays))), &[volumes, &matrices, &offsets])
+        native::apply(Arc::clone(kernel), &[volumes, &matrices, &offsets])
     }
 
     /// The same by libtorch's own operators: what the kernels are tested against, and what runs where there is none.

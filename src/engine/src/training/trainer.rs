@@ -129,6 +129,9 @@ impl<'a> Trainer<'a> {
                 None => return Ok(None),
             },
         };
+        if let Some(problem) = assembly.scene.without_kernel() {
+            link.warn(format!("projections take longer and more memory than they need: {problem}"));
+        }
         data.base_scale = assembly.maps.base_scale;
         if settings.base != BaseVolume::None {
             notes.push(format!("grey scale of the base volume in the images: {:.4}", data.base_scale));

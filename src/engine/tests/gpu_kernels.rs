@@ -1,0 +1,140 @@
+//! The source of the GPU's kernels, run on the host: projections and all gradients against the CPU's kernel; and compiled by NVRTC.
+//!
+//! Whether they run on a GPU as they do here is for `device.rs`.
+
+use contract::Result;
+use cryoem::geometry::{Matrix3, random_rotation};
+use cryoem::random::Random;
+use libloading::os::unix::{Library, Symbol};
+use opus_dsd_engine::kernels::cuda::{Kernels, compile};
+use opus_dsd_engine::kernels::projection::gpu::{GpuProjection, SOURCE};
+use opus_dsd_engine::model::geometry::Centre;
+use opus_dsd_engine::model::projector::{Projector, ProjectorConfig, Region};
+use opus_dsd_engine::torch::init_torch;
+use std::ffi::{CString, c_char, c_int, c_longlong, c_void};
+use std::path::Path;
+use std::process::Command;
+use std::sync::{Arc, Mutex};
+use tch::{Device, Kind, Tensor};
+
+const OPTIONS: (Kind, Device) = (Kind::Float, Device::Cpu);
+/// The CPU's kernel adds in another order.
+const TOLERANCE: f64 = 2e-6;
+
+/// The kernels, compiled for the host; one at a time, since they keep where they are in globals.
+struct OnHost(Mutex<Library>);
+
+impl Kernels for OnHost {
+    unsafe fn run(&self, kernel: &str, items: usize, arguments: &mut [*mut c_void]) -> Result<()> {
+        type Run = unsafe extern "C" fn(*const c_char, c_longlong, *mut *mut c_void) -> c_int;
+        let library = self.0.lock().unwrap();
+        let name = CString::new(kernel).unwrap();
+        // SAFETY: the function of `cuda_on_host.cpp`; the arguments are those of the kernel.
+        let known = unsafe {
+            let run: Symbol<Run> = library.get(b"run_on_host\0").unwrap();
+            run(name.as_ptr(), items as c_longlong, arguments.as_mut_ptr())
+        };
+        assert_eq!(known, 0, "the host has no kernel {kernel}");
+        Ok(())
+    }
+}
+
+/// `None` after saying so where there is no C++ compiler.
+fn on_host(test: &str) -> Option<Arc<OnHost>> {
+    init_torch().unwrap();
+    tch::set_num_threads(1);
+    let package = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let folder = tempfile::tempdir().unwrap();
+    let library = folder.path().join("kernels.so");
+    let compiled = Command::new("c++")
+        .args(["-std=c++17", "-O2", "-Wall", "-Werror", "-shared", "-fPIC", "-I"])
+        .arg(package.join("src/kernels/projection"))
+        .arg(package.join("tests/support/cuda_on_host.cpp"))
+        .arg("-o")
+        .arg(&library)
+        .output();
+    let output = match compiled {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            eprintln!("SKIPPED: {test}: no C++ compiler on this machine; nothing was compared");
+            return None;
+        }
+        other => other.unwrap(),
+    };
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    // SAFETY: our own code without initialisers; the file may go once it is mapped.
+    Some(Arc::new(OnHost(Mutex::new(unsafe { Library::new(&library) }.unwrap()))))
+}
+
+fn rotations(images: i64, poses: i64) -> Tensor {
+    let mut random = Random::new(11, 2);
+    let matrices: Vec<Matrix3> = (0..images * poses).map(|_| random_rotation(&mut random)).collect();
+    let flat: Vec<f32> = matrices.iter().flatten().flatten().map(|&v| v as f32).collect();
+    Tensor::from_slice(&flat).view([images, poses, 3, 3])
+}
+
+/// Projections and the gradients of a fixed functional of them.
+fn both(projector: &Projector, inputs: [&Tensor; 3]) -> [Tensor; 4] {
+    let [volumes, rotations, shift] = inputs.map(|input| input.copy().set_requires_grad(true));
+    let projections = projector.project_moved(&volumes, &rotations, None, Some(&shift));
+    let weights = (Tensor::arange(projections.numel() as i64, OPTIONS) * 0.7).sin().view_as(&projections);
+    (&projections * weights).sum(Kind::Float).backward();
+    [projections.detach(), volumes.grad(), rotations.grad(), shift.grad()]
+}
+
+#[test]
+fn values_and_gradients_are_those_of_the_cpu() {
+    let Some(host) = on_host("values_and_gradients_are_those_of_the_cpu") else { return };
+    let ball = |radius_px| Region::Ball { radius_px };
+    for (side, template, centre, region, images, poses) in [
+        (24, 24, Centre::Voxel, ball(11.0), 2, 3),
+        (24, 40, Centre::Voxel, ball(9.5), 1, 5),
+        (20, 12, Centre::HalfVoxel, Region::Cube, 3, 1),
+        // Rays that leave the volume and enter it again at its corners.
+        (22, 32, Centre::Voxel, ball(19.0), 2, 2),
+    ] {
+        let config = ProjectorConfig { side, template, centre, region };
+        let reference = Projector::new(config, Device::Cpu);
+        let kernels = Arc::clone(&host);
+        let tested = Projector::with_kernel(config, Device::Cpu, |rays| Arc::new(GpuProjection::with(kernels, rays, Device::Cpu)));
+        let volumes = Tensor::randn([images, 1, template, template, template], OPTIONS);
+        let inputs = [&volumes, &rotations(images, poses), &Tensor::randn([images, poses, 3], OPTIONS)];
+        let (got, want) = (both(&tested, inputs), both(&reference, inputs));
+        for (what, (got, want)) in ["projections", "volumes", "rotations", "shifts"].iter().zip(got.iter().zip(&want)) {
+            assert_eq!(got.size(), want.size());
+            let error = ((got - want).norm() / want.norm()).double_value(&[]);
+            assert!(error < TOLERANCE, "{what} of {config:?} differ by {error:.1e}");
+        }
+    }
+}
+
+#[test]
+fn poses_that_are_no_numbers_give_none() {
+    let Some(kernels) = on_host("poses_that_are_no_numbers_give_none") else { return };
+    let config = ProjectorConfig { side: 16, template: 16, centre: Centre::Voxel, region: Region::Cube };
+    let projector = Projector::with_kernel(config, Device::Cpu, |rays| Arc::new(GpuProjection::with(kernels, rays, Device::Cpu)));
+    let volumes = Tensor::randn([1, 1, 16, 16, 16], OPTIONS).set_requires_grad(true);
+    for bad in [f64::NAN, f64::INFINITY, 1e30] {
+        let poses = rotations(1, 2);
+        let _ = poses.get(0).get(0).get(0).get(0).fill_(bad);
+        let projections = projector.project(&volumes, &poses, None);
+        assert!(projections.select(1, 0).isnan().all().int64_value(&[]) == 1, "{bad}");
+        assert!(projections.select(1, 1).isfinite().all().int64_value(&[]) == 1);
+        projections.sum(Kind::Float).backward();
+        assert!(volumes.grad().isfinite().all().int64_value(&[]) == 1);
+    }
+}
+
+#[test]
+fn nvrtc_takes_the_source() {
+    init_torch().unwrap();
+    for architecture in [75, 80, 90, 100] {
+        match compile(&SOURCE, architecture) {
+            Ok(image) => assert!(SOURCE.kernels.iter().all(|name| String::from_utf8_lossy(&image).contains(name))),
+            Err(problem) if problem.to_string().contains("NVRTC is not there") => {
+                eprintln!("SKIPPED: nvrtc_takes_the_source: {problem}");
+                return;
+            }
+            Err(problem) => panic!("{problem}"),
+        }
+    }
+}
