@@ -16,7 +16,7 @@ pub use prepared::{GroupSummary, PREPARED_SCHEMA, Prepared};
 pub use problem::{Kind, Problem, Result};
 pub use results::{RESULTS_SCHEMA, Results, Series, SeriesVolume, StateHalves, StateVolume};
 pub use training::{
-    BaseVolume, EncoderGrid, EncoderInput, Guards, Hypotheses, LearningRate, ModelLayout, Numerics, ResizeAt, Schedule, TrainSettings,
+    BaseVolume, EncoderGrid, EncoderInput, Guards, Hypotheses, LearningRate, ModelLayout, Numerics, Precision, ResizeAt, Schedule, TrainSettings,
     WarmStart, Width,
 };
 

@@ -56,6 +56,21 @@ pub struct TrainSettings {
     pub keep_every: usize,
     /// Images between two progress messages.
     pub log_interval: usize,
+    /// Numbers that the networks' convolutions are computed in. (Settings of before it existed: single precision.)
+    #[serde(default)]
+    pub precision: Precision,
+}
+
+/// Numbers of the networks' convolutions. Weights, their gradients' sums, projections, Fourier transforms, losses and the latent bank are
+/// single precision in any case.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Precision {
+    /// Single precision, 32 bits.
+    #[default]
+    F32,
+    /// bfloat16: the range of single precision with 8 bits of it.
+    Bf16,
 }
 
 /// Shapes of encoder and decoder.

@@ -5,7 +5,7 @@ use crate::model::decoder::{Decoder, DecoderConfig};
 use crate::model::encoder::{Encoder, EncoderConfig};
 use crate::scene::{Maps, Scene};
 use crate::training::checkpoint::Checkpoint;
-use contract::{BaseVolume, Problem, Result, TrainSettings};
+use contract::{BaseVolume, Precision, Problem, Result, TrainSettings};
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 use tch::nn::VarStore;
@@ -55,13 +55,14 @@ impl Assembly {
     pub fn new(settings: &TrainSettings, maps: Maps, device: Device) -> Result<Self> {
         let store = VarStore::new(device);
         let as_original = settings.base == BaseVolume::None && settings.warm_start.is_none();
-        let shape = EncoderConfig { logstd_bias: if as_original { 0.0 } else { LOGSTD_START }, ..EncoderConfig::of(&settings.layout) };
+        let kind = kind_of(settings.precision);
+        let shape = EncoderConfig { logstd_bias: if as_original { 0.0 } else { LOGSTD_START }, kind, ..EncoderConfig::of(&settings.layout) };
         let grid = shape.grid;
         let (encoder, decoder) = {
             let _alone = GENERATOR.lock().unwrap_or_else(PoisonError::into_inner);
             tch::manual_seed(settings.seed as i64);
             let encoder = Encoder::new(&(store.root() / "encoder"), shape);
-            (encoder, Decoder::new(&(store.root() / "decoder"), DecoderConfig::of(&settings.layout)))
+            (encoder, Decoder::new(&(store.root() / "decoder"), DecoderConfig { kind, ..DecoderConfig::of(&settings.layout) }))
         };
         let scene = Scene::new(settings, &maps, grid, &store, device)?;
         Ok(Self {
@@ -98,6 +99,14 @@ impl Assembly {
         }
         assembly.scores = tensor("scores").map(|scores| scores.to_device(device));
         Ok(assembly)
+    }
+
+    /// Takes settings over that leave the model as it is: those of a run that goes on.
+    pub fn take_settings(&mut self, settings: &TrainSettings) {
+        let kind = kind_of(settings.precision);
+        self.encoder.set_kind(kind);
+        self.decoder.set_kind(kind);
+        self.settings = settings.clone();
     }
 
     /// Where the model is.
@@ -189,6 +198,13 @@ impl Assembly {
         let projections = self.scene.project(volumes, batch, correction, shift.as_ref());
         let transfer = self.scene.transfer(batch, &self.scene.ctf(batch));
         crate::model::fourier::filter(&projections, &transfer)
+    }
+}
+
+fn kind_of(precision: Precision) -> Kind {
+    match precision {
+        Precision::F32 => Kind::Float,
+        Precision::Bf16 => Kind::BFloat16,
     }
 }
 

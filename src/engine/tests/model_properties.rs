@@ -264,6 +264,44 @@ fn layouts_have_the_originals_sizes() {
 }
 
 #[test]
+fn bfloat16_changes_little_and_learns_in_single_precision() {
+    start();
+    let layout = ModelLayout {
+        zdim: 8,
+        z_affine_dim: 0,
+        width: Width::Tiny,
+        encoder_grid: EncoderGrid::Native,
+        resize_at: ResizeAt::Side16,
+        template: 32,
+        crop: 32,
+    };
+    let store = VarStore::new(CPU);
+    let mut encoder = Encoder::new(&store.root().sub("encoder"), EncoderConfig::of(&layout));
+    let mut decoder = Decoder::new(&store.root().sub("decoder"), DecoderConfig::of(&layout));
+    let cubes = Tensor::randn([3, 1, 32, 32, 32], (Kind::Float, CPU));
+    let mut run = |kind: Kind| {
+        encoder.set_kind(kind);
+        decoder.set_kind(kind);
+        let (mu, _) = encoder.forward(&cubes);
+        let volumes = decoder.forward(&mu);
+        volumes.square().mean(Kind::Float).backward();
+        let mut names: Vec<_> = store.variables().into_iter().filter(|(_, variable)| variable.grad().defined()).collect();
+        names.sort_by(|a, b| a.0.cmp(&b.0));
+        assert!(names.iter().all(|(_, variable)| variable.grad().kind() == Kind::Float));
+        let gradient = Tensor::cat(&names.iter().map(|(_, v)| v.grad().reshape([-1]).copy()).collect::<Vec<_>>(), 0);
+        names.iter().for_each(|(_, variable)| drop(variable.grad().zero_()));
+        assert_eq!((mu.kind(), volumes.kind()), (Kind::Float, Kind::Float));
+        (volumes.detach(), gradient)
+    };
+    let (single, half) = (run(Kind::Float), run(Kind::BFloat16));
+    // Eight bits: a few parts in a thousand a layer of some twenty there and back, and not nothing, or it was not used.
+    for (got, want) in [(&half.0, &single.0), (&half.1, &single.1)] {
+        let error = relative(got, want);
+        assert!(error > 1e-4 && error < 0.1, "{error:.1e}");
+    }
+}
+
+#[test]
 fn small_things() {
     start();
     let zero = Tensor::zeros([3, 5], (Kind::Float, CPU));

@@ -5,7 +5,8 @@ use super::rules::{self, Ruled};
 use super::said::TrainSaid;
 use super::values::{Base, BetaWish, JobEpoch, Preset, WarmStartWish};
 use contract::{
-    BaseVolume, Device, EncoderInput, Kind, MapForm, ModelLayout, Numerics, Problem, ResizeAt, Result, Schedule, TrainSettings, WarmStart,
+    BaseVolume, Device, EncoderInput, Kind, MapForm, ModelLayout, Numerics, Precision, Problem, ResizeAt, Result, Schedule, TrainSettings,
+    WarmStart,
 };
 use serde::{Deserialize, Serialize};
 
@@ -228,6 +229,8 @@ pub(crate) fn decide(said: &TrainSaid, facts: &DataFacts, grid: Grid, mut book: 
         .min(batch);
     let checkpoint_minutes = book.or("checkpoint-minutes", said.checkpoint_minutes, CHECKPOINT_MINUTES);
     let keep_every = book.or("keep-every", said.keep_every, 0);
+    let precision = said.precision.map_or(Precision::F32, Precision::from);
+    book.note("precision", format!("{precision:?}").to_lowercase(), if said.precision.is_some() { "as said" } else { "default" });
     let log_interval = book.take("log-interval", said.log_interval, || rules::log_interval(facts.particles));
     let clusters = book.take("clusters", said.clusters, || rules::clusters(facts.particles)).min(facts.particles);
     let (map_box_px, map_apix, whence) = match (facts.reference, facts.mask) {
@@ -262,6 +265,7 @@ pub(crate) fn decide(said: &TrainSaid, facts: &DataFacts, grid: Grid, mut book: 
         checkpoint_minutes,
         keep_every,
         log_interval,
+        precision,
     };
     Decided {
         schema: SETTINGS_SCHEMA,

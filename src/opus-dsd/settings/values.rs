@@ -1,6 +1,7 @@
 //! The words that options take.
 
 use clap::ValueEnum;
+use contract::Precision;
 use cryoem::prepare::Invert;
 use serde::{Deserialize, Serialize};
 use std::str::FromStr;
@@ -31,6 +32,25 @@ pub(crate) enum Preset {
     Small,
     /// The original's networks: a GPU
     Full,
+}
+
+/// Numbers of the networks' convolutions.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum PrecisionWish {
+    /// Single precision
+    F32,
+    /// bfloat16: half the memory and, on GPUs since Ampere, up to twice the speed
+    Bf16,
+}
+
+impl From<PrecisionWish> for Precision {
+    fn from(wish: PrecisionWish) -> Self {
+        match wish {
+            PrecisionWish::F32 => Self::F32,
+            PrecisionWish::Bf16 => Self::Bf16,
+        }
+    }
 }
 
 /// What the decoder adds to.

@@ -1,7 +1,7 @@
 //! The command line of `opus-dsd-engine bench`.
 
 use super::shapes::{Said, Shape};
-use contract::{BaseVolume, Problem, Result, Width};
+use contract::{BaseVolume, Precision, Problem, Result, Width};
 use std::path::PathBuf;
 
 /// What is printed for `--help`.
@@ -22,6 +22,7 @@ opus-dsd bench --compare A.json B.json
       --micro-batch N     images decoded at a time
       --poses N           pose hypotheses an image
       --base WORD         fixed: the decoder adds to a volume; none: it makes all of it, as the original
+      --precision WORD    numbers of the convolutions: f32 or bf16 [default: f32]
       --device ID         cpu, cuda or cuda:N [default: cpu]
       --threads N         threads of the tensor library [default: all cores]
       --steps N           measured repetitions [default: 5]
@@ -79,6 +80,7 @@ pub(super) fn parse(words: &[String]) -> Result<Order> {
             "--micro-batch" => said.micro_batch = Some(number(name, &value()?)?),
             "--poses" => said.poses = Some(number(name, &value()?)?),
             "--base" => said.base = Some(base(&value()?)?),
+            "--precision" => said.precision = Some(precision(&value()?)?),
             "--device" => device = value()?,
             "--threads" | "--j" => threads = number::<usize>(name, &value()?)?.max(1),
             "--steps" => steps = number::<usize>(name, &value()?)?.max(1),
@@ -113,6 +115,14 @@ fn base(text: &str) -> Result<BaseVolume> {
         "fixed" => Ok(BaseVolume::Fixed),
         "none" => Ok(BaseVolume::None),
         _ => Err(Problem::input(format!("`{text}` is not known")).at("`--base`").hint("one of fixed, none")),
+    }
+}
+
+fn precision(text: &str) -> Result<Precision> {
+    match text {
+        "f32" => Ok(Precision::F32),
+        "bf16" => Ok(Precision::Bf16),
+        _ => Err(Problem::input(format!("`{text}` is not known")).at("`--precision`").hint("one of f32, bf16")),
     }
 }
 

@@ -1,7 +1,7 @@
 //! What is measured: named shapes, and what a command line changes of them.
 
 use contract::{
-    BaseVolume, EncoderGrid, EncoderInput, Guards, Hypotheses, LearningRate, ModelLayout, Numerics, Problem, ResizeAt, Result, Schedule,
+    BaseVolume, EncoderGrid, EncoderInput, Guards, Hypotheses, LearningRate, ModelLayout, Numerics, Precision, Problem, ResizeAt, Result, Schedule,
     TrainSettings, Width,
 };
 use serde::{Deserialize, Serialize};
@@ -36,6 +36,9 @@ pub struct Shape {
     pub poses: usize,
     /// What the decoder adds to.
     pub base: BaseVolume,
+    /// Numbers of the convolutions.
+    #[serde(default)]
+    pub precision: Precision,
 }
 
 /// What a command line says of a shape.
@@ -52,6 +55,7 @@ pub(super) struct Said {
     pub(super) micro_batch: Option<usize>,
     pub(super) poses: Option<usize>,
     pub(super) base: Option<BaseVolume>,
+    pub(super) precision: Option<Precision>,
 }
 
 /// Box, part of it that is kept, template, batch, poses.
@@ -119,6 +123,7 @@ impl Shape {
             micro_batch: said.micro_batch.unwrap_or(batch).min(batch),
             poses: said.poses.unwrap_or(defaults.poses),
             base: said.base.unwrap_or(BaseVolume::Fixed),
+            precision: said.precision.unwrap_or_default(),
         };
         shape.check()?;
         Ok(shape)
@@ -185,6 +190,7 @@ impl Shape {
             checkpoint_minutes: 1e9,
             keep_every: 0,
             log_interval: usize::MAX,
+            precision: self.precision,
         }
     }
 

@@ -43,6 +43,8 @@ pub struct DecoderConfig {
     pub finish: Finish,
     /// Gain of the last layer.
     pub gain: f64,
+    /// Numbers of the convolutions; what leads to them, and the volume, is single precision.
+    pub kind: Kind,
 }
 
 impl DecoderConfig {
@@ -63,6 +65,7 @@ impl DecoderConfig {
             after: divide(&[64, 32, 16]),
             finish: Finish::Transposed,
             gain: 1.0,
+            kind: Kind::Float,
         };
         match (layout.width, layout.resize_at) {
             // Four doublings, the first from template/16: no resampling needed, so `resize_at` has no say.
@@ -149,6 +152,11 @@ impl Decoder {
         &self.config
     }
 
+    /// Computes convolutions in these numbers from here on.
+    pub fn set_kind(&mut self, kind: Kind) {
+        self.config.kind = kind;
+    }
+
     /// Volumes `[b, 1, t, t, t]` of latents `[b, latent]` (columns beyond the structure's are left to [`Self::pose`]).
     pub fn forward(&self, latents: &Tensor) -> Tensor {
         let batch = latents.size()[0];
@@ -156,15 +164,16 @@ impl Decoder {
         let structure = latents.narrow(1, 0, self.config.latent);
         let root = self.dense[1].rectified(&self.dense[0].rectified(&structure)).view([batch, channels, side, side, side]);
         let run = |layers: &[Layer], x: Tensor| layers.iter().fold(x, |x, layer| layer.rectified(&x));
-        let ladder = run(&self.doubling, channels_last(&root)); // the layout is handed on from level to level
+        let ladder = run(&self.doubling, channels_last(&root.to_kind(self.config.kind))); // the layout is handed on from level to level
         let ladder = match self.config.waist {
             Some(side) => resize(&ladder, side),
             None => ladder,
         };
         let finest = run(&self.after, ladder);
+        let last = self.last.forward(&finest).to_kind(Kind::Float);
         match self.config.finish {
-            Finish::Transposed => self.last.forward(&finest),
-            Finish::Shuffled => channels_to_space(&self.last.forward(&finest)),
+            Finish::Transposed => last,
+            Finish::Shuffled => channels_to_space(&last),
         }
     }
 

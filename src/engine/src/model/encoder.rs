@@ -2,7 +2,7 @@
 
 use super::layers::{HALVING, Layer, RECTIFIED_GAIN, channels_last, resize};
 use contract::{EncoderGrid, ModelLayout, Width};
-use tch::Tensor;
+use tch::{Kind, Tensor};
 use tch::nn::Path;
 
 /// Side that the original's newer encoder resamples its third level to.
@@ -33,6 +33,8 @@ pub struct EncoderConfig {
     pub logstd_bias: f64,
     /// Bounds of the log standard deviation; `None`: free, as the original.
     pub logstd_bounds: Option<(f64, f64)>,
+    /// Numbers of the convolutions; what follows them is single precision.
+    pub kind: Kind,
 }
 
 impl EncoderConfig {
@@ -63,6 +65,7 @@ impl EncoderConfig {
             latent: (layout.zdim + layout.z_affine_dim) as i64,
             logstd_bias: 0.0,
             logstd_bounds: None,
+            kind: Kind::Float,
         }
     }
 
@@ -128,6 +131,11 @@ impl Encoder {
         &self.config
     }
 
+    /// Computes convolutions in these numbers from here on.
+    pub fn set_kind(&mut self, kind: Kind) {
+        self.config.kind = kind;
+    }
+
     /// Latent mean and log standard deviation, `[b, latent]` each, of masked cubes `[b, 1, e, e, e]`.
     pub fn forward(&self, cubes: &Tensor) -> (Tensor, Tensor) {
         let Levels { mu, logstd, .. } = self.levels(cubes);
@@ -140,12 +148,12 @@ impl Encoder {
         let run = |layers: &[Layer], x: Tensor| layers.iter().fold(x, |x, layer| layer.rectified(&x));
         let (first, rest) = self.before.split_at(1);
         // One channel has no layout; the second level's is handed on.
-        let before = run(rest, channels_last(&run(first, cubes.shallow_clone())));
+        let before = run(rest, channels_last(&run(first, cubes.to_kind(self.config.kind))));
         let middle = match self.config.waist {
             Some(side) => resize(&before, side),
             None => before.shallow_clone(),
         };
-        let flat = run(&self.after, middle).flatten(1, -1);
+        let flat = run(&self.after, middle).flatten(1, -1).to_kind(Kind::Float);
         let dense = self.dense.rectified(&flat);
         let mu = self.mu.forward(&dense);
         let logstd = self.logstd.forward(&dense);

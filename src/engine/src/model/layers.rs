@@ -82,13 +82,14 @@ impl Layer {
         });
     }
 
-    /// Applies the layer.
+    /// Applies the layer in the input's kind of numbers; the weights, and the sums of their gradients, stay as they are.
     pub fn forward(&self, x: &Tensor) -> Tensor {
+        let [weight, bias] = [&self.weight, &self.bias].map(|learned| learned.to_kind(x.kind()));
         match self.kernel {
-            Kernel::Linear => x.linear(&self.weight, Some(&self.bias)),
-            Kernel::Convolution { stride, padding } => x.conv3d(&self.weight, Some(&self.bias), [stride; 3], [padding; 3], [1; 3], 1),
+            Kernel::Linear => x.linear(&weight, Some(&bias)),
+            Kernel::Convolution { stride, padding } => x.conv3d(&weight, Some(&bias), [stride; 3], [padding; 3], [1; 3], 1),
             Kernel::Transposed { stride, padding } => {
-                x.conv_transpose3d(&self.weight, Some(&self.bias), [stride; 3], [padding; 3], [0; 3], 1, [1; 3])
+                x.conv_transpose3d(&weight, Some(&bias), [stride; 3], [padding; 3], [0; 3], 1, [1; 3])
             }
         }
     }

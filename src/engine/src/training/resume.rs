@@ -71,6 +71,9 @@ pub fn require_same(checkpoint: &Checkpoint, folder: &Path, settings: &TrainSett
 pub fn notes(checkpoint: &Checkpoint, settings: &TrainSettings) -> Vec<String> {
     let (old, new) = (&checkpoint.settings, settings);
     let mut notes = Vec::new();
+    if old.precision != new.precision {
+        notes.push(format!("convolutions go on in {:?} instead of {:?}", new.precision, old.precision).to_lowercase());
+    }
     if old.epochs != new.epochs || old.learning_rate != new.learning_rate {
         let epoch = checkpoint.position.epoch;
         let rate = |s: &TrainSettings| {

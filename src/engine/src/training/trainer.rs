@@ -121,7 +121,7 @@ impl<'a> Trainer<'a> {
                     link.log(note);
                 }
                 let mut assembly = Assembly::of_checkpoint(checkpoint, device)?;
-                assembly.settings = settings.clone();
+                assembly.take_settings(settings);
                 assembly
             }
             None => match ground::fresh(spec, maps, particles, device, &stop)? {

@@ -147,6 +147,7 @@ pub(crate) fn settings() -> TrainSettings {
         checkpoint_minutes: 10.0,
         keep_every: 0,
         log_interval: 16,
+        precision: Precision::F32,
     }
 }
 

@@ -2,7 +2,7 @@
 
 use crate::settings::defaults::{BATCH, BETA, CHECKPOINT_MINUTES, PREVIEW, SEED, ZDIM};
 use crate::settings::form::{Constant, Gate, Kind, field};
-use crate::settings::values::{Base, BetaWish, InvertData, JobEpoch, Preset, WarmStartWish, YesNo};
+use crate::settings::values::{Base, BetaWish, InvertData, JobEpoch, PrecisionWish, Preset, WarmStartWish, YesNo};
 use clap::Args;
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
@@ -223,6 +223,10 @@ pub(crate) struct TrainSaid {
     #[arg(long, value_name = "N", help_heading = MACHINE,
         add = field(Kind::Int, "Micro-batch").unit("images").from(1).to(MOST_BATCH).decided("from the device's memory").advanced())]
     pub(crate) micro_batch: Option<usize>,
+    /// Numbers of the networks' convolutions: f32, or bf16 (faster on GPUs since Ampere; sums and everything else stay f32)
+    #[arg(long, value_name = "WORD", value_enum, help_heading = MACHINE,
+        add = field(Kind::Choice, "Precision").default(Constant::Word("f32")).advanced())]
+    pub(crate) precision: Option<PrecisionWish>,
     /// Keep every N-th epoch's checkpoint besides the last three and the best
     #[arg(long, value_name = "N", help_heading = MACHINE,
         add = field(Kind::Int, "Keep every N-th checkpoint").from(0).default(Constant::Whole(0)).advanced())]
