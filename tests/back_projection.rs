@@ -30,7 +30,7 @@ fn half_maps_correlate_as_relions_do() {
     let Some(set) = sets::relion_readable("adk-path-tiny") else { return };
     let folder = tempfile::tempdir().unwrap();
     let particles = particles::read(&set.star(), &ReadOptions::default()).unwrap();
-    let options = PrepareOptions { size_px: 48, apix: None, invert: Invert::No };
+    let options = PrepareOptions { size_px: 48, apix: None, invert: Invert::No, known: Vec::new() };
     let prepared = prepare(&particles, &options, &folder.path().join("prepared"), &mut |_, _| Ok(())).unwrap().prepared;
     let images = PreparedSet::open(&prepared).unwrap();
     let (mut ours, mut relions) = (Vec::new(), Vec::new());

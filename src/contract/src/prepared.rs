@@ -53,4 +53,7 @@ pub struct GroupSummary {
     pub background: f64,
     /// Whether the sign was turned to make protein white.
     pub inverted: bool,
+    /// Whether each image was normalised by its own background, since they differ much.
+    #[serde(default)]
+    pub one_by_one: bool,
 }

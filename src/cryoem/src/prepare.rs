@@ -12,6 +12,7 @@ use std::path::Path;
 mod background;
 mod fingerprint;
 mod grid;
+mod known;
 mod set;
 mod sign;
 mod source;
@@ -51,6 +52,9 @@ pub struct PrepareOptions {
     pub apix: Option<f64>,
     /// Sign.
     pub invert: Invert,
+    /// Optics groups as an earlier preparation found them: images of these are made as then, so that those of a part of the group, or of more
+    /// of it, come out alike. A group whose images have become others is measured anew, and a note says so.
+    pub known: Vec<GroupSummary>,
 }
 
 /// A prepared set and what is to be said about it.
@@ -163,7 +167,7 @@ fn counts(set: &ParticleSet) -> Vec<usize> {
     counts
 }
 
-/// Background, noise and sign of every group, from an even sample of its images.
+/// Background, noise and sign of every group: as they are known, else from an even sample of its images.
 fn levels(
     set: &ParticleSet,
     options: &PrepareOptions,
@@ -174,6 +178,8 @@ fn levels(
 ) -> Result<Vec<Level>> {
     let mut levels = Vec::with_capacity(grids.len());
     let mut signs = Vec::with_capacity(grids.len());
+    // Particles of groups whose sign is to be found.
+    let mut open = counts.to_vec();
     for (g, grid) in grids.iter().enumerate() {
         if counts[g] == 0 {
             levels.push(Level::empty());
@@ -184,10 +190,18 @@ fn levels(
         let take = members.len().min(SAMPLE);
         let sample: Vec<Particle> = (0..take).map(|i| *members[i * members.len() / take]).collect();
         let measured = measure(set, g, grid, source, &sample)?;
-        levels.push(Level::estimate(&measured.backgrounds, &set.groups[g].name, notes));
-        signs.push(sign::vote(&measured.contrasts));
+        let mut remarks = Vec::new();
+        let found = Level::estimate(&measured.backgrounds, &set.groups[g].name, &mut remarks);
+        let vote = sign::vote(&measured.contrasts);
+        let (level, settled) = known::level(&set.groups[g], options, found, known::Sample { images: take, vote }, &mut remarks);
+        if settled {
+            open[g] = 0;
+        }
+        notes.append(&mut remarks);
+        levels.push(level);
+        signs.push(vote);
     }
-    sign::settle(set, options.invert, counts, &signs, &mut levels, notes);
+    sign::settle(set, options.invert, &open, &signs, &mut levels, notes);
     Ok(levels)
 }
 
@@ -244,6 +258,7 @@ fn summary(group: &crate::particles::OpticsGroup, level: &Level, particles: usiz
         noise_std: level.noise_std,
         background: level.background,
         inverted: level.inverted,
+        one_by_one: level.one_by_one,
     }
 }
 

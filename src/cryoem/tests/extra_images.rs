@@ -69,7 +69,7 @@ fn stacks_are_read() {
 fn prepared(star: &Path, size_px: usize, options: &ReadOptions) -> (PreparedSet, Vec<String>) {
     let set = particles::read(star, options).unwrap_or_else(|e| panic!("{e}"));
     let folder = tempfile::tempdir().unwrap();
-    let options = PrepareOptions { size_px, apix: None, invert: Invert::Auto };
+    let options = PrepareOptions { size_px, apix: None, invert: Invert::Auto, known: Vec::new() };
     let done = prepare(&set, &options, folder.path(), &mut |_, _| Ok(())).unwrap_or_else(|e| panic!("{e}"));
     println!("{}: {:#?}", star.display(), done.notes);
     (PreparedSet::open(&done.prepared).unwrap(), done.notes)
@@ -147,7 +147,7 @@ fn black_particles_of_few_images_are_found() {
     let rows = [15301.1, 15303.0, 15150.7, 15181.9, 15366.8, 15305.0, 15177.4].into_iter().enumerate().map(row).collect();
     let set = ParticleSet { rows, groups: vec![group], stacks: vec![path], source: Source::Stacks, notes: vec![], warnings: vec![] };
     let out = tempfile::tempdir().unwrap();
-    let options = PrepareOptions { size_px: 128, apix: None, invert: Invert::Auto };
+    let options = PrepareOptions { size_px: 128, apix: None, invert: Invert::Auto, known: Vec::new() };
     let done = prepare(&set, &options, out.path(), &mut |_, _| Ok(())).unwrap();
     println!("{:#?}", done.notes);
     assert!(done.prepared.groups[0].inverted, "{:?}", done.notes);

@@ -103,7 +103,7 @@ pub fn check_set(set: &ParticleSet, given: Given<'_>, invert: Invert, options: &
     let native = PrepareOptions::native(set);
     let size_px = native.size_px.min(SIZE_PX);
     let apix = native.apix.map(|apix| apix * native.size_px as f64 / size_px as f64);
-    let images = ImageStream::open(set, &PrepareOptions { size_px, apix, invert })?;
+    let images = ImageStream::open(set, &PrepareOptions { size_px, apix, invert, known: Vec::new() })?;
     let mut report = check(&images, given, options)?;
     let turned = (0..set.len()).filter(|i| images.inverted(*i)).count();
     if turned > 0 && invert == Invert::Auto {

@@ -9,6 +9,7 @@
 //! The scores start the latents of the network; see docs/concepts/learning.md for what that is worth.
 
 mod expectation;
+mod linear;
 mod maximisation;
 mod observations;
 
@@ -20,6 +21,8 @@ use cryoem::volume::Volume;
 use expectation::Posterior;
 use ndarray::Array2;
 use observations::Observations;
+
+pub use linear::LinearModel;
 
 /// What is asked of the fit.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -50,10 +53,8 @@ pub struct Subspace {
     pub scores: Array2<f32>,
     /// Mean power of every component's map relative to the first's.
     pub power: Vec<f64>,
-    /// Grey scale of the base volume that fits the images best.
-    pub base_scale: f64,
-    /// Component maps in the images' grey scale, on the grid that they were learned on; strongest first.
-    pub volumes: Vec<Volume>,
+    /// What scores of other images are computed with.
+    pub model: LinearModel,
 }
 
 impl Subspace {
@@ -114,9 +115,9 @@ pub fn fit(
     }
     progress(options.rounds, options.rounds)?;
     let power = principal(&mut volumes);
-    let scores = score_all(set, &lattice, &base, base_scale, &observations, &volumes, apix)?;
-    let volumes = volumes.into_iter().map(|data| Volume { data, apix }).collect();
-    Ok(Subspace { scores, power, base_scale, volumes })
+    let components = volumes.into_iter().map(|data| Volume { data, apix }).collect();
+    let model = LinearModel { base, base_scale, components, inverse_noise: observations.inverse_noise };
+    Ok(Subspace { scores: model.score(set)?, power, model })
 }
 
 /// Drops the components that their prior has switched off: they cost as much as any other, and denormal numbers more.
@@ -179,34 +180,6 @@ fn principal(volumes: &mut Vec<ndarray::Array3<f32>>) -> Vec<f64> {
     *volumes = turned;
     let first = values[0].max(f64::MIN_POSITIVE);
     values.iter().map(|v| (v / first).max(0.0)).collect()
-}
-
-/// Posterior means of all particles, streamed a block at a time.
-fn score_all(
-    set: &dyn Particles,
-    lattice: &Lattice,
-    base: &Volume,
-    base_scale: f64,
-    learned: &Observations,
-    volumes: &[ndarray::Array3<f32>],
-    apix: f64,
-) -> Result<Array2<f32>> {
-    /// Particles held at a time.
-    const BLOCK: usize = 2_048;
-    let maps = lattice.spectra(volumes);
-    let base_map = lattice.spectra(std::slice::from_ref(&base.data));
-    let mut scores = Array2::zeros((set.len(), volumes.len()));
-    let all: Vec<usize> = (0..set.len()).collect();
-    for block in all.chunks(BLOCK) {
-        let mut observations = Observations::gather(set, lattice, apix, block)?;
-        observations.subtract(lattice, &base_map, base_scale as f32);
-        observations.weigh_as(learned);
-        let posterior = Posterior::of(&observations, lattice, &maps, volumes.len());
-        for (row, &i) in block.iter().enumerate() {
-            scores.row_mut(i).iter_mut().zip(posterior.mean(row)).for_each(|(s, m)| *s = *m as f32);
-        }
-    }
-    Ok(scores)
 }
 
 #[cfg(test)]

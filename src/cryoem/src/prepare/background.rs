@@ -5,6 +5,7 @@
 //! of the median of the mean squared distances from the background.
 
 use super::grid::Grid;
+use contract::GroupSummary;
 use ndarray::ArrayView2;
 
 /// Spread (5th to 95th percentile over images) of the background's mean, in units of the noise, beyond which images are brought to a common
@@ -44,13 +45,18 @@ pub(super) struct Level {
     pub(super) noise_std: f64,
     pub(super) inverted: bool,
     /// Images differ so much that each is brought to mean 0 and deviation 1 by its own background.
-    one_by_one: bool,
+    pub(super) one_by_one: bool,
 }
 
 impl Level {
     /// Of a group without particles.
     pub(super) fn empty() -> Self {
         Self { background: 0.0, noise_std: 1.0, inverted: false, one_by_one: false }
+    }
+
+    /// As an earlier preparation found it.
+    pub(super) fn of(known: &GroupSummary) -> Self {
+        Self { background: known.background, noise_std: known.noise_std, inverted: known.inverted, one_by_one: known.one_by_one }
     }
 
     /// From a sample of at least one image; what is odd goes to the notes.

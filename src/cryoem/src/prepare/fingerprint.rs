@@ -27,6 +27,9 @@ pub fn fingerprint(set: &ParticleSet, options: &PrepareOptions) -> Result<String
     hash.update((options.size_px as u64).to_le_bytes());
     hash.update(grid_apix(set, options)?.to_le_bytes());
     hash.update(format!("{:?}", options.invert));
+    for known in &options.known {
+        hash.update(format!("{known:?}\n"));
+    }
     for group in &set.groups {
         hash.update(format!("{group:?}\n"));
     }

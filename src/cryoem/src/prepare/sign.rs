@@ -19,7 +19,7 @@ const RADII: [f64; 3] = [0.15, 0.3, 0.5];
 const SURE: f64 = 3.0;
 /// Standard deviations from which a group's own sign counts against that of all groups together: of hundreds of groups none comes this far by
 /// chance, and one group turned by mistake would be a difference between particles that is learned.
-const SURE_ALONE: f64 = 5.0;
+pub(super) const SURE_ALONE: f64 = 5.0;
 
 /// Mean in each disc less the mean of the rest of the inscribed circle.
 #[derive(Clone, Copy, Debug)]

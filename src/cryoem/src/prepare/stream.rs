@@ -138,6 +138,6 @@ impl PrepareOptions {
         let counts = counts(set);
         let largest = (0..set.groups.len()).max_by_key(|&g| (counts[g], std::cmp::Reverse(g)));
         let (box_px, apix) = largest.map_or((0, None), |g| (set.groups[g].box_px, Some(set.groups[g].apix)));
-        Self { size_px: box_px - box_px % 2, apix, invert: super::Invert::Auto }
+        Self { size_px: box_px - box_px % 2, apix, invert: super::Invert::Auto, known: Vec::new() }
     }
 }

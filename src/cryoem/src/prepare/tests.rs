@@ -87,7 +87,7 @@ fn spot(n: usize, apix: f64, [x0, y0]: [f64; 2]) -> Array2<f32> {
 }
 
 fn options(size_px: usize) -> PrepareOptions {
-    PrepareOptions { size_px, apix: None, invert: Invert::Auto }
+    PrepareOptions { size_px, apix: None, invert: Invert::Auto, known: Vec::new() }
 }
 
 fn run(set: &ParticleSet, options: &PrepareOptions, folder: &Path) -> (Preparation, PreparedSet) {
@@ -300,6 +300,36 @@ fn it_can_be_stopped_between_images() {
     assert_eq!(std::fs::read_dir(&out).unwrap().count(), 0);
 }
 
+/// The images of every fourth particle, made in company and alone.
+fn quarter(set: &ParticleSet, known: Vec<GroupSummary>, folder: &Path) -> (Preparation, Vec<f32>) {
+    let rows = set.rows.iter().copied().step_by(4).collect();
+    let part = ParticleSet { rows, ..set.clone() };
+    let (preparation, opened) = run(&part, &PrepareOptions { apix: Some(3.0), known, ..options(32) }, folder);
+    let all: Vec<usize> = (0..opened.len()).collect();
+    (preparation, opened.images(&all))
+}
+
+#[test]
+fn a_part_of_a_known_group_is_made_as_in_company() {
+    let (folder, out) = folders();
+    let plan = Plan { height: -1.0, ..PLAIN };
+    let set = make(folder.path(), &[plan]);
+    let (whole, opened) = run(&set, &options(32), &out);
+    let expected = opened.images(&(0..opened.len()).step_by(4).collect::<Vec<_>>());
+    let (alike, images) = quarter(&set, whole.prepared.groups.clone(), &folder.path().join("known"));
+    assert!(images == expected, "the same images");
+    assert!(alike.prepared.groups[0].inverted && alike.prepared.fingerprint != quarter(&set, Vec::new(), &out).0.prepared.fingerprint);
+    let (_, alone) = quarter(&set, Vec::new(), &folder.path().join("alone"));
+    assert!(alone != expected, "another sample gives another scale");
+
+    // Images of another scale under the same name are measured anew, and a note says so.
+    let other = make(folder.path(), &[Plan { noise: 3.0 * plan.noise, height: -3.0, ..plan }]);
+    let (anew, _) = quarter(&other, whole.prepared.groups.clone(), &folder.path().join("anew"));
+    let noise = anew.prepared.groups[0].noise_std / whole.prepared.groups[0].noise_std;
+    assert!((noise - 3.0).abs() < 0.2, "{noise}");
+    assert!(anew.notes.iter().any(|n| n.contains("others than those of that name before")), "{:?}", anew.notes);
+}
+
 #[test]
 fn the_fingerprint_follows_what_shapes_the_images() {
     let (folder, _) = folders();
@@ -360,7 +390,7 @@ fn the_stream_gives_what_preparation_writes_and_native_is_the_images_own_grid() 
     let folder = tempfile::tempdir().unwrap();
     let black = Plan { height: -2.0, ..PLAIN };
     let set = make(folder.path(), &[Plan { images: 90, ..black }, Plan { box_px: 60, apix: 1.6, ..black }]);
-    let options = PrepareOptions { size_px: 32, apix: None, invert: Invert::Auto };
+    let options = PrepareOptions { size_px: 32, apix: None, invert: Invert::Auto, known: Vec::new() };
     let prepared = prepare(&set, &options, &folder.path().join("prepared"), &mut |_, _| Ok(())).unwrap().prepared;
     let written = PreparedSet::open(&prepared).unwrap();
     let stream = ImageStream::open(&set, &options).unwrap();

@@ -90,6 +90,7 @@ fn write_set(shape: &Shape, folder: &Path) -> Result<PathBuf> {
         noise_std: 1.0,
         background: 0.0,
         inverted: false,
+        one_by_one: false,
     };
     writer.finish(&rows, vec![group], shape.apix(), "bench".into())?;
     Ok(folder.join("prepared.json"))

@@ -86,6 +86,7 @@ pub(crate) fn command(folder: &Path) -> TrainSpec {
         noise_std: 1.0,
         background: 0.0,
         inverted: false,
+        one_by_one: false,
     };
     writer.finish(&rows, vec![group], APIX, "test".into()).unwrap();
     let mut base = map(0.0);

@@ -39,9 +39,9 @@ pub(crate) fn run(context: &mut Context<'_>, decided: &Decided, prepared: &Prepa
             1 => "one component is supported by the data".to_owned(),
             n => format!("{n} components are supported by the data (power relative to the first: {shares})"),
         };
-        context.say(&format!("linear subspace: {supported}; grey scale of the base {:.3}", found.base_scale));
+        context.say(&format!("linear subspace: {supported}; grey scale of the base {:.3}", found.model.base_scale));
         let mut outputs = vec![scores.clone()];
-        for (k, volume) in found.volumes.iter().enumerate().take(found.active()) {
+        for (k, volume) in found.model.components.iter().enumerate().take(found.active()) {
             let path = folder.join(format!("component{:02}.mrc", k + 1));
             write_volume(&path, volume)?;
             outputs.push(path);

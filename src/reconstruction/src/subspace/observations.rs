@@ -126,10 +126,10 @@ impl Observations {
         self.weights = lattice.multiplicity.iter().zip(&lattice.ring).map(|(m, r)| m * self.inverse_noise[*r]).collect();
     }
 
-    /// Takes the noise of another sample of the same set.
-    pub(crate) fn weigh_as(&mut self, other: &Self) {
-        self.inverse_noise.clone_from(&other.inverse_noise);
-        self.weights.clone_from(&other.weights);
+    /// Takes the inverse noise power of every ring from elsewhere.
+    pub(crate) fn weigh_as(&mut self, lattice: &Lattice, inverse_noise: &[f32]) {
+        self.inverse_noise = inverse_noise.to_vec();
+        self.set_weights(lattice);
     }
 }
 

@@ -97,7 +97,7 @@ fn one_changing_part_gives_one_component_whose_scores_are_its_amount() {
     let first: Vec<f64> = subspace.scores.column(0).iter().map(|v| f64::from(*v)).collect();
     let r = correlation(&first, &blobs.weights).abs();
     assert!(r > 0.95, "correlation {r}");
-    let (peak, _) = subspace.volumes[0].data.indexed_iter().max_by(|a, b| a.1.abs().total_cmp(&b.1.abs())).expect("voxels");
+    let (peak, _) = subspace.model.components[0].data.indexed_iter().max_by(|a, b| a.1.abs().total_cmp(&b.1.abs())).expect("voxels");
     assert_eq!(peak, (14, 9, 16), "z, y, x of the changing blob");
     assert_eq!(rayon_pool(1, &blobs, &base, &mask), rayon_pool(3, &blobs, &base, &mask), "independent of the number of threads");
 }
@@ -115,4 +115,39 @@ fn images_of_something_else_are_refused() {
     base.data.mapv_inplace(|v| -v);
     let problem = fit(&blobs, &base, &mask, &SubspaceOptions::default(), &mut |_, _| Ok(())).expect_err("turned contrast");
     assert!(problem.to_string().contains("hint: check that poses, pixel size and contrast"), "{problem}");
+}
+
+/// Some of a set's particles.
+struct Part<'a>(&'a Blobs, Vec<usize>);
+
+impl Particles for Part<'_> {
+    fn size_px(&self) -> usize {
+        SIZE
+    }
+    fn apix(&self) -> f64 {
+        APIX
+    }
+    fn len(&self) -> usize {
+        self.1.len()
+    }
+    fn particle(&self, index: usize, image: &mut [f32]) -> Result<Particle> {
+        self.0.particle(self.1[index], image)
+    }
+}
+
+#[test]
+fn a_model_from_its_file_scores_every_particle_as_the_fit_did() {
+    let blobs = Blobs::new(40);
+    let (base, mask) = base_and_mask();
+    let options = SubspaceOptions { components: 3, rounds: 3, particles: 25, ..SubspaceOptions::default() };
+    let subspace = fit(&blobs, &base, &mask, &options, &mut |_, _| Ok(())).expect("a fit");
+    let bytes = subspace.model.to_bytes().expect("a file");
+    let model = LinearModel::from_bytes(&bytes).expect("the same");
+    assert_eq!(model, subspace.model);
+    let part: Vec<usize> = (0..40).filter(|i| i % 3 != 1).collect();
+    let scores = model.score(&Part(&blobs, part.clone())).expect("scores");
+    for (row, &i) in part.iter().enumerate() {
+        assert_eq!(scores.row(row), subspace.scores.row(i), "particle {i}");
+    }
+    assert!(LinearModel::from_bytes(&bytes[..bytes.len() - 8]).is_err());
 }
