@@ -9,6 +9,7 @@ mod decode;
 mod demo;
 mod doctor;
 mod dry_run;
+mod encode;
 mod hosted;
 mod install;
 pub(crate) mod manifest;
@@ -57,7 +58,7 @@ fn report(problem: &Problem, folder: Option<PathBuf>, argv: &[String]) -> u8 {
         Console::detached().problem(problem);
         return status;
     };
-    let presence = Presence::announce(&folder, &std::env::args().take(1).chain(argv.iter().cloned()).collect::<Vec<_>>());
+    let presence = Presence::announce(&folder, &std::env::args().take(1).chain(argv.iter().cloned()).collect::<Vec<_>>(), None);
     Console::open(&folder).problem(problem);
     // What cannot be written here is on stderr.
     let _ = presence.and_then(|p| p.end(status));
@@ -83,7 +84,6 @@ fn dispatch(argv: &[String]) -> Result<u8> {
     let said = arguments::Said { argv: argv.to_vec(), notes: normal.notes };
     match verb.as_str() {
         "run" => run::run(&matches, said),
-        "check" => check::run(&matches),
         "simulate" => simulate::run(&matches),
         "demo" => demo::run(&matches),
         "install" => install::run(&matches),
@@ -94,6 +94,7 @@ fn dispatch(argv: &[String]) -> Result<u8> {
         "clean" => clean::run(&matches),
         job => match order(job, &matches)? {
             Order::Train(wish) if dry_run::is_asked(&matches) => dry_run::run(&wish, &said.notes),
+            Order::Check(wish) if wish.folder().is_none() => check::here(&wish),
             order => hosted::start(order, said),
         },
     }
@@ -104,6 +105,8 @@ fn order(verb: &str, matches: &ArgMatches) -> Result<Order> {
     match verb {
         "analyse" => analyse::order(matches),
         "decode" => decode::order(matches),
+        "encode" => encode::order(matches),
+        "check" => check::order(matches),
         "select" => select::order(matches),
         _ => train::order(matches),
     }
@@ -115,6 +118,8 @@ fn job_command(verb: &str) -> Option<Command> {
         "train" => Some(train::command()),
         "analyse" | "analyze" => Some(analyse::command()),
         "decode" => Some(decode::command()),
+        "encode" => Some(encode::command()),
+        "check" => Some(check::command()),
         "select" => Some(select::command()),
         _ => None,
     }
@@ -132,6 +137,7 @@ fn command() -> Command {
         .subcommand(train::command())
         .subcommand(analyse::command())
         .subcommand(decode::command())
+        .subcommand(encode::command())
         .subcommand(select::command())
         .subcommand(run::command())
         .subcommand(check::command())

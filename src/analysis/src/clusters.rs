@@ -3,9 +3,11 @@
 //! The partition is linfa's; the rest follows the original: every centre is replaced by the nearest particle, and clusters are numbered in the leaf
 //! order of average-linkage hierarchical clustering of these, so that neighbours in number are neighbours in latent space.
 
+mod assign;
 mod choice;
 mod order;
 
+pub use assign::{assign, distances};
 pub use choice::{Choice, CurvePoint, MOST_CLUSTERS, choose};
 pub use order::leaf_order;
 
@@ -37,7 +39,7 @@ pub struct Clusters {
     pub center_index: Vec<usize>,
     /// Its latent, `[clusters, d]`.
     pub centers: Array2<f32>,
-    /// Particles in each cluster; never 0.
+    /// Particles in each cluster; 0 only where others were put into clusters that were found before ([`assign`]).
     pub sizes: Vec<usize>,
     /// Sum over the particles of squared distances to the mean of their cluster.
     pub inertia: f64,

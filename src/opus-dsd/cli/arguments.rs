@@ -128,8 +128,9 @@ pub(crate) fn normalise(spec: &Command, argv: &[String]) -> Result<Normal> {
             continue;
         }
         if HOST_INPUTS.contains(&name.as_str()) && find(spec, &name).is_none() && find(spec, STARTED_BY_HOSTS).is_some() {
+            let said = token.split('=').next().unwrap_or(token);
             let value = inline.or_else(|| tokens.next_if(|t| !is_option(t)).map(String::as_str)).unwrap_or_default();
-            normal.notes.push(format!("`{name} {value}` is not used by this verb"));
+            normal.notes.push(format!("`{said} {value}` is not used by this verb"));
             continue;
         }
         let Some(arg) = find(spec, &name) else {
@@ -309,7 +310,7 @@ mod tests {
     fn inputs_that_a_verb_has_no_use_for_are_named_and_left_out() {
         let decode = super::super::decode::command();
         let normal = normalise(&decode, &words("--in_mask m.mrc --o d/ --in_coords=c.star --in_parts j/particles.star --pc 1")).unwrap();
-        assert_eq!(normal.notes, ["`--in-mask m.mrc` is not used by this verb", "`--in-coords c.star` is not used by this verb"]);
+        assert_eq!(normal.notes, ["`--in_mask m.mrc` is not used by this verb", "`--in_coords c.star` is not used by this verb"]);
         assert!(parse(decode, "decode", &normal).is_ok());
         let simulate = super::super::simulate::command();
         let normal = normalise(&simulate, &words("--o d --in_mask m.mrc")).unwrap();

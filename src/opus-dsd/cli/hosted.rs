@@ -22,9 +22,6 @@ pub(super) fn start(mut order: Order, said: Said) -> Result<u8> {
         folder_name.push('/');
     }
     let mut notes = said.notes;
-    for (name, path) in order.unused_inputs() {
-        notes.push(format!("`--{name} {}` is not used", path.display()));
-    }
     if order.threads().is_none()
         && let Some(threads) = job_star::of_folder(&folder)?.and_then(|star| star.threads())
     {

@@ -5,7 +5,7 @@ mod outputs;
 mod reference;
 mod relion;
 
-use super::{analyse, decode, select, train};
+use super::{analyse, check, decode, encode, select, train};
 use crate::host::jsonrpc;
 use crate::settings::form::{self, Constant, Field, Gate, Kind, Level, Unsaid, When};
 use clap::{Arg, ArgGroup, ArgMatches, Args, Command, FromArgMatches, ValueEnum};
@@ -16,8 +16,11 @@ use std::path::PathBuf;
 /// Raised when a field of the manifest changes its meaning.
 const SCHEMA: u32 = 1;
 
-/// Verbs that plugins have no job for: their hosts choose subsets in their own way.
-const OWN_SUBSETS: [&str; 1] = ["select"];
+/// The jobs that Scipion's plugin has protocols for: subsets are chosen in Scipion's own way, and what its protocols give on is of the
+/// particles of the training.
+const SCIPION: [&str; 3] = ["train", "analyse", "decode"];
+/// Verbs that run without the networks.
+const WITHOUT_NETWORKS: [&str; 2] = ["select", "check"];
 
 /// Whom the manifest is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -112,7 +115,9 @@ fn jobs() -> Vec<Job> {
         Job { id: "train", title: "Train", command: train::command() },
         Job { id: "analyse", title: "Analyse", command: analyse::command() },
         Job { id: "decode", title: "Generate volumes", command: decode::command() },
+        Job { id: "encode", title: "Encode particles", command: encode::command() },
         Job { id: "select", title: "Select particles", command: select::command() },
+        Job { id: "check", title: "Check the input", command: check::command() },
     ]
 }
 
@@ -141,8 +146,8 @@ pub(crate) fn manifest() -> Value {
 /// The neutral form without what the host has no use for: hidden options, and names and defaults of other hosts.
 fn for_host(host: &str) -> Value {
     let mut whole = manifest();
-    if let Some(jobs) = whole["jobs"].as_array_mut().filter(|_| host != "json") {
-        jobs.retain(|job| !OWN_SUBSETS.contains(&job["id"].as_str().unwrap_or_default()));
+    if let Some(jobs) = whole["jobs"].as_array_mut().filter(|_| host == "scipion") {
+        jobs.retain(|job| SCIPION.contains(&job["id"].as_str().unwrap_or_default()));
     }
     let jobs = whole["jobs"].as_array_mut().into_iter().flatten();
     for section in jobs.flat_map(|j| j["sections"].as_array_mut().into_iter().flatten()) {
@@ -174,7 +179,7 @@ fn job(job: &Job) -> Value {
         "command": [job.id],
         "title": job.title,
         "help": job.command.get_about().map(ToString::to_string),
-        "needs_gpu": !OWN_SUBSETS.contains(&job.id),
+        "needs_gpu": !WITHOUT_NETWORKS.contains(&job.id),
         "resumable": true,
         "one_of": one_of(&job.command),
         "sections": sections,

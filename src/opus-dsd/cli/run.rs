@@ -27,7 +27,7 @@ pub(super) fn run(matches: &ArgMatches, said: Said) -> Result<u8> {
     let command = super::job_command(&verb).ok_or_else(|| {
         Problem::input(format!("names `{verb}`, which is not a job"))
             .at(path.display().to_string())
-            .hint("a job is `train`, `analyse`, `decode` or `select`")
+            .hint(format!("a job is one of {}", super::manifest::verbs().iter().map(|v| format!("`{v}`")).collect::<Vec<_>>().join(", ")))
     })?;
     arguments.extend(["--o".to_owned(), folder.to_string_lossy().into_owned()]);
     let normal = arguments::normalise(&command, &arguments)?;

@@ -1,5 +1,6 @@
 //! `select`: a particle STAR file by cluster, region, place in the latents, density or list, from a trained or analysed job.
 
+use super::params;
 use crate::job::order::Order;
 use crate::settings::{form, said::SelectSaid};
 use clap::{ArgMatches, Args, Command, FromArgMatches};
@@ -7,6 +8,7 @@ use contract::{Problem, Result};
 
 pub(super) fn command() -> Command {
     form::explained(SelectSaid::augment_args(Command::new("select")))
+        .arg(params::arg())
         .about("Particles of a trained job by cluster, region, place in the latents, density or list, for the next job")
         .long_about(None)
         .after_help(

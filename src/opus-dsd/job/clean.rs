@@ -168,10 +168,8 @@ impl Plan {
 fn prepared(folder: &Path) -> Vec<PathBuf> {
     let noted = Ledger::outputs(folder, "prepare").first().and_then(|path| Some(path.parent()?.to_path_buf()));
     // A job that was ended while it prepared has noted nothing.
-    let scratch = settings_file::read(folder).ok().flatten().and_then(|settings| match settings.order {
-        Some(Order::Train(said)) => said.scratch,
-        _ => None,
-    });
+    let order = settings_file::read(folder).ok().flatten().and_then(|settings| settings.order);
+    let scratch = order.as_ref().and_then(Order::scratch).map(Path::to_path_buf);
     let told = scratch.and_then(|scratch| prepare::folder(folder, Some(&scratch)).ok());
     let own = folder.join(prepare::FOLDER);
     let is_ours = |path: &PathBuf| path.file_name().is_some_and(|n| n.to_string_lossy().starts_with(SCRATCH_PREFIX));

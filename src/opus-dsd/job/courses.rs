@@ -1,7 +1,9 @@
 //! Which stages a job runs, by its verb.
 
 mod analysis;
+pub(crate) mod checking;
 mod decoding;
+mod encoding;
 pub(crate) mod selecting;
 mod training;
 
@@ -16,7 +18,11 @@ use crate::BUILD_ID;
 use crate::host::relion::job_star::{self, HostVersion};
 use crate::machine::setting::Setting;
 use crate::settings::decided::Decided;
+use crate::settings::said::ImagesSaid;
+use crate::settings::values::InvertData;
 use contract::{Result, VERSION};
+use cryoem::particles::ReadOptions;
+use cryoem::prepare::Invert;
 
 /// Runs a whole job, or what is left of it.
 pub(crate) fn run(job: &Job, console: &mut Console, stop: &Stop) -> Result<()> {
@@ -28,7 +34,9 @@ pub(crate) fn run(job: &Job, console: &mut Console, stop: &Stop) -> Result<()> {
         Order::Train(said) => training::run(&mut context, said),
         Order::Analyse(said) => analysis::run(&mut context, said),
         Order::Decode(said) => decoding::run(&mut context, said),
+        Order::Encode(said) => encoding::run(&mut context, said),
         Order::Select(said) => selecting::run(&mut context, said),
+        Order::Check(said) => checking::run(&mut context, said),
     }?;
     context.events.add(&OwnEvent::End);
     context.say("all done");
@@ -57,6 +65,36 @@ fn provenance(context: &Context<'_>, engine: &Engine, input: settings_file::Inpu
         trained_job: None,
         input,
         settings: decided.clone(),
+    }
+}
+
+/// How the particles of a job were read, and how their sign was found.
+struct Reading {
+    options: ReadOptions,
+    invert: Invert,
+}
+
+/// How those of a job with latents were, by its settings.
+///
+/// # Errors
+/// The job that trained its model has none.
+fn reading_of(before: &Provenance) -> Result<Reading> {
+    match (&before.order, &before.trained_job) {
+        (Some(Order::Train(said)), _) => {
+            Ok(Reading { options: said.images.options(), invert: said.invert_data.unwrap_or(InvertData::Auto).into() })
+        }
+        (Some(Order::Encode(said)), Some(model)) => Ok(reading_like(&said.images, &settings_file::of_trained(model)?)),
+        _ => Ok(Reading { options: ReadOptions::default(), invert: Invert::Auto }),
+    }
+}
+
+/// How other particles are, for the model of a job that trained.
+fn reading_like(said: &ImagesSaid, model: &Provenance) -> Reading {
+    match &model.order {
+        Some(Order::Train(before)) => {
+            Reading { options: said.clone().or(&before.images).options(), invert: before.invert_data.unwrap_or(InvertData::Auto).into() }
+        }
+        _ => Reading { options: said.options(), invert: Invert::Auto },
     }
 }
 

@@ -73,7 +73,7 @@ fn open_folder(job: &Job) -> Result<(Console, lock::Held, Presence)> {
             .hint("wait for it, or stop it by a file named RELION_JOB_ABORT_NOW in the folder")
     })?;
     // Before the exit files go, so that at no moment the folder looks like one whose processes are gone.
-    let presence = Presence::announce(folder, &job.command)?;
+    let presence = Presence::announce(folder, &job.command, Some(job.order.verb()))?;
     exit_files::clear(folder)?;
     exit_files::clear_abort(folder)?;
     atomic::sweep(folder);

@@ -1,6 +1,6 @@
 //! What a job is to do: what the guard was told, and hands to the worker as a line of JSON.
 
-use crate::settings::said::{AnalyseSaid, DecodeSaid, SelectSaid, TrainSaid};
+use crate::settings::said::{AnalyseSaid, CheckSaid, DecodeSaid, EncodeSaid, SelectSaid, TrainSaid};
 use contract::{Problem, Result};
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
@@ -15,8 +15,12 @@ pub(crate) enum Order {
     Analyse(AnalyseSaid),
     /// Volumes of given latents of a trained job.
     Decode(DecodeSaid),
+    /// Latents of any particles by a trained model.
+    Encode(Box<EncodeSaid>),
     /// Particles of a trained job.
     Select(SelectSaid),
+    /// Whether input belongs together.
+    Check(Box<CheckSaid>),
 }
 
 impl Order {
@@ -26,7 +30,9 @@ impl Order {
             Self::Train(_) => "train",
             Self::Analyse(_) => "analyse",
             Self::Decode(_) => "decode",
+            Self::Encode(_) => "encode",
             Self::Select(_) => "select",
+            Self::Check(_) => "check",
         }
     }
 
@@ -36,7 +42,9 @@ impl Order {
             Self::Train(said) => said.folder().map(PathBuf::as_path),
             Self::Analyse(said) => Some(&said.trained.o),
             Self::Decode(said) => Some(&said.trained.o),
+            Self::Encode(said) => Some(&said.o),
             Self::Select(said) => Some(&said.o),
+            Self::Check(said) => said.folder().map(PathBuf::as_path),
         }
     }
 
@@ -46,7 +54,9 @@ impl Order {
             Self::Train(said) => said.threads,
             Self::Analyse(said) => said.machine.threads,
             Self::Decode(said) => said.machine.threads,
+            Self::Encode(said) => said.machine.threads,
             Self::Select(said) => said.threads,
+            Self::Check(said) => said.threads,
         }
     }
 
@@ -56,18 +66,19 @@ impl Order {
             Self::Train(said) => said.threads = Some(threads),
             Self::Analyse(said) => said.machine.threads = Some(threads),
             Self::Decode(said) => said.machine.threads = Some(threads),
+            Self::Encode(said) => said.machine.threads = Some(threads),
             Self::Select(said) => said.threads = Some(threads),
+            Self::Check(said) => said.threads = Some(threads),
         }
     }
 
-    /// Inputs that hosts offer and that this verb has no use for: option and file.
-    pub(crate) fn unused_inputs(&self) -> Vec<(&'static str, &Path)> {
-        let given = match self {
-            Self::Train(said) => vec![("in_mics", &said.in_mics), ("in_movies", &said.in_movies), ("in_coords", &said.in_coords)],
-            Self::Analyse(said) => vec![("in_mask", &said.in_mask), ("in_3dref", &said.in_3dref)],
-            Self::Decode(_) | Self::Select(_) => Vec::new(),
-        };
-        given.into_iter().filter_map(|(name, path)| Some((name, path.as_deref()?))).collect()
+    /// Folder below which the prepared images go, where one is said.
+    pub(crate) fn scratch(&self) -> Option<&Path> {
+        match self {
+            Self::Train(said) => said.scratch.as_deref(),
+            Self::Encode(said) => said.scratch.as_deref(),
+            _ => None,
+        }
     }
 
     /// # Errors
@@ -77,16 +88,19 @@ impl Order {
             Self::Train(said) => said.check(),
             Self::Analyse(said) => said.trained.folder().map(|_| ()),
             Self::Decode(said) => said.trained.folder().map(|_| ()),
+            Self::Encode(said) => said.trained_job().map(|_| ()),
             Self::Select(said) => said.check(),
+            Self::Check(_) => Ok(()),
         }
     }
 
     /// Why the job must not even touch its folder: it is that of the trained job.
     pub(crate) fn harms_its_input(&self) -> Option<Problem> {
         let trained = match self {
-            Self::Train(_) => return None,
+            Self::Train(_) | Self::Check(_) => return None,
             Self::Analyse(said) => said.trained.folder(),
             Self::Decode(said) => said.trained.folder(),
+            Self::Encode(said) => said.trained_job(),
             Self::Select(said) => said.trained_job(),
         };
         match (trained.ok()?.canonicalize(), self.folder()?.canonicalize()) {

@@ -33,6 +33,9 @@ pub(crate) struct Record {
     pub(crate) began: f64,
     /// The command line.
     pub(crate) command: Vec<String>,
+    /// What the job does, where the command line was understood; `run` starts a job of any verb.
+    #[serde(default)]
+    pub(crate) verb: Option<String>,
     /// Length of run.err when it began, bytes: what follows is this run's.
     pub(crate) errors_from: u64,
     /// When it ended in order, Unix seconds.
@@ -53,7 +56,7 @@ impl Presence {
     ///
     /// # Errors
     /// The folder cannot be written.
-    pub(crate) fn announce(folder: &Path, command: &[String]) -> Result<Self> {
+    pub(crate) fn announce(folder: &Path, command: &[String], verb: Option<&str>) -> Result<Self> {
         let pid = std::process::id();
         let record = Record {
             schema: SCHEMA,
@@ -63,6 +66,7 @@ impl Presence {
             start_ticks: identity::start_ticks(pid).unwrap_or(0),
             began: unix_seconds(SystemTime::now()),
             command: command.to_vec(),
+            verb: verb.map(String::from),
             errors_from: std::fs::metadata(folder.join("run.err")).map_or(0, |m| m.len()),
             ended: None,
             exit_status: None,
@@ -117,7 +121,7 @@ mod tests {
     fn a_record_tells_of_this_process_and_of_its_end() {
         let folder = tempfile::tempdir().unwrap();
         assert!(read(folder.path()).is_none());
-        let presence = Presence::announce(folder.path(), &["opus-dsd".into()]).unwrap();
+        let presence = Presence::announce(folder.path(), &["opus-dsd".into()], Some("train")).unwrap();
         let (record, age) = read(folder.path()).unwrap();
         assert!(record.is_alive_here() && record.ended.is_none() && age < FRESH);
         presence.end(143).unwrap();

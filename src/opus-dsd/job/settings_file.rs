@@ -59,6 +59,18 @@ pub(crate) fn read(folder: &Path) -> Result<Option<Provenance>> {
     atomic::read_json(&folder.join(SETTINGS_FILE))
 }
 
+/// What a job decided that a later one goes on from.
+///
+/// # Errors
+/// The file is missing or not understood.
+pub(crate) fn of_trained(folder: &Path) -> Result<Provenance> {
+    read(folder)?.ok_or_else(|| {
+        Problem::input(format!("`{SETTINGS_FILE}` is missing"))
+            .at(folder.display().to_string())
+            .hint("name the folder of a job of `opus-dsd train` as it was left")
+    })
+}
+
 /// Writes it.
 pub(crate) fn write(folder: &Path, provenance: &Provenance) -> Result<()> {
     atomic::write_json(&folder.join(SETTINGS_FILE), provenance)

@@ -6,6 +6,7 @@ pub(crate) mod cluster;
 pub(crate) mod context;
 pub(crate) mod decode;
 pub(crate) mod embed;
+pub(crate) mod encode;
 pub(crate) mod prepare;
 pub(crate) mod publish;
 pub(crate) mod read;

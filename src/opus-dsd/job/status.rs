@@ -89,7 +89,7 @@ pub(crate) fn look(folder: &Path) -> Result<Status> {
         folder: folder.to_path_buf(),
         state,
         why,
-        verb: verb(command),
+        verb: record.as_ref().and_then(|r| r.verb.clone()).or_else(|| verb(command)),
         host: record.as_ref().map(|r| r.host.clone()),
         pid: record.as_ref().map(|r| r.pid),
         began,

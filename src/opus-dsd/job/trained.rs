@@ -9,15 +9,20 @@ use contract::{Problem, Result, Results, StateVolume};
 use ndarray::Array2;
 use std::path::{Path, PathBuf};
 
+/// The verb of jobs that have latents of their own, by another job's model.
+pub(crate) const ENCODE: &str = "encode";
+
 /// What is needed of a trained job.
 pub(crate) struct Trained {
-    /// The job's folder, as it was named; of an analysis, that of the job that it looks at.
+    /// The folder of the job that trained the model, as it was named; of an analysis, that of the job that it looks at.
     pub(crate) folder: PathBuf,
+    /// The folder of the job whose particles the latents are of: the same, or that of a job that encoded others with the model.
+    pub(crate) latents_of: PathBuf,
     /// The chosen checkpoint's folder.
     pub(crate) checkpoint: PathBuf,
     /// Its epoch.
     pub(crate) epoch: usize,
-    /// Latents of all particles in the job's order, `[particles, zdim]`, at that epoch.
+    /// Latents of all particles in the order of `latents_of`, `[particles, zdim]`, at that epoch.
     pub(crate) latents: Array2<f32>,
     /// Box of the job's maps, voxels.
     pub(crate) box_px: usize,
@@ -37,12 +42,11 @@ impl Trained {
     /// # Errors
     /// The job has no result, or no checkpoint of that epoch.
     pub(crate) fn open(job: &Path, epoch: Epoch) -> Result<Self> {
-        let results: Results = atomic::read_json(&job.join(RESULTS))?.ok_or_else(|| {
-            Problem::input("holds no trained job (`results.json` is missing)")
-                .at(job.display().to_string())
-                .hint("name the folder of a job of `opus-dsd train` that has done an epoch at least: `--job External/job007`")
-        })?;
+        let results = results_of(job)?;
         if let Some(other) = &results.trained_job {
+            if results.verb == ENCODE {
+                return Self::encoded(job, &results, Path::new(other), epoch);
+            }
             return Ok(Self { states: results.volumes, states_epoch: results.epoch, ..Self::open(Path::new(other), epoch)? });
         }
         let mut found = checkpoints::of_job(job)?;
@@ -63,6 +67,7 @@ impl Trained {
         let latents = if results.complete && mark.epoch == results.epoch { final_ones } else { mark.path.join(LATENTS) };
         Ok(Self {
             folder: job.to_path_buf(),
+            latents_of: job.to_path_buf(),
             checkpoint: mark.path.clone(),
             epoch: mark.epoch,
             latents: npy::read(&latents)?,
@@ -73,6 +78,32 @@ impl Trained {
             states_epoch: results.epoch,
         })
     }
+
+    /// The particles of an encoding job, with the model of the job that it used.
+    fn encoded(job: &Path, results: &Results, model: &Path, epoch: Epoch) -> Result<Self> {
+        let latents = results.latents.as_ref().filter(|_| results.complete).ok_or_else(|| {
+            Problem::input("has not encoded its particles yet").at(job.display().to_string()).hint("wait for it, or start it again")
+        })?;
+        if epoch != Epoch::Latest && epoch != Epoch::Number(results.epoch) {
+            return Err(Problem::input(format!("its particles were encoded at epoch {}", results.epoch))
+                .at(job.display().to_string())
+                .hint("encode them again with that `--epoch`, and name the new job"));
+        }
+        let model = Self::open(model, Epoch::Number(results.epoch))?;
+        Ok(Self { latents_of: job.to_path_buf(), latents: npy::read(&job.join(latents))?, ..model })
+    }
+}
+
+/// The job's results, finished or not.
+///
+/// # Errors
+/// It has none.
+pub(crate) fn results_of(job: &Path) -> Result<Results> {
+    atomic::read_json(&job.join(RESULTS))?.ok_or_else(|| {
+        Problem::input("holds no trained job (`results.json` is missing)")
+            .at(job.display().to_string())
+            .hint("name the folder of a job of `opus-dsd train` that has done an epoch at least: `--job External/job007`")
+    })
 }
 
 #[cfg(test)]
@@ -106,6 +137,25 @@ mod tests {
             assert_eq!((trained.epoch, trained.latents[[0, 0]], trained.box_px), (epoch, latent, 48), "{word}");
             assert!(trained.checkpoint.ends_with(format!("epoch-{epoch:03}")));
         }
+    }
+
+    #[test]
+    fn an_encoding_job_has_its_own_latents_and_the_model_of_another() {
+        let (model, folder) = (job(), tempfile::tempdir().unwrap());
+        let trained_job = Some(model.path().to_string_lossy().into_owned());
+        let own = Results { schema: RESULTS_SCHEMA, complete: true, epoch: 2, verb: ENCODE.into(), trained_job, ..Results::default() };
+        let own = Results { latents: Some(LATENTS.into()), ..own };
+        atomic::write_json(&folder.path().join(RESULTS), &own).unwrap();
+        npy::write(&folder.path().join(LATENTS), Array2::from_elem((7, 2), 5.0).view()).unwrap();
+        let found = Trained::open(folder.path(), Epoch::Latest).unwrap();
+        assert_eq!((found.latents.dim(), found.epoch, found.box_px), ((7, 2), 2, 48));
+        assert_eq!((found.folder.as_path(), found.latents_of.as_path()), (model.path(), folder.path()));
+        // An analysis of it looks at the same particles.
+        let analysis = tempfile::tempdir().unwrap();
+        let trained_job = Some(folder.path().to_string_lossy().into_owned());
+        atomic::write_json(&analysis.path().join(RESULTS), &Results { verb: "analyse".into(), trained_job, ..own }).unwrap();
+        assert_eq!(Trained::open(analysis.path(), Epoch::Latest).unwrap().latents, found.latents);
+        assert!(Trained::open(folder.path(), Epoch::Number(1)).err().unwrap().to_string().contains("encoded at epoch 2"));
     }
 
     #[test]

@@ -2,13 +2,19 @@
 //! ([`super::form`]); forms, manifests and reference pages are rendered from there.
 
 mod analyse;
+mod check;
 mod decode;
+mod encode;
+mod images;
 mod later;
 mod select;
 pub(crate) mod train;
 
 pub(crate) use analyse::AnalyseSaid;
+pub(crate) use check::CheckSaid;
 pub(crate) use decode::DecodeSaid;
+pub(crate) use encode::EncodeSaid;
+pub(crate) use images::ImagesSaid;
 pub(crate) use later::MapsSaid;
 pub(crate) use select::SelectSaid;
 pub(crate) use train::TrainSaid;

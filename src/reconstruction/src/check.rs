@@ -31,10 +31,14 @@ pub struct CheckOptions {
     pub seed: u64,
 }
 
-impl Default for CheckOptions {
+impl CheckOptions {
     /// A few thousand particles give a map to 10 Å or so, in which all that is asked here shows.
+    pub const PARTICLES: usize = 3_000;
+}
+
+impl Default for CheckOptions {
     fn default() -> Self {
-        Self { particles: 3_000, seed: 0 }
+        Self { particles: Self::PARTICLES, seed: 0 }
     }
 }
 

@@ -2,7 +2,7 @@
 
 use crate::host::relion::job_star::HostVersion;
 use crate::host::relion::nodes::Content;
-use crate::job::courses::selecting;
+use crate::job::courses::{checking, selecting};
 use crate::job::results::RESULTS;
 use crate::job::stages::{cluster, embed, publish, report};
 use serde_json::{Value, json};
@@ -52,6 +52,10 @@ pub(super) fn of(verb: &str) -> Value {
             output("latents", selecting::LATENTS, "latents", "Latents, row i = particle i"),
             output("results", RESULTS, "results", "Results for machines"),
         ],
+        "check" => vec![
+            output("numbers", checking::NUMBERS, "results", "What was found, for machines"),
+            output("results", RESULTS, "results", "Results for machines"),
+        ],
         verb => {
             let particles = |id, path: String, label| Output {
                 node: Some(Content::Particles),
@@ -63,14 +67,6 @@ pub(super) fn of(verb: &str) -> Value {
                 particles("selected", cluster::SELECTED.into(), "Particles of clusters that are not small"),
                 particles("largest", cluster::LARGEST.into(), "Particles of the largest cluster"),
                 particles("clusters", "cluster*_particles.star".into(), "Particles of a cluster"),
-                Output { node: Some(Content::Map), ccpem: MAP, ..output("volumes", "cluster*.mrc", "volume", "Map of a cluster") },
-                Output {
-                    node: Some(Content::Log),
-                    ccpem: Some(("LogFile", &["opusdsd"])),
-                    ..output("report", report::LOGFILE, "log", "Report")
-                },
-                output("html", report::REPORT, "report", "Report to look and choose in"),
-                output("umap", embed::UMAP, "latents", "UMAP of the latents, row i = particle i"),
                 output("latents", cluster::LATENTS, "latents", "Latents, row i = particle i"),
                 Output {
                     ccpem: Some(("ProcessData", &["opusdsd", "latents"])),
@@ -79,10 +75,14 @@ pub(super) fn of(verb: &str) -> Value {
                 output("summary", publish::SUMMARY, "table", "Figures for Schemes"),
                 output("results", RESULTS, "results", "Results for machines"),
             ];
+            if verb != "encode" {
+                all.extend(drawn());
+            }
             if verb == "train" {
                 all.push(Output { node: Some(Content::Map), ..output("preview", "preview.mrc", "volume", "Mean volume while it trains") });
                 all.push(output("model", "checkpoint/epoch-*", "model", "Weights"));
-            } else {
+            }
+            if verb == "analyse" {
                 all.push(Output { ccpem: MAP, ..output("series", "pc*/vol_*.mrc", "volume", "Volumes along a component") });
                 all.push(Output { ccpem: MAP, ..output("ways", "path*/vol_*.mrc", "volume", "Volumes along a way between states") });
                 all.push(Output {
@@ -95,6 +95,16 @@ pub(super) fn of(verb: &str) -> Value {
         }
     };
     all.into_iter().map(render).collect()
+}
+
+/// States, and what shows them.
+fn drawn() -> [Output; 4] {
+    [
+        Output { node: Some(Content::Map), ccpem: MAP, ..output("volumes", "cluster*.mrc", "volume", "Map of a cluster") },
+        Output { node: Some(Content::Log), ccpem: Some(("LogFile", &["opusdsd"])), ..output("report", report::LOGFILE, "log", "Report") },
+        output("html", report::REPORT, "report", "Report to look and choose in"),
+        output("umap", embed::UMAP, "latents", "UMAP of the latents, row i = particle i"),
+    ]
 }
 
 fn render(output: Output) -> Value {

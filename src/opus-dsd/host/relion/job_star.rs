@@ -1,6 +1,7 @@
 //! `job.star`: what the host was told to run. Read for the host's version, the continue flag, and to run a job from this file alone.
 
 use contract::{Problem, Result};
+use cryoem::particles::star_problem;
 use starfile::StarFile;
 use std::path::Path;
 
@@ -69,9 +70,13 @@ pub(crate) fn of_folder(folder: &Path) -> Result<Option<JobStar>> {
 /// # Errors
 /// It cannot be read or understood.
 pub(crate) fn read(path: &Path) -> Result<JobStar> {
-    let culprit = || path.display().to_string();
-    let wrong = |e: starfile::Error| Problem::input(e.to_string()).at(culprit()).hint("let RELION write the job again");
-    let star = StarFile::read(path).map_err(wrong)?;
+    let wrong = |e: starfile::Error| star_problem(&e).hint("let RELION write the job again");
+    let star = StarFile::read(path).map_err(|e| match e.kind {
+        starfile::ErrorKind::Io(_) => {
+            star_problem(&e).hint("name the job.star of an External job: `opus-dsd run External/job007/job.star`")
+        }
+        _ => wrong(e),
+    })?;
     let head = star.block("job").map_err(wrong)?;
     let mut options = Vec::new();
     if let Some(values) = star.find("joboptions_values") {
@@ -81,7 +86,7 @@ pub(crate) fn read(path: &Path) -> Result<JobStar> {
     let label = head.find("rlnJobTypeLabel").map(|c| c.text(0).to_owned());
     let number = head.find("rlnJobType").map(|c| c.text(0).to_owned());
     let version = match (&label, head.version()) {
-        _ if is_of_pipeliner(path)? => HostVersion::Pipeliner,
+        _ if is_of_pipeliner(star.text()) => HostVersion::Pipeliner,
         (None, _) => HostVersion::Three,
         (Some(_), Some(v)) if v >= VERSION_UNKNOWN => HostVersion::Newer,
         (Some(_), Some(v)) if v >= VERSION_FIVE => HostVersion::Five,
@@ -140,9 +145,8 @@ impl JobStar {
 }
 
 /// The CCP-EM Pipeliner names itself in a comment.
-fn is_of_pipeliner(path: &Path) -> Result<bool> {
-    let text = std::fs::read_to_string(path).map_err(|e| Problem::io(path, &e))?;
-    Ok(text.lines().any(|line| line.starts_with('#') && line.contains(PIPELINER_COMMENT)))
+fn is_of_pipeliner(text: &str) -> bool {
+    text.lines().any(|line| line.starts_with('#') && line.contains(PIPELINER_COMMENT))
 }
 
 /// Splits as a shell does, for what quotes can do; nothing is expanded.

@@ -1,27 +1,25 @@
 //! `analyse`: the states of a trained job, found and shown again at any of its epochs, in a folder of its own.
 
-use super::{provenance, say_decided, start_engine, threads};
+use super::{provenance, reading_of, say_decided, start_engine, threads};
 use crate::job::engine_process::Engine;
-use crate::job::order::Order;
 use crate::job::settings_file::{self, Provenance};
+use crate::job::source::{self, Source};
 use crate::job::stage::Fingerprint;
 use crate::job::stages::base::{BASE, MASK};
 use crate::job::stages::context::Context;
 use crate::job::stages::read::Input;
 use crate::job::stages::report::Material;
 use crate::job::stages::series::Extent;
-use crate::job::stages::{cluster, decode, embed, publish, read, reconstruct, report, series, train};
+use crate::job::stages::{cluster, decode, embed, publish, reconstruct, report, series, train};
 use crate::job::trained::Trained;
 use crate::job::{npy, wishes};
 use crate::settings::decided::{self, Decided, Reason};
 use crate::settings::defaults::POINTS;
 use crate::settings::rules;
 use crate::settings::said::{AnalyseSaid, MapsSaid};
-use crate::settings::values::InvertData;
 use contract::{Problem, Result, TrainOutcome};
 use cryoem::mrc::read_volume;
-use cryoem::particles::{self, ReadOptions};
-use cryoem::prepare::Invert;
+use cryoem::particles::{self, ParticleSet, ReadOptions};
 use std::path::PathBuf;
 
 /// Latents of the chosen epoch, for the stages that follow.
@@ -30,30 +28,23 @@ const LATENTS: &str = "epoch-latents.npy";
 pub(super) fn run(context: &mut Context<'_>, said: &AnalyseSaid) -> Result<()> {
     let mut engine = start_engine(context.job)?;
     let trained = Trained::open(&said.trained.folder()?, said.trained.epoch.unwrap_or_default())?;
-    let before = settings_file::read(&trained.folder)?.ok_or_else(|| {
-        Problem::input("`settings.json` is missing")
-            .at(trained.folder.display().to_string())
-            .hint("name the folder of a job of `opus-dsd train` as it was left")
-    })?;
-    let input = read_particles(context, &trained, &before)?;
+    let before = settings_file::of_trained(&trained.latents_of)?;
+    let reading = reading_of(&before)?;
+    let input = read_particles(context, &trained, &reading.options)?;
     engine.greet()?;
     let decided = decide(said, &trained, &before, &engine, threads(context.job))?;
     settle(context, &trained, &before, &decided, &engine)?;
     let outcome = outcome(context, &trained)?;
     let found = cluster::find(&decided, &outcome)?;
     let umap = embed::run(context, &found, decided.train.seed)?;
-    cluster::run(context, &input.particles, &input.path, &found, &umap)?;
+    cluster::run(context, &input.particles, &input.path, &found, Some(&umap))?;
     decode::run(context, &mut engine, &decided, &outcome, &found)?;
     let ways = said.paths.clone().map_or_else(Vec::new, |ways| ways.0);
     let extent = Extent { components: said.pcs.unwrap_or(0), ways, points: said.points.unwrap_or(POINTS) };
     let series = series::run(context, &mut engine, &decided, &outcome, &found, &extent)?;
     let (base, mask) = (trained.folder.join(BASE), trained.folder.join(MASK));
     if said.halves.is_some_and(|yes| yes.0) {
-        let invert = match &before.order {
-            Some(Order::Train(said)) => said.invert_data.unwrap_or(InvertData::Auto).into(),
-            _ => Invert::Auto,
-        };
-        let ground = reconstruct::Ground { mask: mask.clone(), invert, fingerprint: before.input.fingerprint.clone() };
+        let ground = reconstruct::Ground { mask: mask.clone(), invert: reading.invert, fingerprint: before.input.fingerprint.clone() };
         reconstruct::run(context, &input, &decided, &found, &ground)?;
     } else {
         context.results.change(|now| now.halves.clear())?;
@@ -70,27 +61,14 @@ pub(super) fn run(context: &mut Context<'_>, said: &AnalyseSaid) -> Result<()> {
     publish::run(context, &outcome, &found, &plots)
 }
 
-/// The trained job's input, cell by cell as it was; where it is gone, the job's own copy of it.
-fn read_particles(context: &mut Context<'_>, trained: &Trained, before: &Provenance) -> Result<Input> {
-    let options = match &before.order {
-        Some(Order::Train(said)) => read::options(said),
-        _ => ReadOptions::default(),
-    };
+/// The particles that the latents are of.
+fn read_particles(context: &mut Context<'_>, trained: &Trained, options: &ReadOptions) -> Result<Input> {
     let rows = trained.latents.nrows();
-    let original = &before.input.particles;
-    let (path, particles) = match particles::read(original, &options) {
-        Ok(particles) if particles.len() == rows => (original.clone(), particles),
-        otherwise => {
-            let why = match otherwise {
-                Ok(other) => format!("{} holds {} particles now, the job {rows}", original.display(), other.len()),
-                Err(problem) => problem.to_string(),
-            };
-            context.warn(&format!("{why}; taking the job's own copy, whose rlnClassNumber is that of its clusters"));
-            let own = trained.folder.join(cluster::PARTICLES);
-            let particles = particles::read(&own, &options)?;
-            (own, particles)
-        }
-    };
+    let other = |found: &ParticleSet| (found.len() != rows).then(|| format!("holds {} particles now, the job {rows}", found.len()));
+    let Source { path, particles, note } = source::of_job(&trained.latents_of, |path| particles::read(path, options), other)?;
+    if let Some(note) = note {
+        context.warn(&note);
+    }
     if particles.len() != rows {
         return Err(Problem::input(format!("holds {} particles, the trained job has latents of {rows}", particles.len()))
             .at(path.display().to_string())
@@ -132,13 +110,13 @@ fn decide(said: &AnalyseSaid, trained: &Trained, before: &Provenance, engine: &E
 /// Says and writes what is decided.
 fn settle(context: &mut Context<'_>, trained: &Trained, before: &Provenance, decided: &Decided, engine: &Engine) -> Result<()> {
     say_decided(context, engine, decided);
-    let now = Provenance { trained_job: Some(trained.folder.clone()), ..provenance(context, engine, before.input.clone(), decided) };
+    let now = Provenance { trained_job: Some(trained.latents_of.clone()), ..provenance(context, engine, before.input.clone(), decided) };
     settings_file::write(context.folder(), &now)?;
     context.results.change(|now| {
         (now.epoch, now.zdim) = (trained.epoch, decided.train.layout.zdim);
         (now.apix, now.box_px) = (decided.map_apix, decided.map_box_px);
         now.origin_angstrom = decided.map_touch.origin_angstrom;
-        now.trained_job = Some(trained.folder.to_string_lossy().into_owned());
+        now.trained_job = Some(trained.latents_of.to_string_lossy().into_owned());
     })
 }
 

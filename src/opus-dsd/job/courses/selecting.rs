@@ -2,8 +2,10 @@
 
 use crate::host::relion::nodes::{self, Content, Node};
 use crate::job::results::RESULTS;
+use crate::job::source::{self, Source};
 use crate::job::stages::context::Context;
 use crate::job::stages::embed::UMAP;
+use crate::job::trained::ENCODE;
 use crate::job::{atomic, npy, settings_file, wishes};
 use crate::settings::said::SelectSaid;
 use analysis::select::{self, Criterion, Known, Region, Wish};
@@ -25,7 +27,7 @@ const NEIGHBOURS: usize = 14;
 
 pub(super) fn run(context: &mut Context<'_>, said: &SelectSaid) -> Result<()> {
     let job = Chosen::open(&said.trained_job()?)?;
-    let (source, note) = job.source()?;
+    let Source { particles: source, note, .. } = job.source()?;
     if let Some(note) = note {
         context.warn(&note);
     }
@@ -54,7 +56,9 @@ pub(super) fn run(context: &mut Context<'_>, said: &SelectSaid) -> Result<()> {
     context.results.change(|now| {
         now.complete = false;
         (now.epoch, now.zdim, now.apix, now.box_px) = (job.results.epoch, job.latents.ncols(), job.results.apix, job.results.box_px);
-        now.trained_job = Some(job.results.trained_job.clone().unwrap_or_else(|| job.folder.to_string_lossy().into_owned()));
+        // An encoding job has latents of its own.
+        let model = job.results.trained_job.clone().filter(|_| job.results.verb != ENCODE);
+        now.trained_job = Some(model.unwrap_or_else(|| job.folder.to_string_lossy().into_owned()));
         (now.particles, now.latents) = (PARTICLES.into(), Some(LATENTS.into()));
     })?;
     subset::write_table_rows(&context.path(PARTICLES), &source, block.index(), &rows)?;
@@ -138,20 +142,14 @@ impl Chosen {
         Ok(Self { folder: folder.to_path_buf(), results, table, latents })
     }
 
-    /// The table that the rows are taken of: the job's input, whose every cell is as the host wrote it, else the job's copy with its clusters as
-    /// class and a word about it.
-    fn source(&self) -> Result<(StarFile, Option<String>)> {
-        let own = |why: String| {
-            (self.table.clone(), Some(format!("{why}; taking the job's own copy, whose rlnClassNumber is that of its clusters")))
+    /// The table that the rows are taken of.
+    fn source(&self) -> Result<Source<StarFile>> {
+        let own = particles_block(&self.table)?;
+        let other = |input: &StarFile| {
+            let same = particles_block(input).is_ok_and(|block| same_images(&block, &own));
+            (!same).then(|| "holds other particles now".to_owned())
         };
-        let Some(before) = settings_file::read(&self.folder)? else { return Ok(own("the job has no `settings.json`".into())) };
-        let path = &before.input.particles;
-        let Ok(input) = StarFile::read(path) else { return Ok(own(format!("{} cannot be read any more", path.display()))) };
-        let same = match particles_block(&input) {
-            Ok(block) => same_images(&block, &particles_block(&self.table)?),
-            Err(_) => false,
-        };
-        Ok(if same { (input, None) } else { own(format!("{} holds other particles now", path.display())) })
+        source::of_job(&self.folder, |path| StarFile::read(path).map_err(|e| star_problem(&e)), other)
     }
 }
 

@@ -1,6 +1,7 @@
 //! `train`: from particles to states.
 
 use super::{provenance, say_decided, start_engine};
+use crate::job::encode_kit;
 use crate::job::engine_process::Engine;
 use crate::job::settings_file;
 use crate::job::stages::context::Context;
@@ -21,8 +22,11 @@ pub(super) fn run(context: &mut Context<'_>, said: &TrainSaid) -> Result<()> {
     let crop_px = prepare::crop_px(&mask, &grid);
     let decided = decided::decide(said, &facts, grid, book, crop_px);
     settle(context, &engine, &input, &decided, &fingerprint)?;
-    check::run(context, said, &input, &fingerprint)?;
-    let prepared = prepare::run(context, said, &input, &decided, &fingerprint)?;
+    let given = check::Wish::of_training(said, &input);
+    check::run(context, &input.particles, &given, &fingerprint)?;
+    let options = prepare::options(said, &decided.grid);
+    let prepared = prepare::run(context, &input.particles, &options, said.scratch.as_deref(), &fingerprint)?;
+    encode_kit::keep_images(context.folder(), &prepared.0)?;
     let ground = base::run(context, &input, &decided, &prepared, mask)?;
     let scores = subspace::run(context, &decided, &prepared.0, &ground)?;
     let outcome = train::run(context, &mut engine, &decided, &ground, scores)?;
@@ -31,7 +35,7 @@ pub(super) fn run(context: &mut Context<'_>, said: &TrainSaid) -> Result<()> {
     }
     let found = cluster::find(&decided, &outcome)?;
     let umap = embed::run(context, &found, decided.train.seed)?;
-    cluster::run(context, &input.particles, &input.path, &found, &umap)?;
+    cluster::run(context, &input.particles, &input.path, &found, Some(&umap))?;
     decode::run(context, &mut engine, &decided, &outcome, &found)?;
     let material = Material {
         base: ground.base.or_else(|| input.reference.as_ref().map(|r| r.path.clone())),

@@ -2,26 +2,45 @@
 //! ends the job; poses only raise a warning, since images without signal enough for this check look the same and can still be learned from.
 
 use super::context::Context;
-use super::read::Input;
+use super::read::{Given, Input};
 use crate::job::stage::Fingerprint;
 use crate::settings::said::TrainSaid;
 use crate::settings::values::InvertData;
 use contract::{Problem, Result};
-use reconstruction::check::{self, CheckOptions, ENOUGH_PARTICLES, Finding, Given, LEAST_PARTICLES, Report, Subject, Verdict};
+use cryoem::particles::ParticleSet;
+use cryoem::prepare::Invert;
+use reconstruction::check::{self, CheckOptions, ENOUGH_PARTICLES, Finding, LEAST_PARTICLES, Report, Subject, Verdict};
+
+/// What particles are held against.
+pub(crate) struct Wish<'a> {
+    /// Whether they are to be checked at all.
+    pub(crate) wanted: bool,
+    pub(crate) map: Option<&'a Given>,
+    pub(crate) mask: Option<&'a Given>,
+    pub(crate) invert: Invert,
+}
+
+impl<'a> Wish<'a> {
+    /// What a training job has.
+    pub(crate) fn of_training(said: &TrainSaid, input: &'a Input) -> Self {
+        Self {
+            wanted: said.check.is_none_or(|yes| yes.0),
+            map: input.reference.as_ref(),
+            mask: input.mask.as_ref(),
+            invert: said.invert_data.unwrap_or(InvertData::Auto).into(),
+        }
+    }
+}
 
 /// `images` is a fingerprint of the particles and their images.
-pub(crate) fn run(context: &mut Context<'_>, said: &TrainSaid, input: &Input, images: &str) -> Result<()> {
-    if said.check.is_some_and(|yes| !yes.0) || input.particles.len() < LEAST_PARTICLES {
+pub(crate) fn run(context: &mut Context<'_>, particles: &ParticleSet, wish: &Wish<'_>, images: &str) -> Result<()> {
+    if !wish.wanted || particles.len() < LEAST_PARTICLES {
         return Ok(());
     }
-    let ground = Fingerprint::new("check")
-        .and(&images)
-        .and(&input.mask.as_ref().map(|m| &m.fingerprint))
-        .and(&input.reference.as_ref().map(|r| &r.fingerprint));
+    let ground = Fingerprint::new("check").and(&images).and(&wish.mask.map(|m| &m.fingerprint)).and(&wish.map.map(|r| &r.fingerprint));
     context.stage("check", &ground, |context| {
-        let given = Given { map: input.reference.as_ref().map(|r| &r.volume), mask: input.mask.as_ref().map(|m| &m.volume) };
-        let invert = said.invert_data.unwrap_or(InvertData::Auto).into();
-        let report = check::check_set(&input.particles, given, invert, &CheckOptions::default())?;
+        let given = check::Given { map: wish.map.map(|r| &r.volume), mask: wish.mask.map(|m| &m.volume) };
+        let report = check::check_set(particles, given, wish.invert, &CheckOptions::default())?;
         for finding in &report.findings {
             let line = format!("{}: {}: {}", finding.subject.word(), finding.verdict.word(), finding.text);
             // Of a few particles nobody expects a proof.

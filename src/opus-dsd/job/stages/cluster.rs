@@ -9,7 +9,7 @@ use analysis::{Clusters, Pca};
 use contract::{Problem, Result, TrainOutcome};
 use cryoem::particles::{ParticleSet, Source};
 use cryoem::subset;
-use ndarray::Array2;
+use ndarray::{Array2, ArrayView2};
 use starfile::Builder;
 use std::path::{Path, PathBuf};
 
@@ -52,7 +52,23 @@ pub(crate) fn find(decided: &Decided, outcome: &TrainOutcome) -> Result<Findings
     Ok(Findings { latents, pca, clusters, latents_fingerprint, fingerprint })
 }
 
-pub(crate) fn run(context: &mut Context<'_>, particles: &ParticleSet, source: &Path, found: &Findings, umap: &Array2<f32>) -> Result<()> {
+/// Latents of a file in the clusters that were found before, about `centres` `[k, d]`; `pca` are the axes of that time.
+pub(crate) fn assign(latents: &Path, centres: ArrayView2<'_, f32>, pca: Pca) -> Result<Findings> {
+    let latents_fingerprint = Fingerprint::new("findings").and_content(latents)?;
+    let latents = npy::read(latents)?;
+    let clusters = analysis::clusters::assign(latents.view(), centres)?;
+    let fingerprint = latents_fingerprint.clone().and(&centres.iter().collect::<Vec<_>>());
+    Ok(Findings { latents, pca, clusters, latents_fingerprint, fingerprint })
+}
+
+/// `umap`, `[particles, 2]`: a column of the table where there is one.
+pub(crate) fn run(
+    context: &mut Context<'_>,
+    particles: &ParticleSet,
+    source: &Path,
+    found: &Findings,
+    umap: Option<&Array2<f32>>,
+) -> Result<()> {
     let ground = found.fingerprint.clone().and_content(source)?;
     context.stage("cluster", &ground, |context| {
         let clusters = &found.clusters;
@@ -67,7 +83,7 @@ pub(crate) fn run(context: &mut Context<'_>, particles: &ParticleSet, source: &P
         let selected = selected_rows(clusters);
         subset::write_rows(&outputs[3], particles, &selected)?;
         subset::write_rows(&outputs[4], particles, &clusters.members(largest(clusters)))?;
-        for cluster in 0..clusters.len() {
+        for cluster in (0..clusters.len()).filter(|&c| clusters.sizes[c] > 0) {
             let path = context.path(&particles_file(clusters.class_number(cluster)));
             subset::write_rows(&path, particles, &clusters.members(cluster))?;
             outputs.push(path);
@@ -103,21 +119,21 @@ fn warn_of_leftovers(context: &mut Context<'_>, clusters: usize) {
     }
 }
 
-fn latents_table(particles: &ParticleSet, found: &Findings, umap: &Array2<f32>) -> String {
+fn latents_table(particles: &ParticleSet, found: &Findings, umap: Option<&Array2<f32>>) -> String {
     let width = found.latents.ncols();
     let scores = found.pca.project(found.latents.view());
     let shown = width.min(2);
     let mut labels = vec!["rlnImageName".to_owned(), "opusParticle".into(), "rlnClassNumber".into()];
     labels.extend((1..=width).map(|i| format!("opusLatent{i}")));
     labels.extend((1..=shown).map(|i| format!("opusPrincipal{i}")));
-    labels.extend((1..=2).map(|i| format!("opusUmap{i}")));
+    labels.extend((1..=umap.map_or(0, Array2::ncols)).map(|i| format!("opusUmap{i}")));
     let label_refs: Vec<&str> = labels.iter().map(String::as_str).collect();
     let rows = (0..particles.len()).map(|i| {
         let mut cells =
             vec![image_name(particles, i), (i + 1).to_string(), found.clusters.class_number(found.clusters.labels[i]).to_string()];
         cells.extend(found.latents.row(i).iter().map(|v| format!("{v:.6}")));
         cells.extend((0..shown).map(|c| format!("{:.6}", scores[[i, c]])));
-        cells.extend(umap.row(i).iter().map(|v| format!("{v:.6}")));
+        cells.extend(umap.iter().flat_map(|all| all.row(i)).map(|v| format!("{v:.6}")));
         cells
     });
     Builder::new(Some(STAR_VERSION)).table("latents", &label_refs, rows).finish()

@@ -4,11 +4,12 @@ use super::context::Context;
 use super::read::Input;
 use crate::job::atomic;
 use crate::job::stage::Fingerprint;
-use crate::settings::decided::{DataFacts, Decided, Grid};
+use crate::settings::decided::{DataFacts, Grid};
 use crate::settings::said::TrainSaid;
 use crate::settings::values::InvertData;
 use contract::{Prepared, Problem, Result};
 use cryoem::mask::{self, CubeGrid, MapMask};
+use cryoem::particles::ParticleSet;
 use cryoem::prepare::PrepareOptions;
 use cryoem::volume::Volume;
 use std::path::{Path, PathBuf};
@@ -21,6 +22,8 @@ const DESCRIPTION: &str = "prepared.json";
 const BALL: f64 = 0.85;
 /// Width of the ball's soft edge, pixels.
 const BALL_EDGE_PX: f64 = 3.0;
+/// Raised when the stage leaves more than before with the same input.
+const FORM: u32 = 2;
 /// Times that progress is said while preparing.
 const PROGRESS_LINES: usize = 10;
 
@@ -30,8 +33,9 @@ pub(crate) struct GridMask {
     pub(crate) whence: String,
 }
 
-fn options(said: &TrainSaid, grid: &Grid) -> PrepareOptions {
-    PrepareOptions { size_px: grid.size_px, apix: None, invert: said.invert_data.unwrap_or(InvertData::Auto).into() }
+/// What a training job's images are to be.
+pub(crate) fn options(said: &TrainSaid, grid: &Grid) -> PrepareOptions {
+    PrepareOptions { size_px: grid.size_px, apix: None, invert: said.invert_data.unwrap_or(InvertData::Auto).into(), known: Vec::new() }
 }
 
 /// What the prepared images depend on.
@@ -65,20 +69,19 @@ pub(crate) fn crop_px(mask: &GridMask, grid: &Grid) -> usize {
 /// The prepared set and its description's path.
 pub(crate) fn run(
     context: &mut Context<'_>,
-    said: &TrainSaid,
-    input: &Input,
-    decided: &Decided,
+    particles: &ParticleSet,
+    options: &PrepareOptions,
+    scratch: Option<&Path>,
     fingerprint: &str,
 ) -> Result<(Prepared, PathBuf)> {
-    let folder = folder(context.folder(), said.scratch.as_deref())?;
+    let folder = folder(context.folder(), scratch)?;
     let description = folder.join(DESCRIPTION);
-    let ground = Fingerprint::new("prepare").and(&fingerprint).and(&folder);
-    let options = options(said, &decided.grid);
+    let ground = Fingerprint::new("prepare").and(&FORM).and(&fingerprint).and(&folder);
     let written = description.clone();
     context.stage("prepare", &ground, |context| {
         let mut said = 0;
         let console = &mut *context.console;
-        let made = cryoem::prepare::prepare(&input.particles, &options, &folder, &mut |done, all| {
+        let made = cryoem::prepare::prepare(particles, options, &folder, &mut |done, all| {
             let tenth = done * PROGRESS_LINES / all.max(1);
             if tenth > said {
                 said = tenth;

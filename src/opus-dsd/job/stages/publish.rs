@@ -11,8 +11,10 @@ use crate::job::order::Order;
 use crate::job::results::RESULTS;
 use crate::job::stage::Fingerprint;
 use crate::settings::decided::Decided;
+use analysis::Clusters;
 use contract::{Result, Results, StateVolume, TrainOutcome};
 use starfile::Builder;
+use std::path::Path;
 
 /// Figures under labels that hosts know.
 pub(crate) const SUMMARY: &str = "summary.star";
@@ -30,7 +32,8 @@ pub(crate) fn early_nodes(context: &Context<'_>, decided: &Decided) -> Result<()
 
 /// Nodes of a job whose clusters are there; files that are not yet there are left out.
 pub(crate) fn cluster_nodes(context: &Context<'_>, found: &Findings) -> Result<()> {
-    let all: Vec<Node> = nodes_of((0..found.clusters.len()).map(|c| found.clusters.class_number(c))).collect();
+    let filled = (0..found.clusters.len()).filter(|&c| found.clusters.sizes[c] > 0);
+    let all: Vec<Node> = nodes_of(filled.map(|c| found.clusters.class_number(c))).collect();
     nodes::write(context.folder(), &context.job.folder_name, &all, context.host)
 }
 
@@ -53,7 +56,7 @@ pub(crate) fn run(context: &mut Context<'_>, outcome: &TrainOutcome, found: &Fin
     let ground = Fingerprint::new("publish").and(&results).and(&context.job.folder_name).and(&context.host.words());
     context.stage("publish", &ground, |context| {
         let outputs = vec![context.path(RESULTS), context.path(SUMMARY), context.path("RELION_OUTPUT_NODES.star")];
-        atomic::write(&outputs[1], summary(&results).as_bytes())?;
+        atomic::write(&outputs[1], summary(results.epoch, &found.clusters).as_bytes())?;
         context.results.change(|now| *now = results.clone())?;
         cluster_nodes(context, found)?;
         let largest = &results.volumes[cluster::largest(&found.clusters)];
@@ -128,12 +131,42 @@ pub(crate) fn volumes(found: &Findings) -> Vec<StateVolume> {
 }
 
 /// Figures under labels that RELION knows, so that a Scheme can branch on them.
-fn summary(results: &Results) -> String {
-    let all: usize = results.volumes.iter().map(|v| v.n).sum();
-    let general = [("rlnCurrentIteration", results.epoch.to_string()), ("rlnNrClasses", results.volumes.len().to_string())];
-    let rows = results.volumes.iter().map(|v| [v.class.to_string(), v.n.to_string(), format!("{:.6}", v.n as f64 / all as f64)]);
+fn summary(epoch: usize, clusters: &Clusters) -> String {
+    let all: usize = clusters.sizes.iter().sum();
+    let general = [("rlnCurrentIteration", epoch.to_string()), ("rlnNrClasses", clusters.len().to_string())];
+    let rows = clusters
+        .sizes
+        .iter()
+        .enumerate()
+        .map(|(c, n)| [clusters.class_number(c).to_string(), n.to_string(), format!("{:.6}", *n as f64 / all as f64)]);
     Builder::new(Some(STAR_VERSION))
         .pairs("general", general)
         .table("classes", &["rlnClassNumber", "rlnGroupNrParticles", "rlnClassDistribution"], rows)
         .finish()
+}
+
+/// What an encoding job hands on: no maps, since they are the trained job's.
+pub(crate) fn encoded(context: &mut Context<'_>, found: &Findings, trained_job: &Path) -> Result<()> {
+    let results = Results {
+        complete: true,
+        particles: cluster::PARTICLES.into(),
+        latents: Some(cluster::LATENTS.into()),
+        ..context.results.now().clone()
+    };
+    let ground = Fingerprint::new("publish").and(&results).and(&found.fingerprint.text());
+    let ground = ground.and(&context.job.folder_name).and(&context.host.words());
+    context.stage("publish", &ground, |context| {
+        let outputs = vec![context.path(RESULTS), context.path(SUMMARY), context.path("RELION_OUTPUT_NODES.star")];
+        atomic::write(&outputs[1], summary(results.epoch, &found.clusters).as_bytes())?;
+        context.results.change(|now| *now = results.clone())?;
+        cluster_nodes(context, found)?;
+        let counts = format!("{} particles in {} clusters of {}", found.latents.nrows(), found.clusters.len(), trained_job.display());
+        note::append(context.folder(), &[format!("opus-dsd {}: {counts}", contract::VERSION), format!("please cite: {CITATION}")])?;
+        Ok(outputs)
+    })?;
+    let folder = context.job.folder_name.trim_end_matches('/').to_owned();
+    context.say(&format!(
+        "next: `opus-dsd analyse --job {folder} --o DIR/` draws them and decodes their states; `opus-dsd select --job {folder} --clusters 1 --o DIR/` picks some"
+    ));
+    Ok(())
 }

@@ -8,7 +8,7 @@ use crate::settings::values::Base;
 use contract::{Problem, Result};
 use cryoem::mask::CubeGrid;
 use cryoem::mrc::{read_origin, read_volume};
-use cryoem::particles::{self, ParticleSet, ReadOptions};
+use cryoem::particles::{self, ParticleSet};
 use cryoem::volume::Volume;
 use std::path::{Path, PathBuf};
 
@@ -37,9 +37,6 @@ pub(crate) struct Input {
 /// Boxes of maps and images differ by trimming and padding; beyond this ratio of their extents something is wrong.
 const EXTENT_RATIO: f64 = 2.0;
 
-/// Word that `--ctf` takes where the images have none.
-const NO_CTF: &str = "none";
-
 /// Input, and what there is to remark of it.
 pub(crate) struct Gathered {
     pub(crate) input: Input,
@@ -60,7 +57,7 @@ pub(crate) fn run(context: &mut Context<'_>, said: &TrainSaid) -> Result<Input> 
 /// A file that cannot be read or understood, or files that do not fit together.
 pub(crate) fn gather(said: &TrainSaid) -> Result<Gathered> {
     let path = said.input().cloned().ok_or_else(|| Problem::input("missing").at("`--in_parts`"))?;
-    let particles = particles::read(&path, &options(said))?;
+    let particles = particles::read(&path, &said.images.options())?;
     let largest = largest_group(&particles, &path)?;
     let mut notes = Vec::new();
     let reference = said.in_3dref.as_deref().map(|p| reference(p, largest).map_err(|e| of_option("--in_3dref", e))).transpose()?;
@@ -77,23 +74,6 @@ pub(crate) fn gather(said: &TrainSaid) -> Result<Gathered> {
     warnings.extend(particles.warnings.clone());
     warnings.extend(particles.check().map_err(|p| p.at(path.display().to_string()))?);
     Ok(Gathered { input: Input { path, particles, mask, reference }, notes, warnings })
-}
-
-/// How particles are read where their file lacks something.
-pub(crate) fn options(said: &TrainSaid) -> ReadOptions {
-    let without_ctf = said.ctf.as_ref().is_some_and(|c| c.as_os_str() == NO_CTF);
-    ReadOptions {
-        apix: said.apix,
-        voltage_kv: said.voltage,
-        cs_mm: said.cs,
-        amplitude_contrast: said.amplitude_contrast,
-        phase_shift_deg: said.phase_shift,
-        datadir: said.datadir.clone(),
-        project: None,
-        poses: said.poses.clone(),
-        ctf: said.ctf.clone().filter(|_| !without_ctf),
-        without_ctf,
-    }
 }
 
 impl Input {
@@ -127,12 +107,20 @@ fn reference(path: &Path, largest: Largest) -> Result<Given> {
     let box_px = volume.box_px().map_err(|p| p.at(path.display().to_string()))?;
     // A map without a voxel size is taken to span the particles' box.
     let volume = volume.or_apix(largest.box_px as f64 * largest.apix / box_px as f64);
+    given(path, volume)
+}
+
+/// A map of a file, with its fingerprint.
+///
+/// # Errors
+/// The file cannot be read.
+pub(crate) fn given(path: &Path, volume: Volume) -> Result<Given> {
     Ok(Given { path: path.to_path_buf(), volume, fingerprint: Fingerprint::new("file").and_content(path)?.text() })
 }
 
 fn mask(path: &Path, largest: Largest, notes: &mut Vec<String>) -> Result<Given> {
     let volume = cryoem::mask::read(path, CubeGrid { box_px: largest.box_px, apix: largest.apix }, notes)?;
-    Ok(Given { path: path.to_path_buf(), volume, fingerprint: Fingerprint::new("file").and_content(path)?.text() })
+    given(path, volume)
 }
 
 /// A map that spans much more or less than the images has most often a wrong pixel size in its header.

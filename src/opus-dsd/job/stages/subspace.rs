@@ -2,18 +2,21 @@
 
 use super::context::Context;
 use super::train::Ground;
-use crate::job::npy;
+use crate::job::stage::Fingerprint;
+use crate::job::{encode_kit, npy};
 use crate::settings::decided::Decided;
 use contract::{Prepared, Problem, Result};
 use cryoem::mrc::{read_volume, write_volume};
 use cryoem::prepare::PreparedSet;
 use reconstruction::subspace::{self, SubspaceOptions};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// Folder of the component maps and scores in a job.
 const FOLDER: &str = "subspace";
 /// Scores of all particles, `[particles, components]`.
 const SCORES: &str = "scores.npy";
+/// Raised when the stage leaves more than before with the same input.
+const FORM: u32 = 2;
 
 /// The scores' file, where the latents are to start from scores.
 pub(crate) fn run(context: &mut Context<'_>, decided: &Decided, prepared: &Prepared, ground: &Ground) -> Result<Option<PathBuf>> {
@@ -22,7 +25,7 @@ pub(crate) fn run(context: &mut Context<'_>, decided: &Decided, prepared: &Prepa
     let scores = folder.join(SCORES);
     let components = start.components.min(decided.train.layout.zdim);
     let options = SubspaceOptions { components, particles: start.particles, seed: decided.train.seed, ..SubspaceOptions::default() };
-    let fingerprint = ground.fingerprint.clone().and(&"subspace").and(&(
+    let fingerprint = ground.fingerprint.clone().and(&"subspace").and(&FORM).and(&(
         options.components,
         options.particles,
         options.rounds,
@@ -47,7 +50,21 @@ pub(crate) fn run(context: &mut Context<'_>, decided: &Decided, prepared: &Prepa
             outputs.push(path);
         }
         npy::write(&scores, found.scores.view())?;
+        outputs.push(encode_kit::keep_linear(context.folder(), &found.model)?);
         Ok(outputs)
     })?;
     Ok(Some(scores))
+}
+
+/// Stage `scores`: the scores of other particles by the linear model of a trained job's file, and their file.
+pub(crate) fn score(context: &mut Context<'_>, prepared: &Prepared, model: &Path) -> Result<PathBuf> {
+    let folder = context.path(FOLDER);
+    let scores = folder.join(SCORES);
+    let ground = Fingerprint::new("scores").and(&prepared.fingerprint).and_content(model)?;
+    context.stage("scores", &ground, |_| {
+        std::fs::create_dir_all(&folder).map_err(|e| Problem::io(&folder, &e))?;
+        npy::write(&scores, encode_kit::linear(model)?.score(&PreparedSet::open(prepared)?)?.view())?;
+        Ok(vec![scores.clone()])
+    })?;
+    Ok(scores)
 }

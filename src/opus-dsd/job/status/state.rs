@@ -116,7 +116,7 @@ mod tests {
     /// The record of a process of this machine.
     fn record() -> Record {
         let folder = tempfile::tempdir().unwrap();
-        Presence::announce(folder.path(), &[]).unwrap();
+        Presence::announce(folder.path(), &[], None).unwrap();
         presence::read(folder.path()).unwrap().0
     }
 

@@ -7,9 +7,7 @@ use crate::settings::said::train::MOST_CLUSTERS;
 use crate::settings::values::{Ways, YesNo};
 use clap::Args;
 use serde::{Deserialize, Serialize};
-use std::path::PathBuf;
 
-const INPUT: &str = "Input";
 const STATES: &str = "States";
 const RESULT: &str = "Result";
 
@@ -19,12 +17,6 @@ pub(crate) struct AnalyseSaid {
     #[command(flatten)]
     #[serde(flatten)]
     pub(crate) trained: Trained,
-    /// Not used
-    #[arg(long, value_name = "FILE", help_heading = INPUT, add = field(Kind::Mask, "Mask").hidden())]
-    pub(crate) in_mask: Option<PathBuf>,
-    /// Not used
-    #[arg(long = "in-3dref", value_name = "FILE", help_heading = INPUT, add = field(Kind::Volume, "Map").hidden())]
-    pub(crate) in_3dref: Option<PathBuf>,
 
     /// Clusters, each with a STAR file and a map
     #[arg(long, value_name = "K", help_heading = STATES,

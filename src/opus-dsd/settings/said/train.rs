@@ -2,6 +2,7 @@
 
 use crate::settings::defaults::{BATCH, BETA, CHECKPOINT_MINUTES, PREVIEW, SEED, ZDIM};
 use crate::settings::form::{Constant, Gate, Kind, field};
+use crate::settings::said::ImagesSaid;
 use crate::settings::values::{Base, BetaWish, InvertData, JobEpoch, PrecisionWish, Preset, WarmStartWish, YesNo};
 use clap::Args;
 use serde::{Deserialize, Serialize};
@@ -25,7 +26,6 @@ const USE_MASK: Gate = Gate { name: "useMask", label: "Use a mask?", default: fa
 const AB_INITIO: Gate = Gate { name: "abInitio", label: "Train from scratch?", default: true, open: false };
 
 const INPUT: &str = "Input";
-const OVERRIDES: &str = "Input that lacks something";
 const MODEL: &str = "Model";
 const TRAINING: &str = "Training";
 const RESULT: &str = "Result";
@@ -57,22 +57,6 @@ pub(crate) struct TrainSaid {
     #[arg(long = "in-3dref", value_name = "FILE", help_heading = INPUT,
         add = field(Kind::Volume, "Consensus map").fixed().scipion("inputVolume"))]
     pub(crate) in_3dref: Option<PathBuf>,
-    /// Not used
-    #[arg(long, value_name = "FILE", help_heading = INPUT,
-        add = field(Kind::File, "Micrographs").hidden())]
-    pub(crate) in_mics: Option<PathBuf>,
-    /// Not used
-    #[arg(long, value_name = "FILE", help_heading = INPUT,
-        add = field(Kind::File, "Movies").hidden())]
-    pub(crate) in_movies: Option<PathBuf>,
-    /// Not used
-    #[arg(long, value_name = "FILE", help_heading = INPUT,
-        add = field(Kind::File, "Coordinates").hidden())]
-    pub(crate) in_coords: Option<PathBuf>,
-    /// Folder in which image stacks are looked for
-    #[arg(long, value_name = "DIR", help_heading = INPUT,
-        add = field(Kind::Folder, "Folder of image stacks").advanced())]
-    pub(crate) datadir: Option<PathBuf>,
     /// Sign of the images
     #[arg(long, value_name = "WORD", value_enum, help_heading = INPUT,
         add = field(Kind::Choice, "Sign of the images").default(Constant::Word("auto")).advanced())]
@@ -83,34 +67,9 @@ pub(crate) struct TrainSaid {
         add = field(Kind::Bool, "Check the input first").default(Constant::Switch(true)).advanced())]
     pub(crate) check: Option<YesNo>,
 
-    /// Poses as the original keeps them (.pkl)
-    #[arg(long, value_name = "FILE", help_heading = OVERRIDES,
-        add = field(Kind::File, "Poses (.pkl)").advanced())]
-    pub(crate) poses: Option<PathBuf>,
-    /// CTF parameters as the original keeps them (.pkl)
-    #[arg(long, value_name = "FILE", help_heading = OVERRIDES,
-        add = field(Kind::File, "CTF (.pkl)").advanced())]
-    pub(crate) ctf: Option<PathBuf>,
-    /// Pixel size, Å
-    #[arg(long, value_name = "Å", help_heading = OVERRIDES,
-        add = field(Kind::Float, "Pixel size").unit("Å").above(0.0).to(1000).advanced())]
-    pub(crate) apix: Option<f64>,
-    /// Voltage, kV
-    #[arg(long, alias = "kv", value_name = "kV", help_heading = OVERRIDES,
-        add = field(Kind::Float, "Voltage").unit("kV").above(0.0).to(10_000).advanced())]
-    pub(crate) voltage: Option<f64>,
-    /// Spherical aberration, mm
-    #[arg(long, value_name = "mm", help_heading = OVERRIDES,
-        add = field(Kind::Float, "Spherical aberration").unit("mm").from(0).to(100).advanced())]
-    pub(crate) cs: Option<f64>,
-    /// Amplitude contrast, 0 to 1
-    #[arg(long, short = 'w', value_name = "FRACTION", help_heading = OVERRIDES,
-        add = field(Kind::Float, "Amplitude contrast").from(0).to(0.999).advanced())]
-    pub(crate) amplitude_contrast: Option<f64>,
-    /// Phase shift of a phase plate, degrees
-    #[arg(long, alias = "ps", value_name = "DEGREES", help_heading = OVERRIDES,
-        add = field(Kind::Float, "Phase shift").unit("degrees").from(-360).to(360).advanced())]
-    pub(crate) phase_shift: Option<f64>,
+    #[command(flatten)]
+    #[serde(flatten)]
+    pub(crate) images: ImagesSaid,
 
     /// Size of networks and the defaults that go with it
     #[arg(long, value_name = "WORD", value_enum, help_heading = MODEL,
