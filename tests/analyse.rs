@@ -134,6 +134,10 @@ fn a_job_star_names_the_verb() {
     assert!(ended.out.contains("note: `--in_mask sim/mask.mrc` is not used"), "{}", ended.out);
     let nodes = std::fs::read_to_string(folder.join("RELION_OUTPUT_NODES.star")).unwrap();
     assert!(nodes.contains("External/job004/cluster002.mrc DensityMap.mrc"), "{nodes}");
+    assert!(project.run("status External/job004 --json").out.contains("\"verb\": \"analyse\""));
+    // A file that is not there is named once.
+    let missing = project.run("run nowhere/job.star");
+    assert_eq!(missing.err.matches("nowhere/job.star").count(), 1, "{}", missing.err);
 }
 
 #[test]

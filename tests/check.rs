@@ -45,6 +45,12 @@ fn an_inverted_map_ends_with_status_2_and_names_the_contrast() {
     assert!(ended.err.contains("contrast") && ended.last_error().contains("inverted"), "{}", ended.err);
     assert_eq!(project.exit_files("wrong"), ["RELION_JOB_EXIT_FAILURE"]);
     assert_eq!(report(&project, "wrong")["verdict"], "wrong");
+    let status = project.run("status wrong --json");
+    let status: Value = serde_json::from_str(&status.out).unwrap();
+    assert_eq!(
+        (status["verb"].as_str(), status["state"].as_str(), status["exit_status"].as_u64()),
+        (Some("check"), Some("failed"), Some(2))
+    );
     // Without a folder nothing is written.
     assert_eq!(project.run(&line).status, Some(2));
     assert!(!project.path("check.json").exists());

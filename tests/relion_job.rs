@@ -41,6 +41,38 @@ fn from_import_to_jobs_that_go_on_with_clusters_and_maps() {
     assert!(relion.path(&format!("{select}particles_split1.star")).exists());
 }
 
+#[test]
+fn later_verbs_are_jobs_like_any_other() {
+    let Some(relion) = Relion::project() else { return };
+    relion.import();
+    let trained = relion.external("Import/job001/particles.star", SHORT, "");
+    relion.run(&trained);
+    let verb = |verb: &str| format!("{} {verb}", job::program());
+    let map = format!("{trained}cluster001.mrc");
+    let add = |name: &str, particles: &str, parameters: &[(&str, &str)], more: &str| {
+        let job = relion.external_of(&verb(name), particles, parameters, more);
+        relion.run(&job);
+        assert_eq!(relion.status(&job), "2", "{name}: {}", relion.text(&format!("{job}run.err")));
+        job
+    };
+    let encoded = add("encode", "Import/job001/particles.star", &[("device", "cpu")], &format!("in_3dref == {map}"));
+    assert!(relion.text(&format!("{encoded}run.out")).contains("note: `--in_mask sim/mask.mrc` is not used by this verb"));
+    let edge = |from: &str, to: &str| relion.text("default_pipeline.star").lines().any(|l| l.split_whitespace().eq([from, to]));
+    assert!(edge(&map, &encoded) && edge("Import/job001/particles.star", &encoded), "{}", relion.text("default_pipeline.star"));
+    assert_eq!(relion.node_type(&format!("{encoded}cluster001_particles.star")), "3");
+    let particles = format!("{encoded}particles.star");
+    let picked = add("select", &particles, &[("clusters", "1")], "");
+    assert!(edge(&particles, &picked));
+    add("check", "Import/job001/particles.star", &[], &format!("in_3dref == {map}"));
+    // What a check is sure of fails the job.
+    let turned = cryoem::mrc::read_volume(&relion.path(&map)).unwrap();
+    let turned = cryoem::volume::Volume { data: -turned.data, apix: turned.apix };
+    cryoem::mrc::write_volume(&relion.path("turned.mrc"), &turned).unwrap();
+    let wrong = relion.external_of(&verb("check"), "Import/job001/particles.star", &[], "in_3dref == turned.mrc");
+    relion.run(&wrong);
+    assert_eq!(relion.status(&wrong), "3", "{}", relion.text(&format!("{wrong}run.out")));
+}
+
 fn rows(text: &str) -> usize {
     text.lines().filter(|l| l.contains(".mrcs")).count()
 }

@@ -1,7 +1,7 @@
 //! What the program learns, held against the truth: the real executables on small simulated sets, with preset tiny.
 //!
 //! Index: `learning` (latents, maps and costs against floors) · `groups` (optics groups that differ) · `bias` (what is left of the images when
-//! the map is taken away) · `mutations` (faults that the floors must catch). Helpers: `runs` (sets and jobs, each run once), `scores` (latents
+//! the map is taken away) · `held_out` (particles that the model never saw) · `mutations` (faults that the floors must catch). Helpers: `runs` (sets and jobs, each run once), `scores` (latents
 //! and maps against the truth), `edits` (sets with a fault), `engine` (the engine with settings that the command line does not offer),
 //! `rendering` (a projector of its own).
 //!
@@ -16,6 +16,8 @@ mod edits;
 mod engine;
 #[path = "science/groups.rs"]
 mod groups;
+#[path = "science/held_out.rs"]
+mod held_out;
 #[path = "science/learning.rs"]
 mod learning;
 #[path = "science/mutations.rs"]

@@ -136,6 +136,16 @@ pub(crate) fn decode(run: &Run, name: &str, what: &str) -> PathBuf {
     folder
 }
 
+/// Encodes particles with a job's model into a folder beside it.
+pub(crate) fn encode(run: &Run, name: &str, particles: &Path) -> PathBuf {
+    let folder = run.job.with_file_name(name);
+    let mut command = Command::new(program());
+    command.args(["encode", "--device", "cpu", "--j", "1", "--job"]).arg(&run.job).arg("--o").arg(&folder).arg("--in_parts").arg(particles);
+    let ended = command.env("OMP_NUM_THREADS", "1").output().unwrap();
+    assert!(ended.status.success(), "{}", String::from_utf8_lossy(&ended.stderr));
+    folder
+}
+
 /// Exit status and CPU seconds of a process and of all that it waited for.
 #[expect(clippy::zombie_processes, reason = "wait4 waits for it, since std gives no usage")]
 fn timed(mut command: Command, console: &Path) -> (i32, f64) {

@@ -42,7 +42,7 @@ def is_current(results: Optional[Dict[str, Any]], output: Dict[str, Any], file: 
         return False
     if output["kind"] == "particles":
         numbered = re.fullmatch(re.escape(output["path"]).replace(r"\*", r"(\d+)"), file)
-        return numbered is not None and int(numbered[1]) in [volume["class"] for volume in results["volumes"]]
+        return numbered is not None and int(numbered[1]) in [cluster["class"] for cluster in results.get("clusters", []) if cluster["n"]]
     halves = [half for state in results.get("halves", []) for half in (state["first"], state["second"])]
     return file in halves + [volume["file"] for series in [results, *results["series"]] for volume in series["volumes"]]
 

@@ -147,3 +147,26 @@ class OpusDsdDecode(OpusDsdJob):
     PROCESS_NAME = "opusdsd.decode"
     JOB = "decode"
     KEYWORDS = {"in_parts": ["relion", "opusdsd"]}
+
+
+class OpusDsdEncode(OpusDsdJob):
+    """Latents and clusters of any particles, by a trained job's model."""
+
+    PROCESS_NAME = "opusdsd.encode"
+    JOB = "encode"
+    KEYWORDS = {"in_parts": ["relion"], "in_3dref": ["opusdsd"]}
+
+
+class OpusDsdSelect(OpusDsdJob):
+    """Particles of a trained job by cluster, region or latents."""
+
+    PROCESS_NAME = "opusdsd.select"
+    JOB = "select"
+    KEYWORDS = {"in_parts": ["relion", "opusdsd"]}
+
+
+class OpusDsdCheck(OpusDsdJob):
+    """Whether particles, poses, map and mask belong together."""
+
+    PROCESS_NAME = "opusdsd.check"
+    JOB = "check"

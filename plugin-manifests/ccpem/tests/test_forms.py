@@ -12,7 +12,7 @@ from pipeliner.job_options import BooleanJobOption, InputNodeJobOption, IntJobOp
 
 from pipeliner_opusdsd import conditions, manifest, options
 
-KINDS = ("opusdsd.train", "opusdsd.analyse", "opusdsd.decode")
+KINDS = ("opusdsd.train", "opusdsd.analyse", "opusdsd.decode", "opusdsd.encode", "opusdsd.select", "opusdsd.check")
 
 
 def param(name, kind, **more):
@@ -153,7 +153,7 @@ class Nodes(unittest.TestCase):
                 Path(folder, f"cluster00{n}_particles.star").touch()
             self.assertEqual(job.get_current_output_nodes(), [], "no results yet")
             volumes = [{"file": f"cluster00{n}.mrc", "class": n, "n": 5, "z": [0.0]} for n in (1, 2)]
-            Path(folder, "results.json").write_text(json.dumps({"volumes": volumes, "series": []}))
+            Path(folder, "results.json").write_text(json.dumps({"volumes": volumes, "series": [], "clusters": [{"class": v["class"], "n": v["n"]} for v in volumes]}))
             names = [Path(node.name).name for node in job.get_current_output_nodes()]
         wanted = ["cluster001.mrc", "cluster001_particles.star", "cluster002.mrc", "cluster002_particles.star"]
         self.assertEqual(sorted(names), wanted)

@@ -14,7 +14,7 @@ mod training;
 pub use engine::{Command, DecodeSpec, Device, EncodeSpec, Event, LossTerms, MapForm, TrainOutcome, TrainSpec};
 pub use prepared::{GroupSummary, PREPARED_SCHEMA, Prepared};
 pub use problem::{Kind, Problem, Result};
-pub use results::{RESULTS_SCHEMA, Results, Series, SeriesVolume, StateHalves, StateVolume};
+pub use results::{ClusterSize, RESULTS_SCHEMA, Results, Series, SeriesVolume, StateHalves, StateVolume};
 pub use training::{
     BaseVolume, EncoderGrid, EncoderInput, Guards, Hypotheses, LearningRate, ModelLayout, Numerics, Precision, ResizeAt, Schedule, TrainSettings,
     WarmStart, Width,

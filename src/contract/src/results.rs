@@ -36,6 +36,9 @@ pub struct Results {
     /// `[particles, zdim]` f32 npy, row i = row i of the particles; relative to the job folder.
     #[serde(default)]
     pub latents: Option<String>,
+    /// Sizes of the clusters, by class; they are known before the maps, and of particles that were only encoded there are no maps.
+    #[serde(default)]
+    pub clusters: Vec<ClusterSize>,
     /// UMAP of the latents, `[particles, 2]` f32 npy; relative to the job folder.
     #[serde(default)]
     pub umap: Option<String>,
@@ -55,6 +58,15 @@ pub struct Results {
     pub halves: Vec<StateHalves>,
     /// Figures, relative to the job folder.
     pub plots: Vec<String>,
+}
+
+/// Particles of a cluster.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ClusterSize {
+    /// Cluster, from 1.
+    pub class: usize,
+    /// Particles in it.
+    pub n: usize,
 }
 
 /// Maps of two disjoint halves of the particles near a state, and how far they agree.

@@ -20,6 +20,7 @@ use contract::{EncodeSpec, Problem, Result, Results};
 use cryoem::mrc::read_volume;
 use cryoem::particles::{self, particles_block, star_problem};
 use ndarray::{Array2, Axis};
+use reconstruction::check::ENOUGH_PARTICLES;
 use starfile::StarFile;
 use std::path::{Path, PathBuf};
 
@@ -92,15 +93,11 @@ impl Known {
         }
     }
 
-    /// Centres of the clusters at the epoch of `trained`, `[clusters, zdim]`: those that were found, or at another epoch the means of their
-    /// particles, since every epoch has latents of its own.
+    /// Centres of the clusters at the epoch of `trained`, `[clusters, zdim]`: the means of their particles there, since every epoch has latents of
+    /// its own, and since k-means drew its borders between means (the centres that it reports are particles near them).
     fn centres(&self, trained: &Trained) -> Result<Array2<f32>> {
         let states = &self.results.volumes;
         let (k, width) = (states.len(), trained.latents.ncols());
-        if trained.epoch == self.results.epoch {
-            let flat = states.iter().flat_map(|state| state.z.iter().copied()).collect();
-            return Array2::from_shape_vec((k, width), flat).map_err(|e| Problem::failed(format!("the clusters' centres: {e}")));
-        }
         let path = self.job.join(&self.results.particles);
         let table = StarFile::read(&path).map_err(|e| star_problem(&e))?;
         let classes = particles_block(&table)?.column("rlnClassNumber").and_then(|c| c.integers()).map_err(|e| star_problem(&e))?;
@@ -184,7 +181,8 @@ fn check_input(
         if path.exists() { read::given(&path, read_volume(&path)?).map(Some) } else { Ok(None) }
     };
     let (map, mask) = (file(BASE)?, file(MASK)?);
-    let wish = Wish { wanted: said.check.is_none_or(|yes| yes.0), map: map.as_ref(), mask: mask.as_ref(), invert };
+    let wish =
+        Wish { wanted: said.check.is_none_or(|yes| yes.0), map: map.as_ref(), mask: mask.as_ref(), invert, stops_from: ENOUGH_PARTICLES };
     check::run(context, &input.particles, &wish, fingerprint)
 }
 

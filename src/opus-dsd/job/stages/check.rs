@@ -18,6 +18,8 @@ pub(crate) struct Wish<'a> {
     pub(crate) map: Option<&'a Given>,
     pub(crate) mask: Option<&'a Given>,
     pub(crate) invert: Invert,
+    /// Particles from which on what is surely wrong about the map ends the job; of fewer it is only warned of.
+    pub(crate) stops_from: usize,
 }
 
 impl<'a> Wish<'a> {
@@ -28,6 +30,7 @@ impl<'a> Wish<'a> {
             map: input.reference.as_ref(),
             mask: input.mask.as_ref(),
             invert: said.invert_data.unwrap_or(InvertData::Auto).into(),
+            stops_from: 0,
         }
     }
 }
@@ -41,17 +44,18 @@ pub(crate) fn run(context: &mut Context<'_>, particles: &ParticleSet, wish: &Wis
     context.stage("check", &ground, |context| {
         let given = check::Given { map: wish.map.map(|r| &r.volume), mask: wish.mask.map(|m| &m.volume) };
         let report = check::check_set(particles, given, wish.invert, &CheckOptions::default())?;
+        let stops = |finding: &Finding| finding.subject != Subject::Poses && report.particles >= wish.stops_from;
         for finding in &report.findings {
             let line = format!("{}: {}: {}", finding.subject.word(), finding.verdict.word(), finding.text);
             // Of a few particles nobody expects a proof.
-            let of_poses = finding.verdict == Verdict::Wrong && finding.subject == Subject::Poses;
-            if of_poses || finding.verdict == Verdict::Doubtful && report.particles >= ENOUGH_PARTICLES {
+            let only_warned_of = finding.verdict == Verdict::Wrong && !stops(finding);
+            if only_warned_of || finding.verdict == Verdict::Doubtful && report.particles >= ENOUGH_PARTICLES {
                 context.warn(&format!("{line}: {}", finding.hint));
             } else {
                 context.say(&line);
             }
         }
-        match surely_wrong(&report, |f| f.subject != Subject::Poses) {
+        match surely_wrong(&report, stops) {
             Some(problem) => {
                 let hint = problem.hint.clone().unwrap_or_default();
                 Err(problem.hint(format!("{hint}; `--check no` goes on without this check")))

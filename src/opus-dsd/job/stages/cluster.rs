@@ -6,7 +6,7 @@ use crate::job::stage::Fingerprint;
 use crate::job::{atomic, npy};
 use crate::settings::decided::Decided;
 use analysis::{Clusters, Pca};
-use contract::{Problem, Result, TrainOutcome};
+use contract::{ClusterSize, Problem, Result, TrainOutcome};
 use cryoem::particles::{ParticleSet, Source};
 use cryoem::subset;
 use ndarray::{Array2, ArrayView2};
@@ -94,6 +94,7 @@ pub(crate) fn run(
         context.results.change(|now| {
             now.particles = PARTICLES.into();
             now.latents = Some(LATENTS.into());
+            now.clusters = clusters.sizes.iter().enumerate().map(|(c, &n)| ClusterSize { class: clusters.class_number(c), n }).collect();
             now.volumes.clear();
         })?;
         publish::cluster_nodes(context, found)?;
