@@ -72,6 +72,56 @@ fn other_clusters_and_series_from_the_same_training() {
 }
 
 #[test]
+fn states_are_compared_with_the_consensus_and_a_part_is_followed() {
+    let project = trained();
+    // One half of the molecule, with a soft edge.
+    let mut part = cryoem::mrc::read_volume(&project.path("sim/mask.mrc")).unwrap();
+    part.data.indexed_iter_mut().for_each(|((_, _, x), m)| *m *= ((x as f32 - 14.0) / 4.0).clamp(0.0, 1.0));
+    cryoem::mrc::write_volume(&project.path("part.mrc"), &part).unwrap();
+    let line = format!(
+        "analyse --o External/job005/ --in_parts {JOB}/particles.star --in_mask part.mrc --clusters 3 --paths 2-3 --points 2 --variability 12 --plot no --device cpu --j 1"
+    );
+    let ended = project.run(&line);
+    assert_eq!(ended.status, Some(0), "{}", ended.err);
+    let folder = project.path("External/job005");
+    let read = |file: &str| cryoem::mrc::read_volume(&folder.join(file)).unwrap();
+    let told = results(project, "External/job005").unwrap().comparison.unwrap();
+    let consensus = read(&told.consensus);
+    for state in &told.states {
+        // The file is what the number says, inside a mask outside of which there is nothing.
+        let difference = read(&state.map);
+        let power = |map: &cryoem::volume::Volume| map.data.iter().map(|v| f64::from(v * v)).sum::<f64>();
+        assert!(state.of_consensus > 0.001 && state.of_consensus < 2.0, "{state:?}");
+        assert!((power(&difference) / power(&consensus)).sqrt() < 3.0 * state.of_consensus, "{state:?}");
+        assert_eq!(difference.data[[0, 0, 0]], 0.0);
+    }
+    let region = told.region.unwrap();
+    assert_eq!(region.occupancy.len(), 3);
+    for state in &region.occupancy {
+        let filled: Vec<f64> = state.levels.iter().map(|l| l.of_region).collect();
+        assert!(filled[0] > 0.0 && filled.windows(2).all(|w| w[0] >= w[1]), "less above a higher level: {filled:?}");
+        assert!((state.levels[0].volume_angstrom3 / filled[0] / 27.0).fract().abs() < 1e-6, "whole voxels of 27 Å³");
+    }
+    // Each other state against the largest one, and the way's ends.
+    let pairs: Vec<_> = region.motions.iter().map(|m| (m.from, m.to)).collect();
+    assert!(pairs.contains(&(2, 3)) || pairs.contains(&(3, 2)), "{pairs:?}");
+    assert!(region.motions.iter().all(|m| m.correlation_after >= m.correlation_before && m.angle_deg < 60.0), "{:?}", region.motions);
+    let variability = told.variability.unwrap();
+    assert_eq!(variability.maps, 12);
+    assert!(read(&variability.deviation).statistics().max > 0.0 && read(&variability.mean).statistics().max > 0.0);
+    assert!(std::fs::read_dir(folder.join("stages")).unwrap().flatten().all(|e| e.path().extension().is_none_or(|x| x != "mrc")));
+    let again = project.run(&line);
+    assert!(again.out.contains("compare: done before") && again.out.contains("publish: done before"), "{}", again.out);
+    // Mirrored maps are compared with the mirrored consensus.
+    let turned = project.run(&format!("{} --flip --invert", line.replace("job005", "job015")));
+    assert_eq!(turned.status, Some(0), "{}", turned.err);
+    let other = results(project, "External/job015").unwrap().comparison.unwrap();
+    for (a, b) in told.states.iter().zip(&other.states) {
+        assert!((a.of_consensus - b.of_consensus).abs() < 0.02, "{a:?} {b:?}");
+    }
+}
+
+#[test]
 fn an_earlier_epoch_and_an_input_that_is_gone() {
     let project = Project::new();
     std::fs::create_dir(project.path("in")).unwrap();
@@ -131,7 +181,7 @@ fn a_job_star_names_the_verb() {
     std::fs::write(folder.join("job.star"), star).unwrap();
     let ended = project.run("run External/job004/job.star");
     assert_eq!(ended.status, Some(0), "{}", ended.err);
-    assert!(ended.out.contains("note: `--in_mask sim/mask.mrc` is not used"), "{}", ended.out);
+    assert!(results(project, "External/job004").unwrap().comparison.unwrap().region.is_some(), "the mask is that of a part");
     let nodes = std::fs::read_to_string(folder.join("RELION_OUTPUT_NODES.star")).unwrap();
     assert!(nodes.contains("External/job004/cluster002.mrc DensityMap.mrc"), "{nodes}");
     assert!(project.run("status External/job004 --json").out.contains("\"verb\": \"analyse\""));
@@ -177,7 +227,9 @@ fn half_maps_of_every_state_share_no_particle_and_tell_their_resolution() {
         assert!(first.data != second.data && state.first.ends_with("_half1_unfil.mrc"));
         let own = cryoem::volume::fourier_shell_correlation(&first, &second, None).unwrap();
         assert!(own[1] > 0.9, "the same molecule: {own:?}");
-        assert_eq!(state.fsc.len(), 17);
+        assert_eq!((state.fsc.len(), state.decoded_fsc.len()), (17, 17));
+        // The network learned from the same particles.
+        assert!(state.decoded_fsc[1] > 0.9 && state.decoded_agrees_angstrom.is_some_and(|r| r < 60.0), "{:?}", state.decoded_fsc);
         let resolution = state.resolution_angstrom.expect("halves of a clean phantom agree");
         assert!((6.0..60.0).contains(&resolution) && state.effective_particles > 20.0, "{state:?}");
         assert!(read(&state.map).statistics().std > 0.0 && read(&state.local_resolution).statistics().max > 0.0);
@@ -186,6 +238,9 @@ fn half_maps_of_every_state_share_no_particle_and_tell_their_resolution() {
     }
     let nodes = std::fs::read_to_string(project.path("External/job006/RELION_OUTPUT_NODES.star")).unwrap();
     assert!(nodes.contains("halves/cluster001_half1_unfil.mrc DensityMap.mrc.halfmap 10"), "{nodes}");
+    assert!(nodes.contains("halves/cluster002_map.mrc DensityMap.mrc 6"), "{nodes}");
+    let page = std::fs::read_to_string(project.path("External/job006/report.html")).unwrap();
+    assert!(page.contains("\"decoded_fsc\":[[0.0,"), "the report shows the curves");
     let again = project.run(&line);
     assert!(again.out.contains("halves-001: done before") && again.out.contains("publish: done before"), "{}", again.out);
     // Without the option nothing is claimed.

@@ -1,5 +1,6 @@
 //! `results.json`: what a job has to show, rewritten by rename whenever it grows: after every epoch, at the clusters, after every map.
 
+use crate::Comparison;
 use serde::{Deserialize, Serialize};
 
 /// Raised when a field changes its meaning.
@@ -50,12 +51,15 @@ pub struct Results {
     pub preview: Option<String>,
     /// One entry a state; they come one by one.
     pub volumes: Vec<StateVolume>,
-    /// Volumes along principal components.
+    /// Volumes along principal components, and along ways between states.
     #[serde(default)]
     pub series: Vec<Series>,
     /// What the data support of each state; empty where no half maps were asked for.
     #[serde(default)]
     pub halves: Vec<StateHalves>,
+    /// The states beside their consensus; none where they were not compared.
+    #[serde(default)]
+    pub comparison: Option<Comparison>,
     /// Figures, relative to the job folder.
     pub plots: Vec<String>,
 }
@@ -91,6 +95,12 @@ pub struct StateHalves {
     pub b_factor_angstrom2: Option<f64>,
     /// Correlation of the halves inside the mask, corrected for the mask, in Fourier shells 0..=box/2.
     pub fsc: Vec<f64>,
+    /// Correlation of the state's decoded map with the mean of the halves inside the mask, in the same shells.
+    #[serde(default)]
+    pub decoded_fsc: Vec<f64>,
+    /// Where that falls below 0.5, Å; none where they agree nowhere.
+    #[serde(default)]
+    pub decoded_agrees_angstrom: Option<f64>,
     /// First unfiltered half map, relative to the job folder, as are the following.
     pub first: String,
     /// Second unfiltered half map.
@@ -117,7 +127,7 @@ pub struct StateVolume {
 /// Volumes along a way through the latents.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Series {
-    /// For people and as folder name: `pc1`.
+    /// For people and as folder name: `pc1`, `path1-2`.
     pub name: String,
     /// In order.
     pub volumes: Vec<SeriesVolume>,

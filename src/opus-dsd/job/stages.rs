@@ -1,8 +1,9 @@
-//! The stages of jobs, in order: read, check, prepare, base, subspace, train, embed, cluster, decode, series, halves, report, publish.
+//! The stages of jobs, in order: read, check, prepare, base, subspace, train, embed, cluster, decode, series, halves, compare, report, publish.
 
 pub(crate) mod base;
 pub(crate) mod check;
 pub(crate) mod cluster;
+pub(crate) mod compare;
 pub(crate) mod context;
 pub(crate) mod decode;
 pub(crate) mod embed;

@@ -14,3 +14,5 @@ pub(crate) const SEED: u64 = 0;
 pub(crate) const PREVIEW: &str = "preview";
 /// Points along a principal component.
 pub(crate) const POINTS: usize = 10;
+/// Maps that the variability is taken over: a deviation from 50 is right to a tenth.
+pub(crate) const VARIABILITY: usize = 50;

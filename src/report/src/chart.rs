@@ -93,6 +93,8 @@ pub(crate) struct Series {
 pub(crate) enum Marks {
     /// Lines with a dot at each point, and names of more than one at the top.
     Lines(Vec<Series>),
+    /// Lines without dots, names at the top, and a dashed line across at a value, with its name.
+    Curves { series: Vec<Series>, line: (f64, &'static str) },
     /// Dots of a radius in points; `numbers` are written over them.
     Dots { series: Vec<Series>, radius: f64, numbers: Vec<(f64, f64, String)> },
     /// Upright bars at x of a width in units of x, with their value above.
@@ -161,22 +163,21 @@ fn draw(area: &Area<'_>, x: &Axis, y: &Axis, marks: Marks) -> std::result::Resul
         .draw()?;
     match marks {
         Marks::Lines(series) => {
-            let mut left = px(50.0);
-            let several = series.len() > 1;
+            names(area, &series)?;
             for line in series {
-                let style = line.colour.stroke_width(px(1.3) as u32);
-                chart.draw_series(LineSeries::new(line.points.iter().copied(), style))?;
+                chart.draw_series(LineSeries::new(line.points.iter().copied(), stroke(&line)))?;
                 chart.draw_series(line.points.iter().map(|&p| Circle::new(p, px(1.7), line.colour.filled())))?;
-                if several {
-                    area.draw(&PathElement::new(vec![(left, px(9.0)), (left + px(14.0), px(9.0))], style))?;
-                    area.draw(&Text::new(
-                        line.name.clone(),
-                        (left + px(18.0), px(9.0)),
-                        font(TICK_SIZE, INK).pos(Pos::new(HPos::Left, VPos::Center)),
-                    ))?;
-                    left += px(18.0 + crate::typeface::width(&line.name, TICK_SIZE) + 14.0);
-                }
             }
+        }
+        Marks::Curves { series, line: (at, name) } => {
+            names(area, &series)?;
+            for line in &series {
+                chart.draw_series(LineSeries::new(line.points.iter().copied(), stroke(line)))?;
+            }
+            let across = [(x.range.0, at), (x.range.1, at)];
+            chart.draw_series(DashedLineSeries::new(across, px(4.0), px(3.0), INK.stroke_width(px(0.7) as u32)))?;
+            let style = font(TICK_SIZE, INK).pos(Pos::new(HPos::Right, VPos::Bottom));
+            chart.draw_series([EmptyElement::at(across[1]) + Text::new(name, (0, -px(2.0)), style)])?;
         }
         Marks::Dots { series, radius, numbers } => {
             // In turn, so that no class lies on top of all others.
@@ -207,6 +208,30 @@ fn draw(area: &Area<'_>, x: &Axis, y: &Axis, marks: Marks) -> std::result::Resul
         }
     }
     area.present()?;
+    Ok(())
+}
+
+fn stroke(line: &Series) -> ShapeStyle {
+    line.colour.stroke_width(px(1.3) as u32)
+}
+
+/// Names of more than one line above the chart, as many as there is room for.
+fn names(area: &Area<'_>, series: &[Series]) -> std::result::Result<(), Box<dyn std::error::Error>> {
+    if series.len() < 2 {
+        return Ok(());
+    }
+    let mut left = px(50.0);
+    let end = area.dim_in_pixel().0 as i32;
+    for line in series {
+        let width = px(18.0 + crate::typeface::width(&line.name, TICK_SIZE) + 14.0);
+        if left + width > end {
+            break;
+        }
+        area.draw(&PathElement::new(vec![(left, px(9.0)), (left + px(14.0), px(9.0))], stroke(line)))?;
+        let style = font(TICK_SIZE, INK).pos(Pos::new(HPos::Left, VPos::Center));
+        area.draw(&Text::new(line.name.clone(), (left + px(18.0), px(9.0)), style))?;
+        left += width;
+    }
     Ok(())
 }
 

@@ -1,7 +1,10 @@
 //! `report.html`: one file that opens anywhere, without network or server. The page and its program are in `html/`; data travel as base64.
 
 mod data;
+mod evidence;
 mod verdict;
+
+pub(crate) use evidence::local_scale;
 
 use crate::pages;
 use crate::story::Story;
@@ -11,11 +14,12 @@ use std::path::Path;
 const PAGE: &str = include_str!("html/page.html");
 const STYLE: &str = include_str!("html/page.css");
 /// In this order: later ones use earlier ones.
-const PROGRAM: [&str; 5] = [
+const PROGRAM: [&str; 6] = [
     include_str!("html/basics.js"),
     include_str!("html/charts.js"),
     include_str!("html/scatter.js"),
     include_str!("html/states.js"),
+    include_str!("html/evidence.js"),
     include_str!("html/main.js"),
 ];
 

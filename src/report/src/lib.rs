@@ -21,4 +21,6 @@ pub use chimerax::write_chimerax;
 pub use html::write_html;
 pub use movie::{write_movies, write_way};
 pub use pdf::{write_figures, write_pdf, write_png};
-pub use story::{Column, Embedding, EpochRecord, ImagePanels, State, Story, Way};
+pub use story::{
+    Column, Comparison, Difference, Embedding, EpochRecord, Evidence, ImagePanels, Part, PartMotion, State, Story, Variability, Way,
+};

@@ -1,10 +1,13 @@
 //! The pages of a report, in order. One module a kind of page; each returns finished sheets.
 
+mod comparison;
+mod evidence;
 pub(crate) mod images;
 mod latents;
 pub(crate) mod maps;
 mod sizes;
 mod summary;
+mod table;
 mod training;
 
 use crate::sheet::Sheet;
@@ -40,6 +43,8 @@ pub(crate) fn pages(story: &Story) -> Result<Vec<Figure>> {
     add("latents", vec![latents::sheet(story)?]);
     add("clusters", vec![sizes::sheet(story)?]);
     add("states", maps::sheets(story));
+    add("evidence", evidence::sheets(story)?);
+    add("comparison", comparison::sheets(story)?);
     add("images", images::sheets(story));
     Ok(figures)
 }

@@ -39,6 +39,8 @@ pub struct Story {
     pub reference: Option<Array3<f32>>,
     /// One entry a cluster, in order.
     pub states: Vec<State>,
+    /// How the states differ beyond their difference maps.
+    pub comparison: Option<Comparison>,
     /// Voxel size of the maps, Å.
     pub apix: f64,
     /// Pictures of a few particles.
@@ -102,6 +104,96 @@ pub struct State {
     pub particles: usize,
     /// Its map, `[z][y][x]`.
     pub map: Array3<f32>,
+    /// What it has more and less than the consensus.
+    pub difference: Option<Difference>,
+    /// What its particles say by themselves.
+    pub evidence: Option<Evidence>,
+}
+
+/// A state less the consensus.
+#[derive(Clone, Debug)]
+pub struct Difference {
+    /// `[z][y][x]`, as the state's map.
+    pub map: Array3<f32>,
+    /// Its root mean square as a part of the consensus'.
+    pub of_consensus: f64,
+}
+
+/// A state reconstructed from the particles near it, in two halves.
+#[derive(Clone, Debug)]
+pub struct Evidence {
+    /// Mean of the halves, sharpened, `[z][y][x]`.
+    pub map: Array3<f32>,
+    /// Its file, relative to the job.
+    pub file: String,
+    /// Local resolution, Å, of the same box; 0 outside the mask.
+    pub local_angstrom: Array3<f32>,
+    /// Number of particles of weight 1 that carry as much.
+    pub effective_particles: f64,
+    /// Where the halves' correlation falls below 0.143, Å.
+    pub resolution_angstrom: Option<f64>,
+    /// Where it falls below 0.5, Å.
+    pub resolution_half_angstrom: Option<f64>,
+    /// Where the correlation with the decoded map falls below 0.5, Å.
+    pub decoded_agrees_angstrom: Option<f64>,
+    /// Median of the local resolution, Å.
+    pub local_median_angstrom: Option<f64>,
+    /// B-factor that `map` is sharpened by, Å².
+    pub b_factor_angstrom2: Option<f64>,
+    /// Correlation of the halves: spatial frequency in 1/Å, and value.
+    pub fsc: Vec<(f64, f64)>,
+    /// Correlation of the decoded map with these data.
+    pub decoded_fsc: Vec<(f64, f64)>,
+}
+
+/// How the states differ.
+#[derive(Clone, Debug)]
+pub struct Comparison {
+    /// Finest detail that was compared, Å.
+    pub detail_angstrom: f64,
+    /// The part that was asked about.
+    pub part: Option<Part>,
+    /// How much every voxel varies.
+    pub variability: Option<Variability>,
+}
+
+/// A part of the molecule in every state.
+#[derive(Clone, Debug)]
+pub struct Part {
+    /// Its mask's file.
+    pub mask: String,
+    /// Of each state (from 1) how much of the mask lies above each contour level (a part of the density in the consensus' midst), 0 to 1.
+    pub occupancy: Vec<(usize, Vec<(f64, f64)>)>,
+    /// Between states.
+    pub motions: Vec<PartMotion>,
+}
+
+/// The rigid motion of a part from one state to another.
+#[derive(Clone, Copy, Debug)]
+pub struct PartMotion {
+    /// State, from 1.
+    pub from: usize,
+    /// State, from 1.
+    pub to: usize,
+    /// Rotation, degrees.
+    pub angle_deg: f64,
+    /// Length of the shift, Å.
+    pub shift_angstrom: f64,
+    /// Correlation of the two maps inside the mask, as they lie.
+    pub correlation_before: f64,
+    /// The same after the motion.
+    pub correlation_after: f64,
+}
+
+/// Moments of every voxel over maps decoded at particles.
+#[derive(Clone, Debug)]
+pub struct Variability {
+    /// Number of maps.
+    pub maps: usize,
+    /// Their mean, `[z][y][x]`.
+    pub mean: Array3<f32>,
+    /// Standard deviation of every voxel.
+    pub deviation: Array3<f32>,
 }
 
 /// The six pictures of one particle, all `[y][x]` and of one pixel size, in the order in which they are shown.

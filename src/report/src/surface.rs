@@ -117,6 +117,11 @@ impl View {
         Self { level, share: way.maps.iter().map(|map| share(map, level)).fold(0.0, f32::max) }
     }
 
+    /// The same scale, at a level of the map's own: maps of other grey scales beside the states.
+    pub(crate) fn at_own_level(self, map: &Array3<f32>) -> Self {
+        Self { level: level(map), ..self }
+    }
+
     /// Density at the surface.
     pub(crate) fn level(self) -> f32 {
         self.level

@@ -1,5 +1,6 @@
 //! Small grey pictures of maps and images.
 
+use crate::palette;
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use ndarray::{Array2, ArrayView2};
@@ -37,6 +38,11 @@ impl Scale {
         Self { black: -most, white: most }
     }
 
+    /// The values that become black and white.
+    pub(crate) fn ends(self) -> [f32; 2] {
+        [self.black, self.white]
+    }
+
     /// Where a value lies between black (0) and white (1).
     pub(crate) fn share(self, value: f32) -> f32 {
         if value.is_finite() { ((value - self.black) / (self.white - self.black)).clamp(0.0, 1.0) } else { 0.5 }
@@ -61,6 +67,23 @@ pub(crate) fn diverging(image: ArrayView2<'_, f32>, scale: Scale) -> String {
     };
     let pixels: Vec<u8> = shares.iter().flat_map(colour).collect();
     uri(&pixels, shares.dim(), png::ColorType::Rgb)
+}
+
+/// A PNG as data URI that shows positive values along the dark to light scale of [`palette::along`], and nothing elsewhere. Voxels are squares: a
+/// value beside nothing has no meaning between.
+pub(crate) fn along(image: ArrayView2<'_, f32>, scale: Scale) -> String {
+    let (rows, columns) = image.dim();
+    let factor = LEAST_PX.div_ceil(rows.max(columns).max(1)).max(1);
+    let colour = |value: f32| {
+        if value <= 0.0 || !value.is_finite() {
+            return [0; 4];
+        }
+        let colour = palette::along(f64::from(scale.share(value)));
+        [colour.0, colour.1, colour.2, 255]
+    };
+    let dim = (rows * factor, columns * factor);
+    let pixels: Vec<u8> = (0..dim.0).flat_map(|i| (0..dim.1).flat_map(move |j| colour(image[[i / factor, j / factor]]))).collect();
+    uri(&pixels, dim, png::ColorType::Rgba)
 }
 
 /// Bilinear enlargement by a whole factor.

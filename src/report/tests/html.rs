@@ -94,6 +94,18 @@ fn it_answers_pointer_and_keyboard() {
     assert_ne!(seen["frame_before"], seen["frame_after"], "the arrow key turns a state");
     assert_ne!(seen["all_before"], seen["all_after"], "the slider turns all states");
     assert_ne!(seen["way_before"], seen["way_after"], "the slider changes the volume shown");
+    assert_eq!(seen["pair_before"], serde_json::json!(["7", "7"]), "the view of all states is that of the data too");
+    assert_eq!(seen["pair_after"], serde_json::json!(["8", "8"]), "network and data turn together");
+    assert_eq!(seen["curve_focused"], true, "{seen}");
+    assert_eq!(seen["curve_hidden"], serde_json::json!(["false", "hidden"]), "a name switches its curve off");
+    assert_eq!(seen["curve_shown"], "visible");
+    assert_eq!(seen["resolutions"].as_array().unwrap().len(), 5);
+    assert_eq!(seen["resolutions"][1], "2412–9.88.6-85.08.1", "a state whose halves do not agree has no resolution");
+    for words in ["spatial frequency (1/Å)", "0.143", "0.5"] {
+        assert!(seen["fsc_text"].as_str().unwrap().contains(words), "{words}: {seen}");
+    }
+    assert_eq!((&seen["occupancy_curves"], &seen["motions"], &seen["variability"]), (&5.into(), &4.into(), &6.into()));
+    assert_eq!(seen["nav"], serde_json::json!([]), "every entry leads somewhere");
     assert!(seen["hover"].as_str().unwrap().starts_with("Particle "), "{seen}");
     assert_ne!(seen["legend_before"], seen["legend_after"], "another colour has another legend");
     assert_eq!(seen["embeddings"], serde_json::json!(["principal components", "UMAP"]));

@@ -28,7 +28,21 @@ fn figures_stand_alone() {
     let told = story(400, 4, 3);
     let files = write_figures(&told, &folder).unwrap();
     let names: Vec<_> = files.iter().map(|f| f.file_name().unwrap().to_string_lossy().into_owned()).collect();
-    assert_eq!(names, ["training.svg", "latents.svg", "clusters.svg", "states.svg", "images01.svg", "images02.svg"]);
+    assert_eq!(
+        names,
+        [
+            "training.svg",
+            "latents.svg",
+            "clusters.svg",
+            "states.svg",
+            "evidence01.svg",
+            "evidence02.svg",
+            "comparison01.svg",
+            "comparison02.svg",
+            "images01.svg",
+            "images02.svg"
+        ]
+    );
     for file in files {
         let svg = std::fs::read_to_string(&file).unwrap();
         usvg::Tree::from_str(&svg, &usvg::Options::default()).unwrap();
@@ -57,6 +71,7 @@ fn the_least_story_is_told() {
     let mut told = story(40, 1, 1);
     told.epochs.clear();
     told.states.clear();
+    told.comparison = None;
     told.panels.clear();
     told.leakage = None;
     told.latents.fill(0.0);

@@ -90,6 +90,16 @@ pub(super) fn of(verb: &str) -> Value {
                     ccpem: Some(("DensityMap", &["opusdsd", "halfmap"])),
                     ..output("halfMaps", "halves/cluster*_half1_unfil.mrc", "volume", "First half map of a cluster")
                 });
+                let halves = output("sharpened", "halves/cluster*_map.mrc", "volume", "Sharpened map of a cluster from its particles");
+                all.push(Output { node: Some(Content::Map), ccpem: MAP, ..halves });
+                all.push(Output {
+                    ccpem: MAP,
+                    ..output("differences", "differences/cluster*.mrc", "volume", "A cluster's map less the consensus")
+                });
+                all.push(Output {
+                    ccpem: MAP,
+                    ..output("variability", "variability/deviation.mrc", "volume", "Standard deviation of every voxel")
+                });
             }
             all
         }

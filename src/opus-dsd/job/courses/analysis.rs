@@ -10,11 +10,11 @@ use crate::job::stages::context::Context;
 use crate::job::stages::read::Input;
 use crate::job::stages::report::Material;
 use crate::job::stages::series::Extent;
-use crate::job::stages::{cluster, decode, embed, publish, reconstruct, report, series, train};
+use crate::job::stages::{cluster, compare, decode, embed, publish, reconstruct, report, series, train};
 use crate::job::trained::Trained;
 use crate::job::{npy, wishes};
 use crate::settings::decided::{self, Decided, Reason};
-use crate::settings::defaults::POINTS;
+use crate::settings::defaults::{POINTS, VARIABILITY};
 use crate::settings::rules;
 use crate::settings::said::{AnalyseSaid, MapsSaid};
 use contract::{Problem, Result, TrainOutcome};
@@ -49,9 +49,19 @@ pub(super) fn run(context: &mut Context<'_>, said: &AnalyseSaid) -> Result<()> {
     } else {
         context.results.change(|now| now.halves.clear())?;
     }
+    let base = base.exists().then_some(base);
+    let ground = compare::Ground {
+        base: base.clone(),
+        solvent: mask.clone(),
+        region: said.in_mask.clone(),
+        pairs: extent.ends(),
+        samples: said.variability.unwrap_or(VARIABILITY),
+    };
+    compare::run(context, &mut engine, &decided, &outcome, &found, &ground)?;
     let material = Material {
-        base: base.exists().then_some(base),
+        base,
         image_apix: read_volume(&mask)?.apix,
+        solvent: mask,
         monitor: trained.folder.join(train::MONITOR),
         fingerprint: Fingerprint::new("analyse").and(&before.input).and(&trained.epoch),
         umap,

@@ -40,6 +40,7 @@ pub(super) fn run(context: &mut Context<'_>, said: &TrainSaid) -> Result<()> {
     let material = Material {
         base: ground.base.or_else(|| input.reference.as_ref().map(|r| r.path.clone())),
         image_apix: ground.apix,
+        solvent: ground.mask,
         monitor: context.path(train::MONITOR),
         fingerprint: ground.fingerprint,
         umap,

@@ -46,6 +46,7 @@ fn nodes_of(classes: impl IntoIterator<Item = usize>) -> impl Iterator<Item = No
             Node { file: cluster::particles_file(class), content: Content::Particles },
             Node { file: decode::map_file(class), content: Content::Map },
             Node { file: reconstruct::first_half_file(class), content: Content::HalfMap },
+            Node { file: reconstruct::map_file(class), content: Content::Map },
         ]
     });
     whole.into_iter().chain([log]).chain(states)

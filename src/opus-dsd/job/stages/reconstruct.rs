@@ -3,15 +3,16 @@
 
 use super::cluster::Findings;
 use super::context::Context;
+use super::decode;
 use super::read::Input;
 use crate::job::atomic;
 use crate::settings::decided::Decided;
-use contract::{Problem, Result, StateHalves};
+use contract::{MapForm, Problem, Result, StateHalves};
 use cryoem::mask::{self, CubeGrid};
-use cryoem::mrc::{read_volume, write_volume};
+use cryoem::mrc::{read_volume, write_volume_at};
 use cryoem::prepare::{ImageStream, Invert, PrepareOptions};
-use cryoem::volume::resolution::{HALF, HALF_MAPS, HalfMapFsc, half_map_fsc};
-use cryoem::volume::{Volume, local_resolution, sharpen};
+use cryoem::volume::resolution::{HALF, HALF_MAPS, HalfMapFsc, half_map_fsc, last_shell_above};
+use cryoem::volume::{Volume, fourier_shell_correlation, local_resolution, sharpen};
 use reconstruction::{HalfSets, Options, back_project_halves, half_sets, memory_bytes, neighbourhood};
 use starfile::Builder;
 use std::path::{Path, PathBuf};
@@ -40,6 +41,11 @@ pub(crate) fn first_half_file(class: usize) -> String {
     format!("{FOLDER}/cluster{class:03}_half1_unfil.mrc")
 }
 
+/// Sharpened map of a cluster, from 1, relative to the job folder.
+pub(crate) fn map_file(class: usize) -> String {
+    format!("{FOLDER}/cluster{class:03}_map.mrc")
+}
+
 pub(crate) fn run(context: &mut Context<'_>, input: &Input, decided: &Decided, found: &Findings, ground: &Ground) -> Result<()> {
     let set = &input.particles;
     let mut native = PrepareOptions { invert: ground.invert, ..PrepareOptions::native(set) };
@@ -54,6 +60,7 @@ pub(crate) fn run(context: &mut Context<'_>, input: &Input, decided: &Decided, f
     }
     let halves = half_sets(set, decided.train.seed);
     context.say(&halves.note);
+    let form = decided.map_form();
     let folder = context.path(FOLDER);
     std::fs::create_dir_all(&folder).map_err(|e| Problem::io(&folder, &e))?;
     let mut images = None;
@@ -63,13 +70,13 @@ pub(crate) fn run(context: &mut Context<'_>, input: &Input, decided: &Decided, f
         let files = Files::of(class);
         let numbers = context.path("stages").join(format!("{name}-numbers.json"));
         let fingerprint = found.fingerprint.clone().and(&(FOLDER, class, native.size_px, ground.invert as u8)).and(&ground.fingerprint);
-        let fingerprint = fingerprint.and_content(&ground.mask)?;
+        let fingerprint = fingerprint.and_content(&ground.mask)?.and(&form).and_content(&context.path(&decode::map_file(class)))?;
         context.stage(&name, &fingerprint, |context| {
             let stream: &ImageStream<'_> = match &images {
                 Some(stream) => stream,
                 None => images.insert(ImageStream::open(set, &native)?),
             };
-            let state = State { class, wanted: found.clusters.sizes[cluster], centre: found.clusters.centers.row(cluster).to_vec() };
+            let state = State { class, form, wanted: found.clusters.sizes[cluster], centre: found.clusters.centers.row(cluster).to_vec() };
             let entry = one(context, stream, found, &halves, &state, ground)?;
             atomic::write_json(&numbers, &entry)?;
             Ok(files.all().iter().map(|f| context.path(f)).chain([numbers.clone()]).collect())
@@ -87,9 +94,32 @@ pub(crate) fn run(context: &mut Context<'_>, input: &Input, decided: &Decided, f
 /// One state.
 struct State {
     class: usize,
+    /// Of its decoded map: the maps made here have the same hand, sign and place.
+    form: MapForm,
     /// Particles that are to count.
     wanted: usize,
     centre: Vec<f32>,
+}
+
+impl State {
+    /// Written where the decoded map lies.
+    fn write(&self, path: &Path, map: &Volume) -> Result<()> {
+        write_volume_at(path, map, self.form.on_grid(map.box_px()?, map.apix).origin_angstrom)
+    }
+
+    /// With the decoded map's hand.
+    fn turned(&self, map: &Volume) -> Volume {
+        if self.form.flip { map.mirrored() } else { map.clone() }
+    }
+
+    /// With its hand and its sign.
+    fn density(&self, map: &Volume) -> Volume {
+        let mut map = self.turned(map);
+        if self.form.invert {
+            map.data.mapv_inplace(|v| -v);
+        }
+        map
+    }
 }
 
 /// Files of a state, relative to the job folder.
@@ -107,7 +137,7 @@ impl Files {
         Self {
             first: first_half_file(class),
             second: format!("{stem}_half2_unfil.mrc"),
-            map: format!("{stem}_map.mrc"),
+            map: map_file(class),
             local: format!("{stem}_local_resolution.mrc"),
             table: format!("{stem}_fsc.star"),
         }
@@ -136,8 +166,9 @@ fn one(
     let [first, other] = &maps.unfiltered;
     let fsc = half_map_fsc(first, other, Some(&mask), 0)?;
     let files = Files::of(state.class);
-    write_volume(&context.path(&files.first), first)?;
-    write_volume(&context.path(&files.second), other)?;
+    let (first, other, mask) = (&state.density(first), &state.density(other), state.turned(&mask));
+    state.write(&context.path(&files.first), first)?;
+    state.write(&context.path(&files.second), other)?;
     let resolution = fsc.resolution_angstrom(HALF_MAPS);
     // Without any agreement there is nothing to sharpen: the Wiener map, which is near to nothing then, tells that best.
     let (map, b_factor) = match resolution {
@@ -145,21 +176,24 @@ fn one(
             let sharp = sharpen(first, other, &fsc, None)?;
             (sharp.map, Some(sharp.b_factor_angstrom2))
         }
-        None => (maps.full, None),
+        None => (state.density(&maps.full), None),
     };
-    write_volume(&context.path(&files.map), &map)?;
+    state.write(&context.path(&files.map), &map)?;
+    let decoded_fsc = against_decoded(context, state, first, other, &mask)?;
+    let decoded_agrees = last_shell_above(&decoded_fsc, HALF).map(|shell| images.size_px() as f64 * images.apix() / shell as f64);
     let local = local(first, other, &mask, resolution)?;
     let local_median = median(&local, &mask);
-    write_volume(&context.path(&files.local), &local)?;
+    state.write(&context.path(&files.local), &local)?;
     atomic::write(&context.path(&files.table), table(&fsc).as_bytes())?;
     context.say(&format!(
-        "cluster {}: {:.0} particles count, {}",
+        "cluster {}: {:.0} particles count, {}{}",
         state.class,
         near.effective,
         resolution.map_or("the halves do not agree".to_owned(), |r| {
             let end = if fsc.reaches_nyquist(HALF_MAPS) { " (the pixel size ends it)" } else { "" };
             format!("halves agree to {r:.1} Å{end}")
-        })
+        }),
+        decoded_agrees.map_or(String::new(), |r| format!(", and with the decoded map to {r:.1} Å"))
     ));
     Ok(StateHalves {
         class: state.class,
@@ -171,11 +205,20 @@ fn one(
         local_resolution_median_angstrom: local_median,
         b_factor_angstrom2: b_factor,
         fsc: fsc.corrected,
+        decoded_fsc,
+        decoded_agrees_angstrom: decoded_agrees,
         first: files.first,
         second: files.second,
         map: files.map,
         local_resolution: files.local,
     })
+}
+
+/// Correlation of the decoded map with the mean of the halves, in the halves' shells.
+fn against_decoded(context: &Context<'_>, state: &State, first: &Volume, second: &Volume, mask: &Volume) -> Result<Vec<f64>> {
+    let data = Volume { data: 0.5 * (&first.data + &second.data), apix: first.apix };
+    let decoded = read_volume(&context.path(&decode::map_file(state.class)))?.resampled(first.box_px()?, first.apix)?;
+    fourier_shell_correlation(&decoded, &data, Some(mask))
 }
 
 /// Local resolution, on voxels no finer than it needs, brought to the maps' grid.

@@ -3,7 +3,7 @@
 use super::cluster::Findings;
 use super::context::Context;
 use super::read::Input;
-use super::{decode, publish, reconstruct, series};
+use super::{compare, publish, reconstruct, series};
 use crate::job::monitor;
 use crate::job::stage::Fingerprint;
 use crate::settings::decided::Decided;
@@ -12,8 +12,10 @@ use cryoem::geometry::{Euler, Hopf};
 use cryoem::mrc::read_volume;
 use cryoem::particles::ParticleSet;
 use ndarray::Array2;
-use report::{Column, Embedding, State, Story, Way};
+use report::{Column, Embedding, Story, Way};
 use std::path::PathBuf;
+
+mod states;
 
 /// The report, where the host looks for it.
 pub(crate) const LOGFILE: &str = "logfile.pdf";
@@ -27,6 +29,8 @@ pub(crate) struct Material {
     pub(crate) base: Option<PathBuf>,
     /// Pixel size of the images that were trained on, Å.
     pub(crate) image_apix: f64,
+    /// Solvent mask, on the grid of these images.
+    pub(crate) solvent: PathBuf,
     /// Folder of the loss curves' numbers and image panels.
     pub(crate) monitor: PathBuf,
     /// Of what the job was trained on.
@@ -54,7 +58,7 @@ pub(crate) fn run(
         .and(&decided.reasons)
         .and(&outcome.epochs)
         .and(&decided.map_form())
-        .and(&context.results.now().halves)
+        .and(&(&context.results.now().halves, &context.results.now().comparison))
         .and(&context.job.folder_name)
         .and(&material.series);
     context.stage("report", &fingerprint, |context| {
@@ -97,15 +101,10 @@ fn story(
     ];
     facts.extend(decided.reasons.iter().filter(|r| r.name != "epochs").map(|r| (r.name.clone(), r.value.clone())));
     facts.extend(reconstruct::in_words(&context.results.now().halves).map(|words| ("half maps agree to".to_owned(), words)));
-    let states = decode::map_paths(context, found)
-        .iter()
-        .enumerate()
-        .map(|(c, path)| {
-            Ok(State { class: found.clusters.class_number(c), particles: found.clusters.sizes[c], map: read_volume(path)?.data })
-        })
-        .collect::<Result<_>>()?;
+    let form = decided.map_form();
+    let states = states::of(context, &form, found, &material.solvent)?;
     let reference = match &material.base {
-        Some(path) => Some(read_volume(path)?.or_apix(decided.map_apix).resampled(decided.map_box_px, decided.map_apix)?.data),
+        Some(path) => Some(compare::map_like(&read_volume(path)?.or_apix(form.apix), &form)?.data),
         None => None,
     };
     Ok(Story {
@@ -129,6 +128,7 @@ fn story(
         view_classes: views(&input.particles).map(Hopf::view_class).collect(),
         leakage: Some(leakage),
         reference,
+        comparison: states::comparison(context)?,
         states,
         apix: decided.map_apix,
         image_apix: material.image_apix,

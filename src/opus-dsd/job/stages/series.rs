@@ -21,6 +21,13 @@ pub(crate) struct Extent {
     pub(crate) points: usize,
 }
 
+impl Extent {
+    /// First and last state of every way, from 1.
+    pub(crate) fn ends(&self) -> Vec<(usize, usize)> {
+        self.ways.iter().filter_map(|way| Some((*way.first()?, *way.last()?))).collect()
+    }
+}
+
 /// A line through the latents.
 enum Line {
     /// From 0.

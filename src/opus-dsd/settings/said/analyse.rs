@@ -1,15 +1,20 @@
 //! Every option of an analysis of a trained job.
 
-use crate::settings::defaults::POINTS;
+use crate::settings::defaults::{POINTS, VARIABILITY};
 use crate::settings::form::{Constant, Kind, field};
 use crate::settings::said::later::{Machine, MapsSaid, Trained};
 use crate::settings::said::train::MOST_CLUSTERS;
 use crate::settings::values::{Ways, YesNo};
 use clap::Args;
 use serde::{Deserialize, Serialize};
+use std::path::PathBuf;
 
+const INPUT: &str = "Input";
 const STATES: &str = "States";
 const RESULT: &str = "Result";
+
+/// More maps tell no more of a voxel's deviation.
+const MOST_VARIABILITY: u32 = 999;
 
 /// What is said of an analysis.
 #[derive(Args, Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -17,6 +22,9 @@ pub(crate) struct AnalyseSaid {
     #[command(flatten)]
     #[serde(flatten)]
     pub(crate) trained: Trained,
+    /// Mask of a part of the molecule: how much of it is there in every state, and how it moves
+    #[arg(long, value_name = "FILE", help_heading = INPUT, add = field(Kind::Mask, "Mask of a part"))]
+    pub(crate) in_mask: Option<PathBuf>,
 
     /// Clusters, each with a STAR file and a map
     #[arg(long, value_name = "K", help_heading = STATES,
@@ -36,6 +44,10 @@ pub(crate) struct AnalyseSaid {
     #[arg(long, value_name = "yes|no", num_args = 0..=1, default_missing_value = "yes", help_heading = STATES,
         add = field(Kind::Bool, "Half maps and resolution").default(Constant::Switch(false)))]
     pub(crate) halves: Option<YesNo>,
+    /// Maps decoded at particles drawn at random, for the mean and deviation of every voxel; 0: none
+    #[arg(long, value_name = "N", help_heading = STATES,
+        add = field(Kind::Int, "Maps for the variability").from(0).to(MOST_VARIABILITY).default(Constant::Whole(VARIABILITY)).advanced())]
+    pub(crate) variability: Option<usize>,
     /// Seed of the clusters
     #[arg(long, value_name = "N", help_heading = STATES, add = field(Kind::Int, "Seed").from(0).decided("as the trained job").advanced())]
     pub(crate) seed: Option<u64>,

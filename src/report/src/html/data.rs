@@ -1,21 +1,21 @@
 //! What the page shows, as JSON; arrays and pictures in base64.
 
-use super::verdict;
+use super::{evidence, verdict};
 use crate::pages::images::pictures;
 use crate::pages::maps::{density_scale, slices};
 use crate::palette;
 use crate::picture::Frames;
-use crate::story::{Story, Way};
+use crate::story::{State, Story, Way};
 use crate::surface::View;
 use crate::thumbnail::{Scale, grey};
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use contract::Result;
-use ndarray::{Array3, ArrayView1};
+use ndarray::ArrayView1;
 use serde_json::{Value, json};
 
 /// Side of a surface's picture, pixels.
-const SURFACE_PX: usize = 168;
+pub(super) const SURFACE_PX: usize = 168;
 /// Pictures around a state; fewer where there are many states, so that the file stays small.
 const FRAMES: usize = 24;
 const FEW_FRAMES: usize = 8;
@@ -32,7 +32,7 @@ const STEPS: f32 = 65535.0;
 pub(super) fn of(story: &Story) -> Result<Value> {
     let shown = View::of(story);
     let frames = if story.states.len() > MANY_STATES { FEW_FRAMES } else { FRAMES };
-    let states = story.states.iter().map(|s| state(story, s.class, s.particles, &s.map, shown, frames)).collect::<Result<Vec<_>>>()?;
+    let states = story.states.iter().map(|s| state(story, s, shown, frames)).collect::<Result<Vec<_>>>()?;
     let ways = story.ways.iter().map(|way| way_data(way, shown)).collect::<Result<Vec<_>>>()?;
     Ok(json!({
         "version": contract::VERSION,
@@ -52,23 +52,29 @@ pub(super) fn of(story: &Story) -> Result<Value> {
         "surface_px": SURFACE_PX,
         "states": states,
         "ways": ways,
+        "evidence": evidence::evidence(story, shown, frames)?,
+        "local_range": evidence::local_range(story),
+        "comparison": evidence::comparison(story),
         "apix": story.apix,
         "panels": panels(story),
     }))
 }
 
-fn state(story: &Story, class: usize, particles: usize, map: &Array3<f32>, view: View, frames: usize) -> Result<Value> {
+fn state(story: &Story, told: &State, view: View, frames: usize) -> Result<Value> {
+    let State { class, particles, map, .. } = told;
     let around = Frames::of(&view.around(map, SURFACE_PX, frames)).strip()?;
     let scale = density_scale(story);
     let cuts: Vec<String> = slices(map).into_iter().map(|slice| grey(slice, scale)).collect();
     Ok(json!({
         "class": class,
         "particles": particles,
-        "share": particles as f64 / story.latents.nrows() as f64,
+        "share": *particles as f64 / story.latents.nrows() as f64,
         "map": format!("cluster{class:03}.mrc"),
         "star": format!("cluster{class:03}_particles.star"),
         "surface": picture(&around),
         "slices": cuts,
+        "difference": evidence::difference(story, told),
+        "of_consensus": told.difference.as_ref().map(|d| d.of_consensus),
         "box": map.dim().0,
     }))
 }
@@ -87,7 +93,7 @@ fn way_data(way: &Way, view: View) -> Result<Value> {
     }))
 }
 
-fn picture(png: &[u8]) -> String {
+pub(super) fn picture(png: &[u8]) -> String {
     format!("data:image/png;base64,{}", BASE64_STANDARD.encode(png))
 }
 

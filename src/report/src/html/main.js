@@ -13,6 +13,8 @@ if (DATA.panels.length === 0) { byId("images").remove(); document.querySelector(
 else byId("panels").append(...DATA.panels.map((p) => make("div", { class: "panel" }, make("h3", {}, `Particle ${p.particle}`),
   ...p.pictures.map((q) => make("figure", {}, make("img", { src: q.picture, alt: `${q.name} of particle ${p.particle}` }), q.name)))));
 showStates();
+showEvidence();
+showComparison();
 showWays();
 showCharts();
 showScatter();

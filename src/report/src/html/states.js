@@ -21,32 +21,41 @@ function stripView(canvas, source, side) {
   return view;
 }
 
+// Turned by dragging and by the arrow keys.
+function turnable(canvas, frame, show) {
+  let grabbed = null;
+  canvas.addEventListener("pointerdown", (e) => { grabbed = { x: e.clientX, frame: frame() }; canvas.setPointerCapture(e.pointerId); });
+  canvas.addEventListener("pointermove", (e) => { if (grabbed) show(grabbed.frame + Math.round(((grabbed.x - e.clientX) * DATA.frames) / 240)); });
+  canvas.addEventListener("pointerup", () => (grabbed = null));
+  canvas.addEventListener("keydown", (e) => {
+    const by = { ArrowLeft: -1, ArrowRight: 1 }[e.key];
+    if (by) { show(frame() + by); e.preventDefault(); }
+  });
+}
+
+// Takes a part that has nothing to show off the page, and its entry above.
+function leave(part) {
+  byId(part).remove();
+  document.querySelector(`nav a[href="#${part}"]`).remove();
+}
+
 function showState(state) {
   const canvas = make("canvas", { tabindex: 0, role: "img", "aria-label": `Surface of state ${state.class}; arrow keys turn it` });
   const view = stripView(canvas, state.surface, DATA.surface_px);
   const turn = (by) => view.show((((view.frame + by) % DATA.frames) + DATA.frames) % DATA.frames);
-  let grabbed = null;
-  canvas.addEventListener("pointerdown", (e) => { grabbed = { x: e.clientX, frame: view.frame }; canvas.setPointerCapture(e.pointerId); });
-  canvas.addEventListener("pointermove", (e) => {
-    if (!grabbed) return;
-    const by = Math.round(((grabbed.x - e.clientX) * DATA.frames) / 240);
-    view.show((((grabbed.frame + by) % DATA.frames) + DATA.frames) % DATA.frames);
-  });
-  canvas.addEventListener("pointerup", () => (grabbed = null));
-  canvas.addEventListener("keydown", (e) => {
-    const by = { ArrowLeft: -1, ArrowRight: 1 }[e.key];
-    if (by) { turn(by); e.preventDefault(); }
-  });
+  turnable(canvas, () => view.frame, (frame) => view.show(((frame % DATA.frames) + DATA.frames) % DATA.frames));
   stateViews.push({ show: view.show, turn });
   const swatch = make("i", { style: `background:${DATA.class_colours[state.class - 1]}` });
   const slices = make("div", { class: "slices" });
   state.slices.forEach((source, i) => slices.append(make("figure", {}, make("img", { src: source, alt: `central slice across ${"zyx"[i]}` }), `across ${"zyx"[i]}`)));
-  const size = `${grouped(state.particles)} particles (${(100 * state.share).toFixed(1)}%), ${state.map}`;
+  state.difference.forEach((source, i) => slices.append(make("figure", {}, make("img", { src: source, alt: `difference from the consensus across ${"zyx"[i]}` }), `less, more`)));
+  const differs = state.of_consensus === null ? "" : `; differs from the consensus by ${Math.round(100 * state.of_consensus)}%`;
+  const size = `${grouped(state.particles)} particles (${(100 * state.share).toFixed(1)}%), ${state.map}${differs}`;
   return make("article", { class: "card", "data-state": state.class }, make("h3", {}, swatch, `State ${state.class}`), make("p", {}, size), canvas, slices);
 }
 
 function showStates() {
-  if (DATA.states.length === 0) return byId("states").remove();
+  if (DATA.states.length === 0) return leave("states");
   byId("state-cards").append(...DATA.states.map(showState));
   const angle = byId("angle");
   angle.max = DATA.frames - 1;
@@ -78,6 +87,6 @@ function showWay(way) {
 }
 
 function showWays() {
-  if (DATA.ways.length === 0) { byId("ways").remove(); document.querySelector('nav a[href="#ways"]').remove(); return; }
+  if (DATA.ways.length === 0) return leave("ways");
   byId("way-cards").append(...DATA.ways.map(showWay));
 }

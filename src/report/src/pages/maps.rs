@@ -3,7 +3,7 @@
 use super::grouped;
 use crate::palette::GREY;
 use crate::sheet::{Anchor, BOTTOM, MARGIN, SMALL, Sheet, Style, TEXT, TOP, WIDTH, round_length};
-use crate::story::Story;
+use crate::story::{State, Story};
 use crate::thumbnail::{Scale, diverging, grey};
 use ndarray::{Array3, ArrayView2, Axis};
 
@@ -30,7 +30,11 @@ pub(super) fn sheets(story: &Story) -> Vec<Sheet> {
         None => (equal.then(mean), "the mean of all states"),
     };
     let density = density_scale(story);
-    let differences: Vec<Option<Array3<f32>>> = maps.iter().map(|map| reference.as_ref().map(|reference| *map - reference)).collect();
+    let subtracted = |state: &State| match &state.difference {
+        Some(difference) => Some(difference.map.clone()),
+        None => reference.as_ref().map(|reference| &state.map - reference),
+    };
+    let differences: Vec<Option<Array3<f32>>> = story.states.iter().map(subtracted).collect();
     let all_differences: Vec<f32> =
         differences.iter().flatten().flat_map(|map| slices(map).into_iter().flat_map(|slice| slice.to_owned())).collect();
     let difference = Scale::about_zero(all_differences.iter());

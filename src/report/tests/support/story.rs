@@ -5,7 +5,9 @@
 use analysis::{Leakage, kmeans, pca};
 use contract::LossTerms;
 use ndarray::{Array2, Array3};
-use opus_dsd_report::{Column, Embedding, EpochRecord, ImagePanels, State, Story, Way};
+use opus_dsd_report::{
+    Column, Comparison, Difference, Embedding, EpochRecord, Evidence, ImagePanels, Part, PartMotion, State, Story, Variability, Way,
+};
 use std::path::{Path, PathBuf};
 
 /// Repeatable numbers, about normal.
@@ -29,6 +31,49 @@ fn map(side: usize, angle: f32) -> Array3<f32> {
     })
 }
 
+/// A state's back-projection: its map in noise.
+fn evidence(map: Array3<f32>, c: usize) -> Evidence {
+    let at = |fall: f64| (0..=16).map(|k| (k as f64 / (32.0 * 2.3), 1.0 / (1.0 + (k as f64 / fall).powi(4)))).collect();
+    let mut noisy = map.clone();
+    noisy.iter_mut().enumerate().for_each(|(i, v)| *v = 2.0 * *v + 0.1 * noise(i));
+    Evidence {
+        map: noisy,
+        file: format!("halves/cluster{:03}_map.mrc", c + 1),
+        local_angstrom: map.mapv(|v| if v > 0.1 { 14.0 - 6.0 * v } else { 0.0 }),
+        effective_particles: 412.3,
+        resolution_angstrom: (c != 1).then_some(7.4),
+        resolution_half_angstrom: Some(9.8),
+        decoded_agrees_angstrom: Some(8.1),
+        local_median_angstrom: Some(8.6),
+        b_factor_angstrom2: Some(-85.0),
+        fsc: at(8.0 + c as f64),
+        decoded_fsc: at(6.0 + c as f64),
+    }
+}
+
+/// How the states of a made-up job differ.
+fn comparison(states: &[State]) -> Comparison {
+    let levels = [0.05, 0.1, 0.2, 0.3, 0.6];
+    let occupancy = |state: &State| (state.class, levels.map(|level| (level, (1.0 - level) / state.class as f64)).to_vec());
+    let motions = states.iter().skip(1).map(|state| PartMotion {
+        from: 1,
+        to: state.class,
+        angle_deg: 4.5 * state.class as f64,
+        shift_angstrom: 1.5,
+        correlation_before: 0.71,
+        correlation_after: 0.95,
+    });
+    Comparison {
+        detail_angstrom: 9.0,
+        part: Some(Part {
+            mask: "MaskCreate/job008/mask.mrc".into(),
+            occupancy: states.iter().map(occupancy).collect(),
+            motions: motions.collect(),
+        }),
+        variability: Some(Variability { maps: 50, mean: map(32, 0.7), deviation: map(32, 0.7) - map(32, 0.5) }),
+    }
+}
+
 /// A job of `n` particles, `d` latent dimensions, `k` clusters.
 pub(crate) fn story(n: usize, d: usize, k: usize) -> Story {
     let latents = Array2::from_shape_fn((n, d), |(i, j)| {
@@ -37,7 +82,14 @@ pub(crate) fn story(n: usize, d: usize, k: usize) -> Story {
     });
     let clusters = kmeans(latents.view(), k, 0).unwrap();
     let angle = |c: usize| 1.4 * c as f32 / k as f32;
-    let states = (0..clusters.len()).map(|c| State { class: c + 1, particles: clusters.sizes[c], map: map(32, angle(c)) }).collect();
+    let states = (0..clusters.len()).map(|c| State {
+        class: c + 1,
+        particles: clusters.sizes[c],
+        map: map(32, angle(c)),
+        difference: Some(Difference { map: map(32, angle(c)) - map(32, 0.7), of_consensus: 0.1 * (c + 1) as f64 }),
+        evidence: Some(evidence(map(32, angle(c)), c)),
+    });
+    let states: Vec<State> = states.collect();
     let epochs = (1..=12).map(|epoch| {
         let t = epoch as f64;
         let terms = LossTerms {
@@ -103,6 +155,7 @@ pub(crate) fn story(n: usize, d: usize, k: usize) -> Story {
         clusters,
         leakage: Some(Leakage { view_r2: -0.04, defocus_r2: 0.01 }),
         reference: Some(map(32, 0.7)),
+        comparison: Some(comparison(&states)),
         states,
         apix: 2.3,
         panels: panels.collect(),

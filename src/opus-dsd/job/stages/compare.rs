@@ -1,0 +1,280 @@
+//! Stage `compare`: the states beside their consensus: what each has more and less, how much of a given part is there and how it moves, and
+//! how much every voxel varies over the particles.
+
+use super::cluster::{Findings, largest};
+use super::context::Context;
+use super::decode;
+use crate::job::engine_process::Engine;
+use crate::job::{atomic, npy};
+use crate::settings::decided::Decided;
+use contract::{
+    Comparison, LevelOccupancy, MapForm, Motion, Problem, Region, Result, StateDifference, StateOccupancy, TrainOutcome, VoxelVariability,
+};
+use cryoem::mask::{self, CubeGrid};
+use cryoem::mrc::{read_volume, write_volume_at};
+use cryoem::random::Random;
+use cryoem::volume::{Difference, Variability, Volume, contour_levels, difference, occupancy, rigid_change};
+use ndarray::Axis;
+use std::path::{Path, PathBuf};
+
+/// Folders of the maps in a job.
+const DIFFERENCES: &str = "differences";
+const VARIABILITY: &str = "variability";
+/// Contour levels at which a part is looked for, as parts of the density in the consensus' midst: from where noise begins to show to the
+/// densest core.
+const LEVELS: [f32; 7] = [0.05, 0.1, 0.15, 0.2, 0.3, 0.45, 0.6];
+/// What the random numbers of the drawn particles are for.
+const PURPOSE: u64 = 0x5a3e;
+
+/// What is compared besides the states' maps.
+pub(crate) struct Ground {
+    /// The consensus; none: the mean of the states.
+    pub(crate) base: Option<PathBuf>,
+    /// Solvent mask, on the grid of the images that were trained on.
+    pub(crate) solvent: PathBuf,
+    /// Mask of the part that is asked about.
+    pub(crate) region: Option<PathBuf>,
+    /// Pairs of states, from 1, between which the part's motion is asked for.
+    pub(crate) pairs: Vec<(usize, usize)>,
+    /// Particles at which maps are decoded for the variability.
+    pub(crate) samples: usize,
+}
+
+pub(crate) fn run(
+    context: &mut Context<'_>,
+    engine: &mut Engine,
+    decided: &Decided,
+    outcome: &TrainOutcome,
+    found: &Findings,
+    ground: &Ground,
+) -> Result<()> {
+    let numbers = context.path("stages").join("compare-numbers.json");
+    let mut fingerprint = found.fingerprint.clone().and(&"compare").and(&outcome.checkpoint).and(&decided.train).and(&decided.map_form());
+    fingerprint = fingerprint.and(&(&ground.pairs, ground.samples, &ground.region)).and_content(&ground.solvent)?;
+    for file in ground.base.iter().chain(&ground.region) {
+        fingerprint = fingerprint.and_content(file)?;
+    }
+    context.stage("compare", &fingerprint, |context| {
+        for folder in [DIFFERENCES, VARIABILITY] {
+            let folder = context.path(folder);
+            std::fs::create_dir_all(&folder).map_err(|e| Problem::io(&folder, &e))?;
+        }
+        let stage = Stage::new(context, decided, found, ground)?;
+        let (states, scaled) = stage.differences(context)?;
+        let region = match &ground.region {
+            Some(path) => Some(stage.region(context, path, &scaled, &pairs(found, ground))?),
+            None => None,
+        };
+        drop(scaled);
+        let variability = match ground.samples.min(found.latents.nrows()) {
+            0 => None,
+            samples => Some(stage.variability(context, engine, outcome, samples)?),
+        };
+        let comparison = Comparison { consensus: consensus_file(), detail_angstrom: stage.detail_angstrom, states, region, variability };
+        atomic::write_json(&numbers, &comparison)?;
+        let files = comparison.states.iter().map(|s| &s.map).chain([&comparison.consensus]);
+        let files = files.chain(comparison.variability.iter().flat_map(|v| [&v.mean, &v.deviation]));
+        Ok(files.map(|file| context.path(file)).chain([numbers.clone()]).collect())
+    })?;
+    let comparison: Comparison =
+        atomic::read_json(&numbers)?.ok_or_else(|| Problem::failed("is missing").at(numbers.display().to_string()))?;
+    context.results.change(|now| now.comparison = Some(comparison))
+}
+
+fn consensus_file() -> String {
+    format!("{DIFFERENCES}/consensus.mrc")
+}
+
+/// Every state against the largest one, and what was asked for besides.
+fn pairs(found: &Findings, ground: &Ground) -> Vec<(usize, usize)> {
+    let first = found.clusters.class_number(largest(&found.clusters));
+    let others = (0..found.clusters.len()).map(|c| found.clusters.class_number(c)).filter(|class| *class != first);
+    let mut all: Vec<(usize, usize)> = others.map(|class| (first, class)).collect();
+    all.extend(ground.pairs.iter().filter(|(a, b)| a != b && !all.contains(&(*a, *b))).copied().collect::<Vec<_>>());
+    all
+}
+
+/// A mask on the grid of the maps, mirrored with them.
+pub(crate) fn mask_like(mask: &Volume, form: &MapForm) -> Result<Volume> {
+    let mask = mask::on_grid(mask, CubeGrid { box_px: form.box_px, apix: form.apix })?;
+    Ok(if form.flip { mask.mirrored() } else { mask })
+}
+
+/// A map on the grid of the maps, with their hand and sign.
+pub(crate) fn map_like(map: &Volume, form: &MapForm) -> Result<Volume> {
+    let map = map.resampled(form.box_px, form.apix)?;
+    let mut map = if form.flip { map.mirrored() } else { map };
+    if form.invert {
+        map.data.mapv_inplace(|v| -v);
+    }
+    Ok(map)
+}
+
+struct Stage<'a> {
+    decided: &'a Decided,
+    found: &'a Findings,
+    form: MapForm,
+    mask: Volume,
+    consensus: Volume,
+    detail_angstrom: f64,
+}
+
+impl<'a> Stage<'a> {
+    fn new(context: &Context<'_>, decided: &'a Decided, found: &'a Findings, ground: &Ground) -> Result<Self> {
+        let form = decided.map_form();
+        let solvent = read_volume(&ground.solvent)?;
+        let mask = mask_like(&solvent, &form)?;
+        // Beyond what the network's grid can hold, decoded maps are empty.
+        let layout = &decided.train.layout;
+        let held = 2.0 * solvent.apix * layout.crop as f64 / layout.template as f64;
+        let detail_angstrom = form.lowpass_angstrom.unwrap_or(0.0).max(held).max(2.0 * form.apix);
+        let mut consensus = match &ground.base {
+            Some(path) => map_like(&read_volume(path)?.or_apix(form.apix), &form)?,
+            None => {
+                let mut mean = Volume::zeros(form.box_px, form.apix);
+                for (path, size) in decode::map_paths(context, found).iter().zip(&found.clusters.sizes) {
+                    mean.data.scaled_add(*size as f32 / found.latents.nrows() as f32, &read_volume(path)?.data);
+                }
+                mean
+            }
+        };
+        consensus.data *= &mask.data;
+        let consensus = consensus.low_passed(detail_angstrom)?;
+        Ok(Self { decided, found, form, mask, consensus, detail_angstrom })
+    }
+
+    fn write(&self, context: &Context<'_>, file: &str, map: &Volume) -> Result<()> {
+        write_volume_at(&context.path(file), map, self.form.origin_angstrom)
+    }
+
+    /// Difference maps, written; and the states in the consensus' grey scale.
+    fn differences(&self, context: &Context<'_>) -> Result<(Vec<StateDifference>, Vec<Volume>)> {
+        self.write(context, &consensus_file(), &self.consensus)?;
+        let square = |map: &Volume| map.data.iter().zip(&self.mask.data).map(|(v, m)| f64::from(v * m).powi(2)).sum::<f64>();
+        let whole = square(&self.consensus).max(f64::MIN_POSITIVE);
+        let mut told = Vec::new();
+        let mut maps = Vec::new();
+        for (cluster, path) in decode::map_paths(context, self.found).iter().enumerate() {
+            let class = self.found.clusters.class_number(cluster);
+            let state = read_volume(path)?;
+            let Difference { mut map, scaled, .. } = difference(&state, &self.consensus, Some(&self.mask), Some(self.detail_angstrom))?;
+            map.data *= &self.mask.data;
+            let file = format!("{DIFFERENCES}/cluster{class:03}.mrc");
+            self.write(context, &file, &map)?;
+            told.push(StateDifference { class, map: file, of_consensus: (square(&map) / whole).sqrt() });
+            maps.push(scaled);
+        }
+        Ok((told, maps))
+    }
+
+    /// Occupancy and motion of a part; `states` are in the consensus' grey scale, in order.
+    fn region(&self, context: &mut Context<'_>, path: &Path, states: &[Volume], pairs: &[(usize, usize)]) -> Result<Region> {
+        let of_option = |p: Problem| p.at(format!("`--in_mask` {}", path.display()));
+        let spanned = CubeGrid { box_px: self.form.box_px, apix: self.form.apix };
+        let mut notes = Vec::new();
+        let given = mask::read(path, spanned, &mut notes).map_err(of_option)?;
+        notes.iter().for_each(|note| context.say(note));
+        let region = mask_like(&given, &self.form).map_err(of_option)?;
+        let levels = contour_levels(&self.consensus, &LEVELS);
+        let mut told = Region { mask: path.to_string_lossy().into_owned(), ..Region::default() };
+        for (cluster, state) in states.iter().enumerate() {
+            let class = self.found.clusters.class_number(cluster);
+            let found = occupancy(state, &self.consensus, &region, &levels).map_err(of_option)?;
+            let levels = LEVELS.iter().zip(&found).map(|(part, o)| LevelOccupancy {
+                of_core: f64::from(*part),
+                level: f64::from(o.level),
+                volume_angstrom3: o.volume_angstrom3,
+                of_region: o.of_region,
+                of_consensus: Some(o.of_reference).filter(|v| v.is_finite()),
+            });
+            told.occupancy.push(StateOccupancy { class, levels: levels.collect() });
+        }
+        for &(from, to) in pairs {
+            match rigid_change(&states[from - 1], &states[to - 1], &region) {
+                Ok(change) => told.motions.push(Motion {
+                    from,
+                    to,
+                    angle_deg: change.angle_deg,
+                    axis: change.axis,
+                    shift_angstrom: change.shift_angstrom,
+                    centre_angstrom: change.centre_angstrom,
+                    correlation_before: change.correlation_before,
+                    correlation_after: change.correlation_after,
+                }),
+                Err(problem) => context.warn(&format!("motion of the part from state {from} to state {to}: {problem}")),
+            }
+        }
+        for motion in &told.motions {
+            context.say(&in_words(motion));
+        }
+        Ok(told)
+    }
+
+    /// Moments over maps at particles drawn at random, each map taken up and removed as it comes.
+    fn variability(
+        &self,
+        context: &mut Context<'_>,
+        engine: &mut Engine,
+        outcome: &TrainOutcome,
+        samples: usize,
+    ) -> Result<VoxelVariability> {
+        let rows = drawn(self.found.latents.nrows(), samples, self.decided.train.seed);
+        let scratch = context.path("stages");
+        let latents = scratch.join("variability.npy");
+        npy::write(&latents, self.found.latents.select(Axis(0), &rows).view())?;
+        let parts: Vec<PathBuf> = (0..samples).map(|i| scratch.join(format!("variability-{i:03}.mrc"))).collect();
+        let spec = decode::spec(self.decided, outcome, latents, parts.clone());
+        let mut all = Variability::new(self.form.box_px, self.form.apix);
+        decode::maps(context, engine, spec, |_, index| {
+            let part = &parts[index];
+            all.push(&read_volume(part)?, 1.0)?;
+            std::fs::remove_file(part).map_err(|e| Problem::io(part, &e))
+        })?;
+        let [mean, deviation] = ["mean", "deviation"].map(|name| format!("{VARIABILITY}/{name}.mrc"));
+        self.write(context, &mean, &all.mean()?)?;
+        self.write(context, &deviation, &all.deviation()?)?;
+        Ok(VoxelVariability { maps: samples, mean, deviation })
+    }
+}
+
+/// Rows drawn without repetition, ascending: the first of a random order.
+fn drawn(rows: usize, wanted: usize, seed: u64) -> Vec<usize> {
+    let mut order: Vec<(u64, usize)> = (0..rows).map(|row| (Random::keyed(seed, &[PURPOSE, row as u64]).bits64(), row)).collect();
+    order.sort_unstable();
+    let mut chosen: Vec<usize> = order.into_iter().take(wanted).map(|(_, row)| row).collect();
+    chosen.sort_unstable();
+    chosen
+}
+
+/// A motion for people.
+pub(crate) fn in_words(motion: &Motion) -> String {
+    let shift = motion.shift_angstrom.iter().map(|v| v * v).sum::<f64>().sqrt();
+    format!(
+        "the part turns by {:.1}° and moves by {shift:.1} Å from state {} to state {} (correlation {:.3} before, {:.3} after)",
+        motion.angle_deg, motion.from, motion.to, motion.correlation_before, motion.correlation_after
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn particles_are_drawn_once_each_and_by_the_seed() {
+        let rows = drawn(1000, 50, 3);
+        assert_eq!(rows.len(), 50);
+        assert!(rows.windows(2).all(|w| w[0] < w[1]) && rows[49] < 1000);
+        assert_eq!(rows, drawn(1000, 50, 3));
+        assert_ne!(rows, drawn(1000, 50, 4));
+    }
+
+    #[test]
+    fn motions_are_put_in_words() {
+        let motion = Motion { from: 2, to: 1, angle_deg: 12.34, shift_angstrom: [3.0, 0.0, 4.0], ..Motion::default() };
+        assert!(
+            in_words(&motion).starts_with("the part turns by 12.3° and moves by 5.0 Å from state 2 to state 1"),
+            "{}",
+            in_words(&motion)
+        );
+    }
+}
