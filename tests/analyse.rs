@@ -85,7 +85,7 @@ fn states_are_compared_with_the_consensus_and_a_part_is_followed() {
     assert_eq!(ended.status, Some(0), "{}", ended.err);
     let folder = project.path("External/job005");
     let read = |file: &str| cryoem::mrc::read_volume(&folder.join(file)).unwrap();
-    let told = results(project, "External/job005").unwrap().comparison.unwrap();
+    let told = results(project, "External/job005").unwrap().differences.unwrap();
     let consensus = read(&told.consensus);
     for state in &told.states {
         // The file is what the number says, inside a mask outside of which there is nothing.
@@ -111,11 +111,11 @@ fn states_are_compared_with_the_consensus_and_a_part_is_followed() {
     assert!(read(&variability.deviation).statistics().max > 0.0 && read(&variability.mean).statistics().max > 0.0);
     assert!(std::fs::read_dir(folder.join("stages")).unwrap().flatten().all(|e| e.path().extension().is_none_or(|x| x != "mrc")));
     let again = project.run(&line);
-    assert!(again.out.contains("compare: done before") && again.out.contains("publish: done before"), "{}", again.out);
+    assert!(again.out.contains("differences: done before") && again.out.contains("publish: done before"), "{}", again.out);
     // Mirrored maps are compared with the mirrored consensus.
     let turned = project.run(&format!("{} --flip --invert", line.replace("job005", "job015")));
     assert_eq!(turned.status, Some(0), "{}", turned.err);
-    let other = results(project, "External/job015").unwrap().comparison.unwrap();
+    let other = results(project, "External/job015").unwrap().differences.unwrap();
     for (a, b) in told.states.iter().zip(&other.states) {
         assert!((a.of_consensus - b.of_consensus).abs() < 0.02, "{a:?} {b:?}");
     }
@@ -181,7 +181,7 @@ fn a_job_star_names_the_verb() {
     std::fs::write(folder.join("job.star"), star).unwrap();
     let ended = project.run("run External/job004/job.star");
     assert_eq!(ended.status, Some(0), "{}", ended.err);
-    assert!(results(project, "External/job004").unwrap().comparison.unwrap().region.is_some(), "the mask is that of a part");
+    assert!(results(project, "External/job004").unwrap().differences.unwrap().region.is_some(), "the mask is that of a part");
     let nodes = std::fs::read_to_string(folder.join("RELION_OUTPUT_NODES.star")).unwrap();
     assert!(nodes.contains("External/job004/cluster002.mrc DensityMap.mrc"), "{nodes}");
     assert!(project.run("status External/job004 --json").out.contains("\"verb\": \"analyse\""));

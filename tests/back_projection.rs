@@ -4,6 +4,8 @@
 
 #[path = "back_projection/checks.rs"]
 mod checks;
+#[path = "back_projection/learned.rs"]
+mod learned;
 #[path = "back_projection/post_process.rs"]
 mod post_process;
 #[path = "back_projection/sets.rs"]

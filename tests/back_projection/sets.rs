@@ -43,6 +43,14 @@ pub(crate) fn relion_readable(name: &str) -> Option<Set> {
 }
 
 impl Set {
+    /// A set that RELION can read as it is, in a folder with its labels and masks.
+    pub(crate) fn beside(data: &Path) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        std::os::unix::fs::symlink(data.join("particles.mrcs"), folder.path().join("particles.mrcs")).unwrap();
+        std::fs::copy(data.join("particles.star"), folder.path().join("particles.star")).unwrap();
+        Self { data: data.to_path_buf(), folder }
+    }
+
     pub(crate) fn path(&self) -> &Path {
         self.folder.path()
     }

@@ -4,7 +4,7 @@
 //! settings, the commands and events of the engine, and the results that a job leaves. No part of the program reaches another part
 //! but through these types and the files that they name. Tensors never travel in JSON, only paths of arrays on disk.
 
-mod comparison;
+mod differences;
 mod engine;
 mod prepared;
 mod problem;
@@ -12,7 +12,7 @@ pub mod protocol;
 mod results;
 mod training;
 
-pub use comparison::{Comparison, LevelOccupancy, Motion, Region, StateDifference, StateOccupancy, VoxelVariability};
+pub use differences::{Differences, LevelOccupancy, Motion, Region, StateDifference, StateOccupancy, VoxelVariability};
 pub use engine::{Command, DecodeSpec, Device, EncodeSpec, Event, LossTerms, MapForm, TrainOutcome, TrainSpec};
 pub use prepared::{GroupSummary, PREPARED_SCHEMA, Prepared};
 pub use problem::{Kind, Problem, Result};

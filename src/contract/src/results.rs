@@ -1,6 +1,6 @@
 //! `results.json`: what a job has to show, rewritten by rename whenever it grows: after every epoch, at the clusters, after every map.
 
-use crate::Comparison;
+use crate::Differences;
 use serde::{Deserialize, Serialize};
 
 /// Raised when a field changes its meaning.
@@ -59,7 +59,7 @@ pub struct Results {
     pub halves: Vec<StateHalves>,
     /// The states beside their consensus; none where they were not compared.
     #[serde(default)]
-    pub comparison: Option<Comparison>,
+    pub differences: Option<Differences>,
     /// Figures, relative to the job folder.
     pub plots: Vec<String>,
 }

@@ -1,11 +1,11 @@
-//! The stages of jobs, in order: read, check, prepare, base, subspace, train, embed, cluster, decode, series, halves, compare, report, publish.
+//! The stages of jobs, in order: read, check, prepare, base, subspace, train, embed, cluster, decode, series, halves, differences, report, publish.
 
 pub(crate) mod base;
 pub(crate) mod check;
 pub(crate) mod cluster;
-pub(crate) mod compare;
 pub(crate) mod context;
 pub(crate) mod decode;
+pub(crate) mod differences;
 pub(crate) mod embed;
 pub(crate) mod encode;
 pub(crate) mod prepare;

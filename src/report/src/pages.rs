@@ -1,6 +1,6 @@
 //! The pages of a report, in order. One module a kind of page; each returns finished sheets.
 
-mod comparison;
+mod differences;
 mod evidence;
 pub(crate) mod images;
 mod latents;
@@ -44,7 +44,7 @@ pub(crate) fn pages(story: &Story) -> Result<Vec<Figure>> {
     add("clusters", vec![sizes::sheet(story)?]);
     add("states", maps::sheets(story));
     add("evidence", evidence::sheets(story)?);
-    add("comparison", comparison::sheets(story)?);
+    add("differences", differences::sheets(story)?);
     add("images", images::sheets(story));
     Ok(figures)
 }

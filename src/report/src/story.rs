@@ -40,7 +40,7 @@ pub struct Story {
     /// One entry a cluster, in order.
     pub states: Vec<State>,
     /// How the states differ beyond their difference maps.
-    pub comparison: Option<Comparison>,
+    pub differences: Option<Differences>,
     /// Voxel size of the maps, Å.
     pub apix: f64,
     /// Pictures of a few particles.
@@ -148,7 +148,7 @@ pub struct Evidence {
 
 /// How the states differ.
 #[derive(Clone, Debug)]
-pub struct Comparison {
+pub struct Differences {
     /// Finest detail that was compared, Å.
     pub detail_angstrom: f64,
     /// The part that was asked about.

@@ -37,8 +37,8 @@ fn figures_stand_alone() {
             "states.svg",
             "evidence01.svg",
             "evidence02.svg",
-            "comparison01.svg",
-            "comparison02.svg",
+            "differences01.svg",
+            "differences02.svg",
             "images01.svg",
             "images02.svg"
         ]
@@ -71,7 +71,7 @@ fn the_least_story_is_told() {
     let mut told = story(40, 1, 1);
     told.epochs.clear();
     told.states.clear();
-    told.comparison = None;
+    told.differences = None;
     told.panels.clear();
     told.leakage = None;
     told.latents.fill(0.0);

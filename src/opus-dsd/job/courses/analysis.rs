@@ -10,7 +10,7 @@ use crate::job::stages::context::Context;
 use crate::job::stages::read::Input;
 use crate::job::stages::report::Material;
 use crate::job::stages::series::Extent;
-use crate::job::stages::{cluster, compare, decode, embed, publish, reconstruct, report, series, train};
+use crate::job::stages::{cluster, decode, differences, embed, publish, reconstruct, report, series, train};
 use crate::job::trained::Trained;
 use crate::job::{npy, wishes};
 use crate::settings::decided::{self, Decided, Reason};
@@ -50,14 +50,14 @@ pub(super) fn run(context: &mut Context<'_>, said: &AnalyseSaid) -> Result<()> {
         context.results.change(|now| now.halves.clear())?;
     }
     let base = base.exists().then_some(base);
-    let ground = compare::Ground {
+    let ground = differences::Ground {
         base: base.clone(),
         solvent: mask.clone(),
         region: said.in_mask.clone(),
         pairs: extent.ends(),
         samples: said.variability.unwrap_or(VARIABILITY),
     };
-    compare::run(context, &mut engine, &decided, &outcome, &found, &ground)?;
+    differences::run(context, &mut engine, &decided, &outcome, &found, &ground)?;
     let material = Material {
         base,
         image_apix: read_volume(&mask)?.apix,

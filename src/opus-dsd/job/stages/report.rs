@@ -3,7 +3,7 @@
 use super::cluster::Findings;
 use super::context::Context;
 use super::read::Input;
-use super::{compare, publish, reconstruct, series};
+use super::{differences, publish, reconstruct, series};
 use crate::job::monitor;
 use crate::job::stage::Fingerprint;
 use crate::settings::decided::Decided;
@@ -58,7 +58,7 @@ pub(crate) fn run(
         .and(&decided.reasons)
         .and(&outcome.epochs)
         .and(&decided.map_form())
-        .and(&(&context.results.now().halves, &context.results.now().comparison))
+        .and(&(&context.results.now().halves, &context.results.now().differences))
         .and(&context.job.folder_name)
         .and(&material.series);
     context.stage("report", &fingerprint, |context| {
@@ -104,7 +104,7 @@ fn story(
     let form = decided.map_form();
     let states = states::of(context, &form, found, &material.solvent)?;
     let reference = match &material.base {
-        Some(path) => Some(compare::map_like(&read_volume(path)?.or_apix(form.apix), &form)?.data),
+        Some(path) => Some(differences::map_like(&read_volume(path)?.or_apix(form.apix), &form)?.data),
         None => None,
     };
     Ok(Story {
@@ -128,7 +128,7 @@ fn story(
         view_classes: views(&input.particles).map(Hopf::view_class).collect(),
         leakage: Some(leakage),
         reference,
-        comparison: states::comparison(context)?,
+        differences: states::differences(context)?,
         states,
         apix: decided.map_apix,
         image_apix: material.image_apix,

@@ -54,7 +54,7 @@ pub(super) fn of(story: &Story) -> Result<Value> {
         "ways": ways,
         "evidence": evidence::evidence(story, shown, frames)?,
         "local_range": evidence::local_range(story),
-        "comparison": evidence::comparison(story),
+        "differences": evidence::differences(story),
         "apix": story.apix,
         "panels": panels(story),
     }))

@@ -93,8 +93,8 @@ function scaleBar() {
   return make("span", { class: "bar", style: `background:linear-gradient(to right,${stops})`, role: "img", "aria-label": "from dark to light" });
 }
 
-function showComparison() {
-  const told = DATA.comparison;
+function showDifferences() {
+  const told = DATA.differences;
   if (!told || (!told.part && !told.variability)) return leave("differences");
   if (told.part) {
     byId("part-name").textContent = told.part.mask;

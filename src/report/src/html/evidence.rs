@@ -62,8 +62,8 @@ pub(super) fn difference(story: &Story, state: &State) -> Vec<String> {
 }
 
 /// Occupancy and motion of the part that was asked about, and the variability.
-pub(super) fn comparison(story: &Story) -> Value {
-    let Some(told) = &story.comparison else { return Value::Null };
+pub(super) fn differences(story: &Story) -> Value {
+    let Some(told) = &story.differences else { return Value::Null };
     let part = told.part.as_ref().map(|part| {
         let occupancy = part.occupancy.iter().map(|(class, points)| json!({ "class": class, "points": points }));
         let motions = part.motions.iter().map(|m| {

@@ -14,7 +14,7 @@ else byId("panels").append(...DATA.panels.map((p) => make("div", { class: "panel
   ...p.pictures.map((q) => make("figure", {}, make("img", { src: q.picture, alt: `${q.name} of particle ${p.particle}` }), q.name)))));
 showStates();
 showEvidence();
-showComparison();
+showDifferences();
 showWays();
 showCharts();
 showScatter();

@@ -6,7 +6,7 @@ use analysis::{Leakage, kmeans, pca};
 use contract::LossTerms;
 use ndarray::{Array2, Array3};
 use opus_dsd_report::{
-    Column, Comparison, Difference, Embedding, EpochRecord, Evidence, ImagePanels, Part, PartMotion, State, Story, Variability, Way,
+    Column, Difference, Differences, Embedding, EpochRecord, Evidence, ImagePanels, Part, PartMotion, State, Story, Variability, Way,
 };
 use std::path::{Path, PathBuf};
 
@@ -52,7 +52,7 @@ fn evidence(map: Array3<f32>, c: usize) -> Evidence {
 }
 
 /// How the states of a made-up job differ.
-fn comparison(states: &[State]) -> Comparison {
+fn differences(states: &[State]) -> Differences {
     let levels = [0.05, 0.1, 0.2, 0.3, 0.6];
     let occupancy = |state: &State| (state.class, levels.map(|level| (level, (1.0 - level) / state.class as f64)).to_vec());
     let motions = states.iter().skip(1).map(|state| PartMotion {
@@ -63,7 +63,7 @@ fn comparison(states: &[State]) -> Comparison {
         correlation_before: 0.71,
         correlation_after: 0.95,
     });
-    Comparison {
+    Differences {
         detail_angstrom: 9.0,
         part: Some(Part {
             mask: "MaskCreate/job008/mask.mrc".into(),
@@ -155,7 +155,7 @@ pub(crate) fn story(n: usize, d: usize, k: usize) -> Story {
         clusters,
         leakage: Some(Leakage { view_r2: -0.04, defocus_r2: 0.01 }),
         reference: Some(map(32, 0.7)),
-        comparison: Some(comparison(&states)),
+        differences: Some(differences(&states)),
         states,
         apix: 2.3,
         panels: panels.collect(),

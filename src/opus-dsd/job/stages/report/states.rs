@@ -1,13 +1,13 @@
 //! What the report tells of the states: their maps, what their particles support, how they differ.
 
 use super::super::cluster::Findings;
-use super::super::compare::mask_like;
 use super::super::context::Context;
 use super::super::decode;
+use super::super::differences::mask_like;
 use contract::{MapForm, Result, StateHalves};
 use cryoem::mrc::read_volume;
 use cryoem::volume::Volume;
-use report::{Comparison, Difference, Evidence, Part, PartMotion, State, Variability};
+use report::{Difference, Differences, Evidence, Part, PartMotion, State, Variability};
 use std::path::Path;
 
 /// One entry a cluster, in order.
@@ -16,7 +16,7 @@ pub(super) fn of(context: &Context<'_>, form: &MapForm, found: &Findings, solven
     let mask = if now.halves.is_empty() { None } else { Some(mask_like(&read_volume(solvent)?, form)?) };
     let one = |(c, path): (usize, &std::path::PathBuf)| {
         let class = found.clusters.class_number(c);
-        let told = now.comparison.iter().flat_map(|c| &c.states).find(|s| s.class == class);
+        let told = now.differences.iter().flat_map(|c| &c.states).find(|s| s.class == class);
         let difference =
             told.map(|told| Ok(Difference { map: read_volume(&context.path(&told.map))?.data, of_consensus: told.of_consensus }));
         let halves = now.halves.iter().find(|h| h.class == class).zip(mask.as_ref());
@@ -56,8 +56,8 @@ fn evidence(context: &Context<'_>, form: &MapForm, halves: &StateHalves, mask: &
 }
 
 /// How the states differ.
-pub(super) fn comparison(context: &Context<'_>) -> Result<Option<Comparison>> {
-    let Some(told) = &context.results.now().comparison else { return Ok(None) };
+pub(super) fn differences(context: &Context<'_>) -> Result<Option<Differences>> {
+    let Some(told) = &context.results.now().differences else { return Ok(None) };
     let part = told.region.as_ref().map(|region| Part {
         mask: region.mask.clone(),
         occupancy: region
@@ -81,5 +81,5 @@ pub(super) fn comparison(context: &Context<'_>) -> Result<Option<Comparison>> {
     let map = |file: &str| Ok(read_volume(&context.path(file))?.data);
     let variability =
         told.variability.as_ref().map(|v| Ok(Variability { maps: v.maps, mean: map(&v.mean)?, deviation: map(&v.deviation)? }));
-    Ok(Some(Comparison { detail_angstrom: told.detail_angstrom, part, variability: variability.transpose()? }))
+    Ok(Some(Differences { detail_angstrom: told.detail_angstrom, part, variability: variability.transpose()? }))
 }

@@ -5,7 +5,7 @@ use super::table;
 use crate::chart::{Axis, Marks, Series, chart};
 use crate::palette::class;
 use crate::sheet::{BOTTOM, MARGIN, Sheet, Style, TEXT, TOP, WIDTH, round_length};
-use crate::story::{Comparison, Part, Story, Variability};
+use crate::story::{Differences, Part, Story, Variability};
 use crate::thumbnail::{Scale, along, grey};
 use contract::Result;
 use ndarray::Array3;
@@ -22,7 +22,7 @@ const COLUMNS: [(&str, f64); 6] =
 const MOST_MOTIONS: usize = 28;
 
 pub(super) fn sheets(story: &Story) -> Result<Vec<Sheet>> {
-    let Some(Comparison { part, variability, .. }) = &story.comparison else { return Ok(Vec::new()) };
+    let Some(Differences { part, variability, .. }) = &story.differences else { return Ok(Vec::new()) };
     let mut sheets = Vec::new();
     if let Some(part) = part {
         sheets.push(occupancy(story, part)?);

@@ -1,4 +1,4 @@
-//! Stage `compare`: the states beside their consensus: what each has more and less, how much of a given part is there and how it moves, and
+//! Stage `differences`: the states beside their consensus: what each has more and less, how much of a given part is there and how it moves, and
 //! how much every voxel varies over the particles.
 
 use super::cluster::{Findings, largest};
@@ -8,7 +8,7 @@ use crate::job::engine_process::Engine;
 use crate::job::{atomic, npy};
 use crate::settings::decided::Decided;
 use contract::{
-    Comparison, LevelOccupancy, MapForm, Motion, Problem, Region, Result, StateDifference, StateOccupancy, TrainOutcome, VoxelVariability,
+    Differences, LevelOccupancy, MapForm, Motion, Problem, Region, Result, StateDifference, StateOccupancy, TrainOutcome, VoxelVariability,
 };
 use cryoem::mask::{self, CubeGrid};
 use cryoem::mrc::{read_volume, write_volume_at};
@@ -48,13 +48,14 @@ pub(crate) fn run(
     found: &Findings,
     ground: &Ground,
 ) -> Result<()> {
-    let numbers = context.path("stages").join("compare-numbers.json");
-    let mut fingerprint = found.fingerprint.clone().and(&"compare").and(&outcome.checkpoint).and(&decided.train).and(&decided.map_form());
+    let numbers = context.path("stages").join("differences-numbers.json");
+    let mut fingerprint =
+        found.fingerprint.clone().and(&"differences").and(&outcome.checkpoint).and(&decided.train).and(&decided.map_form());
     fingerprint = fingerprint.and(&(&ground.pairs, ground.samples, &ground.region)).and_content(&ground.solvent)?;
     for file in ground.base.iter().chain(&ground.region) {
         fingerprint = fingerprint.and_content(file)?;
     }
-    context.stage("compare", &fingerprint, |context| {
+    context.stage("differences", &fingerprint, |context| {
         for folder in [DIFFERENCES, VARIABILITY] {
             let folder = context.path(folder);
             std::fs::create_dir_all(&folder).map_err(|e| Problem::io(&folder, &e))?;
@@ -70,15 +71,15 @@ pub(crate) fn run(
             0 => None,
             samples => Some(stage.variability(context, engine, outcome, samples)?),
         };
-        let comparison = Comparison { consensus: consensus_file(), detail_angstrom: stage.detail_angstrom, states, region, variability };
-        atomic::write_json(&numbers, &comparison)?;
-        let files = comparison.states.iter().map(|s| &s.map).chain([&comparison.consensus]);
-        let files = files.chain(comparison.variability.iter().flat_map(|v| [&v.mean, &v.deviation]));
+        let differences = Differences { consensus: consensus_file(), detail_angstrom: stage.detail_angstrom, states, region, variability };
+        atomic::write_json(&numbers, &differences)?;
+        let files = differences.states.iter().map(|s| &s.map).chain([&differences.consensus]);
+        let files = files.chain(differences.variability.iter().flat_map(|v| [&v.mean, &v.deviation]));
         Ok(files.map(|file| context.path(file)).chain([numbers.clone()]).collect())
     })?;
-    let comparison: Comparison =
+    let differences: Differences =
         atomic::read_json(&numbers)?.ok_or_else(|| Problem::failed("is missing").at(numbers.display().to_string()))?;
-    context.results.change(|now| now.comparison = Some(comparison))
+    context.results.change(|now| now.differences = Some(differences))
 }
 
 fn consensus_file() -> String {

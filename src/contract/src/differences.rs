@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 /// The states beside their consensus. Files are relative to the job folder.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct Comparison {
+pub struct Differences {
     /// The map that the states are compared with, on their grid, masked and low-passed as the differences are.
     pub consensus: String,
     /// The finest detail that is compared, Å.
