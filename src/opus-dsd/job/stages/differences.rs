@@ -23,6 +23,9 @@ const VARIABILITY: &str = "variability";
 /// Contour levels at which a part is looked for, as parts of the density in the consensus' midst: from where noise begins to show to the
 /// densest core.
 const LEVELS: [f32; 7] = [0.05, 0.1, 0.15, 0.2, 0.3, 0.45, 0.6];
+/// A part fills at least this share in one state of what it fills in the other, over all levels, where its motion is told: one that is missing can be laid
+/// over anything.
+const SAME_PART: f64 = 0.5;
 /// What the random numbers of the drawn particles are for.
 const PURPOSE: u64 = 0x5a3e;
 
@@ -190,7 +193,15 @@ impl<'a> Stage<'a> {
             });
             told.occupancy.push(StateOccupancy { class, levels: levels.collect() });
         }
-        for &(from, to) in pairs {
+        let filled = |class: usize| told.occupancy[class - 1].levels.iter().map(|level| level.of_region).sum::<f64>();
+        let (there, missing): (Vec<_>, Vec<_>) = pairs.iter().copied().partition(|&(a, b)| {
+            let (a, b) = (filled(a), filled(b));
+            a.min(b) >= SAME_PART * a.max(b) && a.max(b) > 0.0
+        });
+        for (from, to) in missing {
+            context.say(&format!("the part is not there to the same extent in states {from} and {to}: no motion is told between them"));
+        }
+        for (from, to) in there {
             match rigid_change(&states[from - 1], &states[to - 1], &region) {
                 Ok(change) => told.motions.push(Motion {
                     from,

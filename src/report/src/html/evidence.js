@@ -65,8 +65,8 @@ function showPair(told) {
   stateViews.push({ show, turn });
   const surfaces = make("div", { class: "pair" }, ...views.map((v) => make("figure", {}, v.canvas, v.name)));
   const rows = [["network", state.slices], ["data", told.slices], ["local resolution", told.local]];
-  const slices = rows.map(([name, sources]) => make("div", { class: "slices" },
-    ...sources.map((source, i) => make("figure", {}, make("img", { src: source, alt: `${name}, central slice across ${"zyx"[i]}` }), `${name}, across ${"zyx"[i]}`))));
+  const slices = rows.map(([name, sources]) => make("div", { class: "slices" }, make("p", {}, name),
+    ...sources.map((source, i) => make("figure", {}, make("img", { src: source, alt: `${name}, central slice across ${"zyx"[i]}` }), `across ${"zyx"[i]}`))));
   const agrees = told.resolution === null ? "the halves do not agree" : `halves agree to ${angstrom(told.resolution)} Å`;
   const swatch = make("i", { style: `background:${colourOfState(told.class)}` });
   return make("article", { class: "card", "data-evidence": told.class }, make("h3", {}, swatch, `State ${told.class}`), make("p", {}, `${agrees}; ${told.file}`), surfaces, ...slices);

@@ -48,7 +48,8 @@ function showState(state) {
   const swatch = make("i", { style: `background:${DATA.class_colours[state.class - 1]}` });
   const slices = make("div", { class: "slices" });
   state.slices.forEach((source, i) => slices.append(make("figure", {}, make("img", { src: source, alt: `central slice across ${"zyx"[i]}` }), `across ${"zyx"[i]}`)));
-  state.difference.forEach((source, i) => slices.append(make("figure", {}, make("img", { src: source, alt: `difference from the consensus across ${"zyx"[i]}` }), `less, more`)));
+  if (state.difference.length > 0) slices.append(make("p", {}, "less (blue) and more (orange) than the consensus"));
+  state.difference.forEach((source, i) => slices.append(make("figure", {}, make("img", { src: source, alt: `difference from the consensus across ${"zyx"[i]}` }), `across ${"zyx"[i]}`)));
   const differs = state.of_consensus === null ? "" : `; differs from the consensus by ${Math.round(100 * state.of_consensus)}%`;
   const size = `${grouped(state.particles)} particles (${(100 * state.share).toFixed(1)}%), ${state.map}${differs}`;
   return make("article", { class: "card", "data-state": state.class }, make("h3", {}, swatch, `State ${state.class}`), make("p", {}, size), canvas, slices);

@@ -35,14 +35,14 @@ fn occupancy(story: &Story, part: &Part) -> Result<Sheet> {
     let mut page = Sheet::page(
         "A part in every state",
         &format!(
-            "The density inside {}. A part that is missing is missing at all contour levels; a weak one fades as the level rises. Motions lay the part of one state over another; they mean something where the correlation afterwards is high.",
+            "The density inside {}. A part that is missing is missing at all contour levels; a weak one fades as the level rises. Motions lay the part of one state over another, where both have it; they mean something where the correlation afterwards is high.",
             part.mask
         ),
     );
     let right: f64 = COLUMNS.iter().map(|(_, width)| width).sum();
     let width = WIDTH - 2.0 * MARGIN - if part.motions.is_empty() { 0.0 } else { right + GAP };
     let series = part.occupancy.iter().map(|(number, points)| Series {
-        name: number.to_string(),
+        name: format!("state {number}"),
         colour: class(number - 1, story.states.len()),
         points: points.iter().map(|(level, filled)| (*level, 100.0 * filled)).collect(),
     });

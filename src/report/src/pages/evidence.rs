@@ -62,7 +62,7 @@ fn curves(story: &Story, told: &[(&State, &Evidence)]) -> Result<Vec<Sheet>> {
     for (i, (title, read, line)) in kinds.into_iter().enumerate() {
         let left = MARGIN + i as f64 * (width + GAP);
         let series = told.iter().map(|(state, evidence)| Series {
-            name: state.class.to_string(),
+            name: format!("state {}", state.class),
             colour: class(state.class - 1, story.states.len()),
             points: read(evidence).clone(),
         });
