@@ -5,6 +5,7 @@
 //! but through these types and the files that they name. Tensors never travel in JSON, only paths of arrays on disk.
 
 mod engine;
+pub mod memory;
 mod prepared;
 mod problem;
 pub mod protocol;

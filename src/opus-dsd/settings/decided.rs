@@ -249,6 +249,7 @@ pub(crate) fn decide(said: &TrainSaid, facts: &DataFacts, grid: Grid, mut book: 
         epochs,
         batch,
         micro_batch,
+        recompute_encoder: false,
         learning_rate: rate.value,
         weight_decay: 0.0,
         beta,

@@ -5,7 +5,6 @@ use crate::mapped::Mapped;
 use contract::{GroupSummary, PREPARED_SCHEMA, Prepared, Problem, Result};
 use half::f16;
 use half::slice::HalfFloatSliceExt;
-use rayon::prelude::*;
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 use std::fs::File;
 use std::path::{Path, PathBuf};
@@ -259,7 +258,7 @@ impl PreparedSet {
         self.images.look(bytes * i..bytes * (i + 1), work)
     }
 
-    /// The images of the given indices, one after the other, `[indices, size_px, size_px]`; converted in parallel.
+    /// The images of the given indices, one after the other, `[indices, size_px, size_px]`.
     ///
     /// # Panics
     /// An index is out of range.
@@ -267,7 +266,7 @@ impl PreparedSet {
     pub fn images(&self, indices: &[usize]) -> Vec<f32> {
         let pixels = self.size_px() * self.size_px();
         let mut out = vec![0.0; indices.len() * pixels];
-        out.par_chunks_mut(pixels).zip(indices).for_each(|(image, &i)| self.image_into(i, image));
+        out.chunks_exact_mut(pixels).zip(indices).for_each(|(image, &i)| self.image_into(i, image));
         out
     }
 
