@@ -4,6 +4,7 @@ mod checks;
 pub(crate) mod decided;
 pub(crate) mod defaults;
 pub(crate) mod form;
+mod plan;
 pub(crate) mod rules;
 pub(crate) mod said;
 pub(crate) mod values;

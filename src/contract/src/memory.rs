@@ -136,8 +136,8 @@ pub fn decoder_levels(layout: &ModelLayout) -> Vec<Level> {
 /// What a training step takes on its device, bytes.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Footprint {
-    /// Weights, gradients and moments.
-    pub fixed: u64,
+    /// Weights of both networks; as many bytes are taken by the gradients and by each of two moments.
+    pub weights: u64,
     /// The encoder's input of an image of the effective batch.
     pub cube: u64,
     /// What the encoder holds of an image.
@@ -158,7 +158,7 @@ impl Footprint {
         let poses = settings.hypotheses.ring as u64 + 1;
         let ladder = (held(&decoder) - volume) as f64 * PEAK_OVER_HELD;
         Self {
-            fixed: FLOAT * COPIES_OF_WEIGHTS * weights,
+            weights: FLOAT * weights,
             cube: FLOAT * encoder_grid(layout).pow(3),
             encoded: FLOAT * held(&encoder),
             decoded: FLOAT * (ladder as u64 + VOLUMES * volume + IMAGES_A_POSE * poses * image),
@@ -172,6 +172,69 @@ impl Footprint {
         let held = if recompute_encoder { 0 } else { batch * self.encoded };
         // At its own backward pass the encoder needs gradients of its first levels, too, when the decoder's part is gone.
         let encoding = (micro.max(if recompute_encoder { 0 } else { batch })) * self.encoded;
-        self.fixed + batch * self.cube + held + (micro * self.decoded).max(encoding)
+        COPIES_OF_WEIGHTS * self.weights + batch * self.cube + held + (micro * self.decoded).max(encoding)
+    }
+}
+
+/// What is kept of all particles in host memory, so that it need not be made anew every epoch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Cache {
+    /// Lifted cubes.
+    pub cubes: bool,
+    /// Silhouettes.
+    pub silhouettes: bool,
+    /// Bytes of these.
+    pub bytes: u64,
+}
+
+impl Cache {
+    /// Both, silhouettes alone, or nothing: what fits into `room` bytes.
+    #[must_use]
+    pub fn within(layout: &ModelLayout, particles: usize, room: u64) -> Self {
+        let cubes = particles as u64 * FLOAT * encoder_grid(layout).pow(3);
+        let silhouettes = particles as u64 * (layout.crop as u64).pow(2);
+        if cubes + silhouettes <= room {
+            Self { cubes: true, silhouettes: true, bytes: cubes + silhouettes }
+        } else if silhouettes <= room {
+            Self { cubes: false, silhouettes: true, bytes: silhouettes }
+        } else {
+            Self { cubes: false, silhouettes: false, bytes: 0 }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn layout() -> ModelLayout {
+        ModelLayout {
+            zdim: 8,
+            z_affine_dim: 0,
+            width: Width::Full,
+            encoder_grid: EncoderGrid::Fixed110,
+            resize_at: ResizeAt::Side32,
+            template: 192,
+            crop: 114,
+        }
+    }
+
+    #[test]
+    fn the_originals_networks_have_their_weights() {
+        let count = |levels: &[Level]| levels.iter().map(|level| level.weights).sum::<u64>();
+        let (encoder, decoder) = (count(&encoder_levels(&layout())), count(&decoder_levels(&layout())));
+        assert!((60_000_000..63_000_000).contains(&(encoder + decoder)), "{encoder} + {decoder}");
+        // The finest level holds most: 16 channels of half the template's side.
+        let finest = decoder_levels(&layout())[9];
+        assert_eq!((finest.channels, finest.side, finest.floats()), (16, 96, 16 * 96 * 96 * 96));
+    }
+
+    #[test]
+    fn what_is_kept_fits() {
+        let few = Cache::within(&layout(), 100, 1 << 30);
+        assert!(few.cubes && few.silhouettes && few.bytes <= 1 << 30);
+        let many = Cache::within(&layout(), 10_000, 1 << 30);
+        assert!(!many.cubes && many.silhouettes && many.bytes <= 1 << 30);
+        assert_eq!(Cache::within(&layout(), 1_000_000, 1 << 30), Cache { cubes: false, silhouettes: false, bytes: 0 });
     }
 }

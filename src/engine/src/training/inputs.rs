@@ -5,12 +5,12 @@ use crate::data::{Batch, Particles, runs};
 use crate::devices;
 use crate::model::fourier;
 use crate::scene::Scene;
+use contract::memory::{Cache, MOST_CACHED_BYTES};
 use tch::{Device, Kind, Tensor};
 
-/// Fraction of the free memory that the caches may take, and the most that they take whatever is free: memory is flat in the number of
-/// particles, and making a cube anew costs a few hundredths of a step.
+/// Fraction of the free memory that the caches may take. Whatever is free they take [`MOST_CACHED_BYTES`] at most: memory is flat in the number
+/// of particles, and making a cube anew costs a few hundredths of a step.
 const SHARE_OF_MEMORY: f64 = 0.25;
-const MOST_CACHED_BYTES: f64 = contract::memory::MOST_CACHED_BYTES as f64;
 /// Images worked on at a time.
 const AT_ONCE: usize = 64;
 /// Particles that the scale of the encoder's input is measured on, at most.
@@ -34,22 +34,19 @@ impl Inputs {
     /// Keeps of all particles what fits into a part of the free memory; `None` when `stop` said so.
     #[must_use]
     pub fn new(assembly: &Assembly, particles: &Particles, anchors: Option<Tensor>, stop: &dyn Fn() -> bool) -> Option<Self> {
-        let room = (SHARE_OF_MEMORY * devices::host_memory_free_bytes() as f64).min(MOST_CACHED_BYTES);
+        let room = (SHARE_OF_MEMORY * devices::host_memory_free_bytes() as f64).min(MOST_CACHED_BYTES as f64);
         Self::within(assembly, particles, anchors, room, stop)
     }
 
     /// The same with room for so many bytes.
     #[must_use]
     pub fn within(assembly: &Assembly, particles: &Particles, anchors: Option<Tensor>, room: f64, stop: &dyn Fn() -> bool) -> Option<Self> {
-        let (n, e, crop) = (particles.len(), assembly.encoder.config().grid as usize, assembly.scene.crop() as usize);
-        let cube_bytes = (n * e * e * e * size_of::<f32>()) as f64;
-        let silhouette_bytes = (n * crop * crop) as f64;
-        let keep_silhouettes = silhouette_bytes < room;
-        let keep_cubes = cube_bytes + silhouette_bytes < room;
+        let (n, e, crop) = (particles.len(), assembly.encoder.config().grid, assembly.scene.crop());
+        let keep = Cache::within(&assembly.settings.layout, n, room as u64);
         let host = |rest: &[i64], kind| Tensor::zeros([&[n as i64], rest].concat(), (kind, Device::Cpu));
-        let mut cubes = keep_cubes.then(|| host(&[1, e as i64, e as i64, e as i64], Kind::Float));
-        let mut silhouettes = keep_silhouettes.then(|| host(&[crop as i64, crop as i64], Kind::Uint8));
-        let kept = if keep_silhouettes { runs(n, AT_ONCE) } else { Vec::new() };
+        let mut cubes = keep.cubes.then(|| host(&[1, e, e, e], Kind::Float));
+        let mut silhouettes = keep.silhouettes.then(|| host(&[crop, crop], Kind::Uint8));
+        let kept = if keep.silhouettes { runs(n, AT_ONCE) } else { Vec::new() };
         for run in kept {
             if stop() {
                 return None;
@@ -61,7 +58,7 @@ impl Inputs {
                 }
             };
             place(&mut silhouettes, assembly.scene.silhouettes(&batch));
-            if keep_cubes {
+            if keep.cubes {
                 place(&mut cubes, assembly.scene.cubes(&batch));
             }
         }
