@@ -5,6 +5,7 @@ pub(crate) mod decided;
 pub(crate) mod defaults;
 pub(crate) mod form;
 pub(crate) mod imported;
+mod plan;
 pub(crate) mod rules;
 pub(crate) mod said;
 pub(crate) mod values;

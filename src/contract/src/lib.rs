@@ -6,6 +6,7 @@
 
 mod differences;
 mod engine;
+pub mod memory;
 mod prepared;
 mod problem;
 pub mod protocol;

@@ -24,6 +24,10 @@ pub struct TrainSettings {
     pub batch: usize,
     /// Images decoded at a time; no result depends on it (to rounding).
     pub micro_batch: usize,
+    /// Work the encoder out again in the backward pass, `micro_batch` images at a time, instead of keeping what it needs of the whole batch;
+    /// no result depends on it (to rounding).
+    #[serde(default)]
+    pub recompute_encoder: bool,
     /// Learning rate and its course.
     pub learning_rate: LearningRate,
     /// Decoupled weight decay of AdamW.

@@ -6,6 +6,7 @@ pub mod fft;
 pub mod geometry;
 pub mod healpix;
 pub mod legacy;
+mod mapped;
 pub mod mask;
 pub mod mrc;
 pub mod particles;

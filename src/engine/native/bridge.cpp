@@ -1,5 +1,5 @@
 // What libtorch offers to C++ and its Rust bindings do not: operators with a backward of their own, a leaky rectifier with a slope,
-// the fused optimiser, gradients that are dropped instead of zeroed, a device allocator's statistics.
+// the fused optimiser, gradients that are dropped instead of zeroed, a device allocator's cache and statistics.
 //
 // Every function returns 0, or 1 with the reason in `what` (no exception may cross into Rust).
 
@@ -15,9 +15,10 @@ using torch::autograd::Variable;
 using torch::autograd::variable_list;
 
 extern "C" {
-// Gives the gradients of the `count` inputs that are `wanted`, each a tensor that the caller owns (null: no gradient); nonzero: failed.
+// Gives the gradients of the `count` inputs that are `wanted`, each a tensor that the caller owns (null: no gradient); nonzero: failed,
+// with the reason in `what`.
 typedef int (*opus_backward)(void* state, at::Tensor* const* inputs, size_t count, at::Tensor* gradient, const unsigned char* wanted,
-                             at::Tensor** gradients);
+                             at::Tensor** gradients, char* what, size_t room);
 typedef void (*opus_release)(void* state);
 }
 
@@ -66,13 +67,15 @@ struct Attached : torch::autograd::Function<Attached> {
       given[i] = &inputs[i];
       wanted[i] = context->needs_input_grad(i);
     }
-    const int failed = state->backward(state->state, given.data(), count, &gradients[0], wanted.data(), found.data());
+    char what[1024] = "";
+    const int failed =
+        state->backward(state->state, given.data(), count, &gradients[0], wanted.data(), found.data(), what, sizeof what);
     variable_list results;
     for (at::Tensor* gradient : found) {
       results.push_back(gradient ? *gradient : at::Tensor());
       delete gradient;
     }
-    TORCH_CHECK(!failed, "an operator's backward failed");
+    TORCH_CHECK(!failed, what);
     results.emplace_back();  // of the output that was handed in
     results.emplace_back();  // of the state
     return results;
@@ -118,6 +121,11 @@ int opus_fused_adamw_(at::Tensor* const* values, at::Tensor* const* gradients, a
     at::_fused_adamw_(list(values), list(gradients), list(first), list(second), {}, list(steps), rate, beta1, beta2, decay, epsilon,
                       /*amsgrad=*/false, /*maximize=*/false);
   });
+}
+
+// Gives the blocks that the devices' allocator keeps for later back to the driver.
+int opus_empty_device_cache(char* what, size_t room) {
+  return guarded(what, room, [] { c10::getDeviceAllocator(c10::kCUDA)->emptyCache(); });
 }
 
 // Largest number of bytes that a device's allocator had handed out since the last reset; resets where asked.

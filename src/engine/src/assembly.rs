@@ -170,7 +170,11 @@ impl Assembly {
 
     /// Latent means and raw (unclamped) log standard deviations, `[b, d]` each. `anchors` are the batch's rows of [`Self::anchors`].
     pub fn encode(&self, cubes: &Tensor, anchors: Option<&Tensor>) -> (Tensor, Tensor) {
-        let (mu, logstd) = self.encoder.forward(cubes);
+        let (mu, logstd) = if self.settings.recompute_encoder {
+            self.encoder.forward_again(cubes, self.settings.micro_batch as i64)
+        } else {
+            self.encoder.forward(cubes)
+        };
         match anchors {
             Some(anchors) => (mu + anchors, logstd),
             None => (mu, logstd),

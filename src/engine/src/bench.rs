@@ -66,6 +66,7 @@ fn measure(what: &Measurement) -> Result<Report> {
         cpu_seconds_per_image: step.cpu_seconds / images,
         images_per_second: images / step.wall_seconds,
         peak_bytes,
+        predicted_bytes: what.shape.predicted_bytes(),
         schema: BENCH_SCHEMA,
         build_id: crate::BUILD_ID.into(),
         device_name: name,

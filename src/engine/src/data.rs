@@ -1,14 +1,16 @@
-//! Particles as tensors: the table on the device, images read ahead in a thread of their own.
+//! Particles as tensors: the table on the device, images read ahead by threads of their own.
 
+mod stream;
+
+pub use stream::Stream;
+
+use crate::devices::send;
 use contract::{Prepared, Result};
 use cryoem::prepare::PreparedSet;
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, sync_channel};
+use stream::Pages;
 use tch::{Device, Kind, Tensor};
-
-/// Batches that are read before they are asked for.
-const READ_AHEAD: usize = 3;
 
 /// A prepared set with its table on the device.
 pub struct Particles {
@@ -38,6 +40,8 @@ pub struct Batch {
     pub ctf: Tensor,
     /// Pixel size of each image, Å, `[b]`.
     pub apix: Tensor,
+    /// The smallest and the largest of these, known without asking the device.
+    pub apix_range: (f32, f32),
     /// 1 where a CTF applies, `[b]`.
     pub ctf_known: Tensor,
     /// 1 where the image is already multiplied by its CTF, `[b]`.
@@ -68,6 +72,7 @@ impl Batch {
             rotations: narrow(&self.rotations),
             ctf: narrow(&self.ctf),
             apix: narrow(&self.apix),
+            apix_range: self.apix_range,
             ctf_known: narrow(&self.ctf_known),
             premultiplied: narrow(&self.premultiplied),
         }
@@ -142,55 +147,33 @@ impl Particles {
     /// Reads a batch now.
     #[must_use]
     pub fn batch(&self, particles: &[usize]) -> Batch {
-        self.assemble(particles.to_vec(), &self.set.images(particles))
+        self.assemble(Pages::read(&self.set, particles.to_vec(), self.device))
     }
 
     /// Reads batches ahead, in order.
     #[must_use]
     pub fn stream(&self, batches: Vec<Vec<usize>>) -> Stream<'_> {
-        let (sender, receiver) = sync_channel(READ_AHEAD);
-        let set = Arc::clone(&self.set);
-        std::thread::spawn(move || {
-            for particles in batches {
-                let pixels = set.images(&particles);
-                // The receiver is gone when the epoch was left early.
-                if sender.send((particles, pixels)).is_err() {
-                    break;
-                }
-            }
-        });
-        Stream { particles: self, receiver }
+        Stream::new(self, batches)
     }
 
-    fn assemble(&self, particles: Vec<usize>, pixels: &[f32]) -> Batch {
-        let (b, size) = (particles.len() as i64, self.prepared.size_px as i64);
-        let index = Tensor::from_slice(&particles.iter().map(|&i| i as i64).collect::<Vec<_>>()).to_device(self.device);
+    fn assemble(&self, pages: Pages) -> Batch {
+        let Pages { particles, images } = pages;
+        let index = Tensor::from_slice(&particles.iter().map(|&i| i as i64).collect::<Vec<_>>());
+        let index = send(&index, self.device);
         let rows = |t: &Tensor| t.index_select(0, &index);
+        let sizes = particles.iter().map(|&i| self.set.apix()[i]);
+        let apix_range = sizes.fold((f32::INFINITY, 0.0f32), |(low, high), apix| (low.min(apix), high.max(apix)));
         Batch {
-            images: Tensor::from_slice(pixels).reshape([b, size, size]).to_device(self.device),
+            images: send(&images, self.device).to_kind(Kind::Float),
             rotations: rows(&self.rotations),
             ctf: rows(&self.ctf),
             apix: rows(&self.apix),
+            apix_range,
             ctf_known: rows(&self.ctf_known),
             premultiplied: rows(&self.premultiplied),
             index,
             particles,
         }
-    }
-}
-
-/// Batches in order, read ahead.
-pub struct Stream<'a> {
-    particles: &'a Particles,
-    receiver: Receiver<(Vec<usize>, Vec<f32>)>,
-}
-
-impl Iterator for Stream<'_> {
-    type Item = Batch;
-
-    fn next(&mut self) -> Option<Self::Item> {
-        let (particles, pixels) = self.receiver.recv().ok()?;
-        Some(self.particles.assemble(particles, &pixels))
     }
 }
 

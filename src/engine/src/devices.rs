@@ -1,8 +1,11 @@
 //! What this machine can compute on.
 
+use crate::native;
 use contract::{Device, Kind, Problem, Result};
 use libloading::os::unix::{Library, Symbol};
+use std::any::Any;
 use std::ffi::{CStr, c_char, c_int};
+use tch::Tensor;
 
 /// The one libtorch version that the bindings accept (their build script checks it).
 pub const TORCH_VERSION: &str = "2.11.0";
@@ -43,13 +46,47 @@ pub fn find(id: &str) -> Result<tch::Device> {
 #[must_use]
 pub fn problem(what: &str) -> Problem {
     let first = what.lines().next().unwrap_or(what).trim().to_owned();
-    let lower = what.to_lowercase();
-    let no_memory = ["out of memory", "can't allocate memory", "cannot allocate memory", "not enough memory", "bad_alloc"];
-    if no_memory.iter().any(|phrase| lower.contains(phrase)) {
+    if is_out_of_memory(what) {
         return Problem::new(Kind::Device, format!("out of memory: {first}"))
             .hint("lower `--micro-batch`, `--templateres` or `--downfrac`");
     }
     Problem::failed(first)
+}
+
+/// Whether the tensor library says that an allocation failed.
+#[must_use]
+pub fn is_out_of_memory(what: &str) -> bool {
+    let lower = what.to_lowercase();
+    let phrases = ["out of memory", "can't allocate memory", "cannot allocate memory", "not enough memory", "bad_alloc"];
+    phrases.iter().any(|phrase| lower.contains(phrase))
+}
+
+/// What a caught panic said.
+#[must_use]
+pub fn panic_text(panic: &(dyn Any + Send)) -> &str {
+    let owned = panic.downcast_ref::<String>().map(String::as_str);
+    owned.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("the engine panicked")
+}
+
+/// A tensor of host memory on a device, without waiting for the copy where a GPU is the device.
+pub fn send(host: &Tensor, device: tch::Device) -> Tensor {
+    match device {
+        tch::Device::Cpu => host.shallow_clone(),
+        // The library keeps the page-locked block until the copy is done.
+        _ => lock_pages(host, device).to_device_(device, host.kind(), true, false),
+    }
+}
+
+/// The same values in memory that a GPU can read by itself while the CPU goes on; as it is for a CPU.
+pub fn lock_pages(host: &Tensor, device: tch::Device) -> Tensor {
+    if device == tch::Device::Cpu || host.is_pinned(device) { host.shallow_clone() } else { host.pin_memory(device) }
+}
+
+/// Gives the blocks that a GPU's allocator keeps for later back, so that what remains is in one piece; nothing on a CPU.
+pub fn release_unused(device: tch::Device) {
+    if let tch::Device::Cuda(_) = device {
+        native::empty_device_cache();
+    }
 }
 
 /// Keeps what a step frees for the next one, where tensors are in host memory. By default the C library gives large blocks back and gets them
@@ -66,7 +103,7 @@ pub fn keep_freed_memory(device: tch::Device) {
     }
 }
 
-/// Half of the memory that is free now, bytes: what caches of tensors may take.
+/// Host memory that can be had now without swapping, bytes.
 #[must_use]
 pub fn host_memory_free_bytes() -> u64 {
     memory_field("MemAvailable:")

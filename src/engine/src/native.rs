@@ -1,15 +1,17 @@
 //! The bridge to what libtorch offers to C++ and its Rust bindings do not (`native/bridge.cpp`).
 
+use crate::devices::panic_text;
 use std::ffi::{CStr, c_char, c_int, c_void};
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Arc;
-use tch::{Tensor, no_grad};
+use std::sync::{Arc, Mutex, PoisonError};
+use tch::{Kind, Tensor, no_grad};
 use torch_sys::C_tensor;
 
 /// Room for the reason of a failure, bytes.
 const REASON_BYTES: usize = 1024;
 
-type Backward = extern "C" fn(*mut c_void, *const *mut C_tensor, usize, *mut C_tensor, *const u8, *mut *mut C_tensor) -> c_int;
+type Backward =
+    extern "C" fn(*mut c_void, *const *mut C_tensor, usize, *mut C_tensor, *const u8, *mut *mut C_tensor, *mut c_char, usize) -> c_int;
 type Release = extern "C" fn(*mut c_void);
 
 unsafe extern "C" {
@@ -41,6 +43,7 @@ unsafe extern "C" {
         what: *mut c_char,
         room: usize,
     ) -> c_int;
+    fn opus_empty_device_cache(what: *mut c_char, room: usize) -> c_int;
     fn opus_device_peak(device: i8, reset: c_int, bytes: *mut i64, what: *mut c_char, room: usize) -> c_int;
 }
 
@@ -82,6 +85,44 @@ pub fn apply(operator: Arc<dyn Operator>, inputs: &[&Tensor]) -> Tensor {
     unsafe { Tensor::from_ptr(result) }
 }
 
+/// What [`recomputed`] runs twice.
+struct Recomputed<M> {
+    module: Mutex<M>,
+    parameters: Mutex<Vec<Tensor>>,
+    work: fn(&M, &Tensor) -> Tensor,
+}
+
+impl<M: Send + 'static> Recomputed<M> {
+    fn run(&self, x: &Tensor) -> Tensor {
+        (self.work)(&self.module.lock().unwrap_or_else(PoisonError::into_inner), x)
+    }
+}
+
+impl<M: Send + 'static> Operator for Recomputed<M> {
+    fn forward(&self, inputs: &[Tensor]) -> Tensor {
+        self.run(&inputs[0])
+    }
+
+    fn backward(&self, inputs: &[Tensor], gradient: &Tensor, wanted: &[bool]) -> Vec<Option<Tensor>> {
+        tch::with_grad(|| {
+            let x = inputs[0].detach().set_requires_grad(wanted[0]);
+            let output = (self.run(&x) * gradient).sum(Kind::Float);
+            let parameters = self.parameters.lock().unwrap_or_else(PoisonError::into_inner);
+            let all = std::iter::once(&x).chain(parameters.iter());
+            let targets: Vec<&Tensor> = all.zip(wanted).filter(|(_, wanted)| **wanted).map(|(tensor, _)| tensor).collect();
+            let mut found = Tensor::run_backward(&[&output], &targets, false, false).into_iter();
+            wanted.iter().map(|&wanted| if wanted { found.next() } else { None }).collect()
+        })
+    }
+}
+
+/// `work(module, x)` without keeping what its backward pass needs: it is worked out again then. `parameters` are the module's learned tensors.
+pub fn recomputed<M: Send + 'static>(module: M, parameters: Vec<Tensor>, x: &Tensor, work: fn(&M, &Tensor) -> Tensor) -> Tensor {
+    let held: Vec<Tensor> = parameters.iter().map(Tensor::shallow_clone).collect();
+    let inputs: Vec<&Tensor> = std::iter::once(x).chain(&parameters).collect();
+    apply(Arc::new(Recomputed { module: Mutex::new(module), parameters: Mutex::new(held), work }), &inputs)
+}
+
 extern "C" fn release(state: *mut c_void) {
     // SAFETY: `state` is the box that `apply` gave away, and is released once.
     drop(unsafe { Box::from_raw(state.cast::<Arc<dyn Operator>>()) });
@@ -94,6 +135,8 @@ extern "C" fn backward(
     gradient: *mut C_tensor,
     wanted: *const u8,
     gradients: *mut *mut C_tensor,
+    what: *mut c_char,
+    room: usize,
 ) -> c_int {
     let work = || {
         // SAFETY: the bridge gives its state, `count` inputs, flags and places for results, all alive during the call.
@@ -118,8 +161,17 @@ extern "C" fn backward(
             }
         }
     };
-    // A panic must not cross into C++; its message has been printed.
-    c_int::from(catch_unwind(AssertUnwindSafe(work)).is_err())
+    // A panic must not cross into C++; what it said does, so that a lack of memory is still known as one.
+    let Err(panic) = catch_unwind(AssertUnwindSafe(work)) else { return 0 };
+    let text = panic_text(panic.as_ref()).as_bytes();
+    let length = text.len().min(room.saturating_sub(1));
+    if room > 0 {
+        // SAFETY: the bridge gives `room` bytes that are alive during the call.
+        let place = unsafe { std::slice::from_raw_parts_mut(what.cast::<u8>(), room) };
+        place[..length].copy_from_slice(&text[..length]);
+        place[length] = 0;
+    }
+    1
 }
 
 /// Leaky rectifier in place; `x` must not be needed by the backward of what made it (affine layers do not need theirs).
@@ -192,6 +244,12 @@ pub fn fused_adamw(mut tensors: AdamWTensors, step: AdamWStep) {
     });
 }
 
+/// Gives the blocks that the GPUs' allocator keeps for later back to the driver.
+pub fn empty_device_cache() {
+    // SAFETY: no pointers but the reason's.
+    call(|what, room| unsafe { opus_empty_device_cache(what, room) });
+}
+
 /// Most bytes that a GPU's allocator had handed out since the last reset.
 #[must_use]
 pub fn device_peak_bytes(device: usize, reset: bool) -> u64 {
@@ -204,7 +262,7 @@ pub fn device_peak_bytes(device: usize, reset: bool) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use tch::{Device, Kind};
+    use tch::Device;
 
     /// Twice the product of two tensors.
     struct Doubled;
@@ -248,7 +306,7 @@ mod tests {
         assert_eq!(Vec::<f32>::try_from(a.grad()).unwrap(), [1152.0, 3600.0, 7776.0]);
         assert!(!apply(Arc::new(Doubled), &[&b, &b]).requires_grad());
         let failing = apply(Arc::new(Failing), &[&a]).sum(Kind::Float);
-        assert!(failing.f_backward().is_err());
+        assert!(failing.f_backward().unwrap_err().to_string().contains("no gradient today"));
         let mut a = a;
         drop_gradient(&mut a);
         assert!(!a.grad().defined());
@@ -278,6 +336,22 @@ mod tests {
             drop(result);
             assert_eq!(Arc::strong_count(&alive), 1);
         }
+    }
+
+    #[test]
+    fn what_is_worked_out_again_has_the_same_gradients() {
+        crate::torch::init_torch().unwrap();
+        let weight = values(&[2.0, -1.0, 0.5]).set_requires_grad(true);
+        let work = |weight: &Tensor, x: &Tensor| leaky_relu_((weight * x).square() - x, 0.2);
+        let gradients = |again: bool| {
+            let x = values(&[0.3, 2.0, -4.0]).set_requires_grad(true);
+            let weight = weight.detach().copy().set_requires_grad(true);
+            let shared = weight.shallow_clone();
+            let y = if again { recomputed(shared, vec![weight.shallow_clone()], &(&x * 3.0), work) } else { work(&shared, &(&x * 3.0)) };
+            (y.sin().sum(Kind::Float) + weight.sum(Kind::Float)).backward();
+            [y.detach(), x.grad(), weight.grad()].map(|t| Vec::<f32>::try_from(t).unwrap())
+        };
+        assert_eq!(gradients(false), gradients(true));
     }
 
     #[test]

@@ -158,7 +158,11 @@ impl Scene {
 
     /// What the encoder sees: `[b, 1, e, e, e]`, masked.
     pub fn cubes(&self, batch: &Batch) -> Tensor {
-        tch::no_grad(|| self.lift.lift(&self.encoder_images(batch), &batch.rotations) * (&self.encoder_mask * self.input_scale))
+        tch::no_grad(|| {
+            let mut cubes = self.lift.lift(&self.encoder_images(batch), &batch.rotations);
+            cubes *= &self.encoder_mask * self.input_scale;
+            cubes
+        })
     }
 
     /// What is lifted: `[b, crop, crop]`.
@@ -230,9 +234,9 @@ impl Scene {
 
     /// Pixel size of each image over the grid's; `None` where all are one.
     fn pixel_scale(&self, batch: &Batch) -> Option<Tensor> {
-        let scale = &batch.apix / self.apix;
-        let differs = (&scale - 1.0).abs().max().double_value(&[]) > SAME_APIX;
-        differs.then_some(scale)
+        let apart = |apix: f32| (f64::from(apix) / self.apix - 1.0).abs();
+        let (smallest, largest) = batch.apix_range;
+        (apart(smallest).max(apart(largest)) > SAME_APIX).then(|| &batch.apix / self.apix)
     }
 }
 

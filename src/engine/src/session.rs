@@ -67,14 +67,8 @@ pub fn serve() -> Result<()> {
 
 /// Runs a command; a panic of the tensor library becomes a problem.
 fn guarded(link: &Pipes, command: &Command) -> Result<()> {
-    catch_unwind(AssertUnwindSafe(|| execute(link, command))).unwrap_or_else(|panic| {
-        let what = panic
-            .downcast_ref::<String>()
-            .cloned()
-            .or_else(|| panic.downcast_ref::<&str>().map(ToString::to_string))
-            .unwrap_or_else(|| "the engine panicked".into());
-        Err(devices::problem(&what))
-    })
+    catch_unwind(AssertUnwindSafe(|| execute(link, command)))
+        .unwrap_or_else(|panic| Err(devices::problem(devices::panic_text(panic.as_ref()))))
 }
 
 fn execute(link: &Pipes, command: &Command) -> Result<()> {

@@ -44,4 +44,9 @@ pub enum Injection {
     DeadLatents,
     /// The decoded volume grows a thousandfold.
     ExplodingVolume,
+    /// Decoding more than so many images at a time needs more memory than there is.
+    OutOfMemory {
+        /// Images that fit.
+        above: usize,
+    },
 }

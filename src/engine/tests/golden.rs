@@ -420,7 +420,7 @@ fn loss_and_gradients() {
             case.check(&format!("{kind}.gen_loss"), &terms.reconstruction, 1e-4);
             case.check("tvl2", &terms.variation, 1e-4);
             case.check("l2", &terms.magnitude, 1e-4);
-            let lamb = gated_prior_weight(case.number("lamb"), snr.double_value(&[]), terms.magnitude.double_value(&[]));
+            let lamb = gated_prior_weight(case.number("lamb"), snr.double_value(&[]), &terms.magnitude).double_value(&[]);
             case.check_number("term.lamb_effective", lamb, case.number("term.lamb_effective"), 1e-3);
             let area = fit.area.max().double_value(&[]);
             let weights = Weights::original(case.number("beta"), case.number("beta_control"), lamb, volume, area);

@@ -1,8 +1,9 @@
 //! Properties of the model's kernels that hold without reference numbers.
 //!
 //! Index: scalar and tensor CTF · projection of a chiral phantom · mutations that must show · adjointness · lift · micro-batches ·
-//! layouts · deterministic draws.
+//! layouts · what the memory plan counts · deterministic draws.
 
+use contract::memory::{Level, decoder_levels, encoder_grid, encoder_levels};
 use contract::{BaseVolume, EncoderGrid, ModelLayout, Numerics, ResizeAt, Width};
 use cryoem::ctf::Ctf;
 use cryoem::geometry::{Euler, Matrix3, apply};
@@ -332,4 +333,37 @@ fn small_things() {
     let mut random = Random::keyed(1, &[2]);
     let rows = draw_random(20, 8, 3, |below| random.below(below as u64) as usize);
     assert!(rows.chunks(8).all(|row| (0..8).all(|i| row[i] < 20 && !row[..i].contains(&row[i]))));
+}
+
+#[test]
+fn the_memory_plan_counts_the_networks_as_they_are() {
+    start();
+    let layouts = [
+        (Width::Full, EncoderGrid::Capped, ResizeAt::Side16, 192, 160),
+        (Width::Full, EncoderGrid::Fixed110, ResizeAt::Side32, 192, 114),
+        (Width::Small, EncoderGrid::Native, ResizeAt::Side16, 64, 50),
+        (Width::Tiny, EncoderGrid::Native, ResizeAt::Side16, 32, 32),
+    ];
+    for (width, grid, resize_at, template, crop) in layouts {
+        let layout = ModelLayout { zdim: 8, z_affine_dim: 0, width, encoder_grid: grid, resize_at, template, crop };
+        let weights = |store: &VarStore| store.variables().values().map(|weight| weight.numel() as u64).sum::<u64>();
+        let counted = |levels: &[Level]| levels.iter().map(|level| level.weights).sum::<u64>();
+        let (mut one, mut other) = (VarStore::new(CPU), VarStore::new(CPU));
+        let encoder = Encoder::new(&one.root(), EncoderConfig::of(&layout));
+        let decoder = Decoder::new(&other.root(), DecoderConfig::of(&layout));
+        one.freeze();
+        other.freeze();
+        let (encoding, decoding) = (encoder_levels(&layout), decoder_levels(&layout));
+        assert_eq!((counted(&encoding), counted(&decoding)), (weights(&one), weights(&other)), "{width:?}");
+        assert_eq!(encoder_grid(&layout), encoder.config().grid as u64, "{width:?}");
+        let grid = encoder.config().grid;
+        let before = encoder.levels(&Tensor::zeros([1, 1, grid, grid, grid], (Kind::Float, CPU))).before.size();
+        let last = encoding[encoder.config().before.len() - 1];
+        assert_eq!([last.channels as i64, last.side as i64], [before[1], before[2]], "{width:?}");
+        let volume = decoding[decoding.len() - 1];
+        assert_eq!((volume.channels, volume.side), (1, template as u64), "{width:?}");
+        let finest = decoding[decoding.len() - 2];
+        let channels = decoder.config().after.last().or(decoder.config().before.last()).copied().unwrap();
+        assert_eq!((finest.channels as i64, finest.side as i64), (channels, template as i64 / 2), "{width:?}");
+    }
 }

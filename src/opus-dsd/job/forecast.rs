@@ -5,9 +5,9 @@ use super::stages::{prepare, read};
 use super::status::{self, State};
 use crate::machine::{disk, memory};
 use crate::settings::decided::{self, Decided};
-use crate::settings::rules;
 use crate::settings::said::TrainSaid;
 use crate::settings::values::Preset;
+use contract::memory::{Cache, Footprint, MOST_CACHED_BYTES};
 use contract::{Kind, Problem, Result};
 use cryoem::prepare::bytes_on_disk;
 use std::path::{Path, PathBuf};
@@ -17,6 +17,8 @@ const NEWEST: u64 = 3;
 /// The engine with libtorch and nothing else, and the worker; resident, measured on Linux.
 const ENGINE_BYTES: u64 = 480_000_000;
 const WORKER_BYTES: u64 = 100_000_000;
+/// On a CPU the engine keeps what a step frees for the next one, in pieces (docs/benchmarks/memory.md): resident over what the plan counts.
+const KEPT_IN_PIECES: f64 = 1.3;
 /// A particle's row in the worker, with poses, CTF and names.
 const ROW_BYTES: u64 = 600;
 /// The report with its figures.
@@ -24,10 +26,8 @@ const REPORT_BYTES: u64 = 8_000_000;
 /// Particle files that repeat the input's rows: all, selected, largest, and one a cluster.
 const COPIES_OF_INPUT: u64 = 4;
 
-/// Sizes and speeds of a preset's networks, measured (docs/benchmarks/forecast.md); `None` where nothing was.
+/// Speeds of a preset's networks, measured (docs/benchmarks/forecast.md); `None` where nothing was.
 struct Measured {
-    /// Weights of both networks, bytes.
-    weights: u64,
     /// CPU seconds that an image takes an epoch, at [`Measured::template`].
     epoch_cpu_s: Option<f64>,
     /// CPU seconds that an image takes in all other stages.
@@ -40,9 +40,9 @@ struct Measured {
 
 fn measured(preset: Preset) -> Measured {
     match preset {
-        Preset::Tiny => Measured { weights: 1_930_000, epoch_cpu_s: Some(0.0065), other_cpu_s: 0.0135, fixed_cpu_s: 1.5, template: 32 },
-        Preset::Small => Measured { weights: 15_400_000, epoch_cpu_s: Some(0.057), other_cpu_s: 0.054, fixed_cpu_s: 13.0, template: 64 },
-        Preset::Full => Measured { weights: 245_000_000, epoch_cpu_s: None, other_cpu_s: 0.0, fixed_cpu_s: 0.0, template: 192 },
+        Preset::Tiny => Measured { epoch_cpu_s: Some(0.0065), other_cpu_s: 0.0135, fixed_cpu_s: 1.5, template: 32 },
+        Preset::Small => Measured { epoch_cpu_s: Some(0.057), other_cpu_s: 0.054, fixed_cpu_s: 13.0, template: 64 },
+        Preset::Full => Measured { epoch_cpu_s: None, other_cpu_s: 0.0, fixed_cpu_s: 0.0, template: 192 },
     }
 }
 
@@ -133,7 +133,7 @@ impl Forecast {
         let device = &self.decided.grid.device;
         if let Some(needed) = self.device_memory.filter(|n| device.memory_bytes > 0 && *n > device.memory_bytes) {
             let what = format!("about {} are needed, it has {}", disk::for_people(needed), disk::for_people(device.memory_bytes));
-            return Err(Problem::new(Kind::Device, what).at(device.id.clone()).hint("lower `--micro-batch` or `--templateres`"));
+            return Err(Problem::new(Kind::Device, what).at(device.id.clone()).hint("lower `--batch`, `--micro-batch` or `--templateres`"));
         }
         Ok(())
     }
@@ -144,7 +144,7 @@ fn checkpoints(decided: &Decided, particles: usize) -> (u64, u64) {
     let zdim = decided.train.layout.zdim as u64;
     let map = 4 * (decided.grid.size_px as u64).pow(3);
     // Weights and two moments; base and mask; latents, the prior's bank, scores.
-    let bytes = 3 * measured(decided.grid.preset).weights + 2 * map + 3 * 4 * n * zdim;
+    let bytes = 3 * Footprint::of(&decided.train).weights + 2 * map + 3 * 4 * n * zdim;
     let regular = epochs.checked_div(decided.train.keep_every as u64).unwrap_or(0);
     // Of the first epochs and the start itself.
     (bytes, (epochs + 1).min(NEWEST + 1 + regular))
@@ -158,16 +158,16 @@ fn results(decided: &Decided, particles: usize, table: u64) -> u64 {
     (decided.clusters as u64 + 1) * map + (components + 2) * grid + COPIES_OF_INPUT * table + latents + REPORT_BYTES
 }
 
-/// Weights, gradients, moments, and the volumes of a micro-batch.
+/// What a step takes of its device.
 fn training_memory(decided: &Decided) -> u64 {
     let train = &decided.train;
-    let an_image = rules::image_bytes(decided.grid.preset, train.layout.template, train.hypotheses.ring);
-    4 * measured(decided.grid.preset).weights + (train.micro_batch as f64 * an_image) as u64
+    Footprint::of(train).bytes(train.batch, train.micro_batch, train.recompute_encoder)
 }
 
 fn host_memory(decided: &Decided, particles: usize) -> u64 {
-    let training = if decided.grid.device.id == "cpu" { training_memory(decided) } else { 0 };
-    ENGINE_BYTES + WORKER_BYTES + ROW_BYTES * particles as u64 + training
+    let training = if decided.grid.device.id == "cpu" { (training_memory(decided) as f64 * KEPT_IN_PIECES) as u64 } else { 0 };
+    let kept = Cache::within(&decided.train.layout, particles, MOST_CACHED_BYTES).bytes;
+    ENGINE_BYTES + WORKER_BYTES + ROW_BYTES * particles as u64 + kept + training
 }
 
 fn cpu_seconds(decided: &Decided, particles: usize) -> Option<f64> {

@@ -1,6 +1,7 @@
 //! What is decided: every value of a job, nothing optional that matters, each with its reason. Written to `settings.json`.
 
 use super::defaults::{BATCH, BETA, CHECKPOINT_MINUTES, PREVIEW, SEED, ZDIM};
+use super::plan;
 use super::rules::{self, Ruled};
 use super::said::TrainSaid;
 use super::values::{Base, BetaWish, JobEpoch, Preset, WarmStartWish};
@@ -222,11 +223,6 @@ pub(crate) fn decide(said: &TrainSaid, facts: &DataFacts, grid: Grid, mut book: 
     book.note("pose hypotheses", (1 + hypotheses.value.ring).to_string(), hypotheses.reason);
     let validation_fraction = book.take("valfrac", said.valfrac, || rules::validation_fraction(preset));
     let seed = book.or("seed", said.seed, SEED);
-    let micro_batch = book
-        .take("micro-batch", said.micro_batch, || {
-            rules::micro_batch(preset, batch, template, hypotheses.value.ring, grid.device.memory_bytes)
-        })
-        .min(batch);
     let checkpoint_minutes = book.or("checkpoint-minutes", said.checkpoint_minutes, CHECKPOINT_MINUTES);
     let keep_every = book.or("keep-every", said.keep_every, 0);
     let precision = said.precision.map_or(Precision::F32, Precision::from);
@@ -239,7 +235,7 @@ pub(crate) fn decide(said: &TrainSaid, facts: &DataFacts, grid: Grid, mut book: 
         (None, None) => (facts.box_px, facts.apix, "as the largest optics group"),
     };
     book.note("maps", format!("{map_box_px} voxels of {map_apix:.4} Å"), whence);
-    let train = TrainSettings {
+    let mut train = TrainSettings {
         layout: ModelLayout { zdim, z_affine_dim: 0, width, encoder_grid, resize_at: ResizeAt::Side16, template, crop },
         numerics: Numerics::default(),
         base,
@@ -248,7 +244,8 @@ pub(crate) fn decide(said: &TrainSaid, facts: &DataFacts, grid: Grid, mut book: 
         hypotheses: hypotheses.value,
         epochs,
         batch,
-        micro_batch,
+        micro_batch: batch,
+        recompute_encoder: false,
         learning_rate: rate.value,
         weight_decay: 0.0,
         beta,
@@ -267,6 +264,12 @@ pub(crate) fn decide(said: &TrainSaid, facts: &DataFacts, grid: Grid, mut book: 
         log_interval,
         precision,
     };
+    let room = plan::room(said.gpu_memory, &grid.device);
+    book.note("memory of a step", format!("{:.1} GB at most", room.value as f64 / 1e9), room.reason);
+    let split = plan::split(&train, said.micro_batch, room.value);
+    (train.micro_batch, train.recompute_encoder) = (split.value.micro_batch, split.value.recompute_encoder);
+    let again = if train.recompute_encoder { ", the encoder worked out again" } else { "" };
+    book.note("micro-batch", format!("{}{again}", train.micro_batch), split.reason);
     Decided {
         schema: SETTINGS_SCHEMA,
         grid,
@@ -342,8 +345,16 @@ pub(crate) fn choose_device(said: (Option<&str>, Option<&str>, Option<usize>), d
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
+
+    /// Preset full at its own template, in batches of so many images.
+    pub(in crate::settings) fn full_settings(batch: usize) -> TrainSettings {
+        let said = TrainSaid { preset: Some(Preset::Full), batch: Some(batch), ..TrainSaid::default() };
+        let facts = DataFacts { box_px: 192, ..facts() };
+        let (grid, book) = grid(&said, &facts, &devices()).unwrap();
+        decide(&said, &facts, grid, book, 114).train
+    }
 
     fn facts() -> DataFacts {
         DataFacts { particles: 1000, box_px: 48, apix: 2.3, reference: None, mask: Some((64, 2.0)), origin_angstrom: [0.0; 3] }

@@ -62,6 +62,7 @@ pub(crate) fn decide(model: &Model, device: Device, threads: usize) -> Decided {
         checkpoint_minutes: CHECKPOINT_MINUTES,
         keep_every: 0,
         log_interval: rules::log_interval(model.particles).value,
+        recompute_encoder: false,
         precision: Precision::F32,
         layout: layout.clone(),
     };

@@ -152,32 +152,6 @@ pub(crate) fn volume_priors(has_base: bool) -> Ruled<(f64, f64)> {
     if has_base { ruled((0.0, 0.0), "the base volume holds the map") } else { ruled((0.15, 0.5), "as the original, without a base volume") }
 }
 
-/// Working memory of one image while it trains, bytes.
-pub(crate) fn image_bytes(preset: Preset, template: usize, hypotheses: usize) -> f64 {
-    /// Of the original's networks at a template of 192 with its 8 poses.
-    const FULL_BYTES: f64 = 0.75 * 1024.0 * 1024.0 * 1024.0;
-    const FULL_SIDE: f64 = 192.0;
-    let width = match preset {
-        Preset::Tiny | Preset::Small => 0.5,
-        Preset::Full => 1.0,
-    };
-    let poses = (1 + hypotheses) as f64 / 8.0;
-    FULL_BYTES * (template as f64 / FULL_SIDE).powi(3) * width * poses.max(0.5)
-}
-
-/// Images decoded at a time.
-pub(crate) fn micro_batch(preset: Preset, batch: usize, template: usize, hypotheses: usize, memory_bytes: u64) -> Ruled<usize> {
-    /// What may be filled; the rest is for weights, optimiser, images and other programs.
-    const SHARE: f64 = 0.5;
-    let an_image = image_bytes(preset, template, hypotheses);
-    let fit = ((memory_bytes as f64 * SHARE / an_image) as usize).max(1);
-    if fit >= batch {
-        ruled(batch, "the whole batch fits into memory")
-    } else {
-        ruled(fit, format!("{:.1} GB of memory at about {:.0} MB an image", memory_bytes as f64 / 1e9, an_image / 1e6))
-    }
-}
-
 /// Number of clusters: few enough to look at, and to be offered as nodes by the host.
 pub(crate) fn clusters(particles: usize) -> Ruled<usize> {
     /// Particles that a cluster should have to be worth a map.
@@ -277,15 +251,6 @@ mod tests {
         assert_eq!(ring.ring, 6);
         assert!((ring.angle_deg - 1.005).abs() < 1e-3);
         assert_eq!(hypotheses(Preset::Tiny, 32).value.ring, 0);
-    }
-
-    #[test]
-    fn micro_batches_fit_the_memory() {
-        const GB: u64 = 1 << 30;
-        assert_eq!(micro_batch(Preset::Tiny, 16, 32, 0, 2 * GB).value, 16);
-        let v100 = micro_batch(Preset::Full, 72, 192, 7, 16 * GB).value;
-        assert_eq!(v100, 10);
-        assert_eq!(micro_batch(Preset::Full, 16, 512, 7, GB).value, 1);
     }
 
     #[test]

@@ -1,18 +1,19 @@
 //! Random access to the sections of a file.
 
 use super::header::{HEADER_BYTES, Layout, parse};
+use crate::mapped::Mapped;
 use contract::{Problem, Result};
 use half::slice::HalfFloatSliceExt;
-use memmap2::Mmap;
 use mrc::{Mode, decode_into};
 use std::fs::File;
 use std::path::{Path, PathBuf};
 
-/// A memory-mapped stack of images (or sections of a map). Cheap to open; can be read from many threads.
+/// A memory-mapped stack of images (or sections of a map). Cheap to open; can be read from many threads; what is resident does not grow with
+/// what was read.
 #[derive(Debug)]
 pub struct StackReader {
     path: PathBuf,
-    map: Mmap,
+    map: Mapped,
     layout: Layout,
 }
 
@@ -36,8 +37,7 @@ impl StackReader {
             // An empty file cannot be mapped.
             parse(&[], facts.len() as usize, &path)?;
         }
-        // SAFETY: the mapping is read-only and private to this reader; what happens when another program truncates the file is said above.
-        let map = unsafe { Mmap::map(&file) }.map_err(|e| Problem::io(&path, &e))?;
+        let map = Mapped::new(&file, &path)?;
         let layout = parse(&map, map.len(), &path)?;
         Ok(Self { path, map, layout })
     }
@@ -104,7 +104,7 @@ impl StackReader {
         assert_eq!(out.len(), self.layout.size[0] * self.layout.size[1], "one value a pixel");
         let bytes = self.layout.section_bytes();
         let start = self.layout.offset + index * bytes;
-        decode(&self.map[start..start + bytes], &self.layout, out);
+        self.map.look(start..start + bytes, |section| decode(section, &self.layout, out));
         Ok(())
     }
 }

@@ -1,11 +1,10 @@
 //! The prepared folder on disk: written image by image, read by mapping.
 
 use crate::atomic::{self, AtomicFile};
+use crate::mapped::Mapped;
 use contract::{GroupSummary, PREPARED_SCHEMA, Prepared, Problem, Result};
 use half::f16;
 use half::slice::HalfFloatSliceExt;
-use memmap2::Mmap;
-use rayon::prelude::*;
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 use std::fs::File;
 use std::path::{Path, PathBuf};
@@ -126,11 +125,11 @@ fn table_bytes(rows: &[Row]) -> Result<Vec<u8>> {
     safetensors::serialize(views, None).map_err(failed)
 }
 
-/// A prepared set: images mapped, table in memory (86 bytes a particle).
+/// A prepared set: images mapped (and not resident for longer than they are looked at), table in memory (86 bytes a particle).
 #[derive(Debug)]
 pub struct PreparedSet {
     prepared: Prepared,
-    images: Mmap,
+    images: Mapped,
     rotation: Vec<[f32; 9]>,
     ctf: Vec<[f32; 9]>,
     apix: Vec<f32>,
@@ -170,8 +169,7 @@ impl PreparedSet {
             let problem = Problem::input(format!("has {found} bytes where {expected} belong")).at(path.display().to_string());
             return Err(problem.hint("prepare the images again"));
         }
-        // SAFETY: read-only and private to this set; nothing truncates a prepared folder while a job uses it.
-        let images = unsafe { Mmap::map(&file) }.map_err(|e| Problem::io(path, &e))?;
+        let images = Mapped::new(&file, path)?;
 
         let bytes = std::fs::read(&prepared.table).map_err(|e| Problem::io(&prepared.table, &e))?;
         let wrong = |e: &dyn std::fmt::Display| {
@@ -232,21 +230,35 @@ impl PreparedSet {
     /// # Panics
     /// There is no such image, or `out` is not `size_px`² long.
     pub fn image_into(&self, i: usize, out: &mut [f32]) {
-        let pixels = self.size_px() * self.size_px();
-        assert!(out.len() == pixels && i < self.len(), "one value a pixel of image {i} of {}", self.len());
-        let bytes = &self.images[2 * pixels * i..2 * pixels * (i + 1)];
-        if cfg!(target_endian = "little") {
-            // SAFETY: every bit pattern is an f16; the parts before and after the aligned middle are checked to be empty.
-            let (before, halves, after) = unsafe { bytes.align_to::<f16>() };
-            if before.is_empty() && after.is_empty() {
-                halves.convert_to_f32_slice(out);
-                return;
+        assert_eq!(out.len(), self.size_px() * self.size_px(), "one value a pixel");
+        self.look(i, |bytes| {
+            if cfg!(target_endian = "little") {
+                // SAFETY: every bit pattern is an f16; the parts before and after the aligned middle are checked to be empty.
+                let (before, halves, after) = unsafe { bytes.align_to::<f16>() };
+                if before.is_empty() && after.is_empty() {
+                    halves.convert_to_f32_slice(out);
+                    return;
+                }
             }
-        }
-        out.iter_mut().zip(bytes.as_chunks().0).for_each(|(o, b)| *o = f16::from_le_bytes(*b).to_f32());
+            out.iter_mut().zip(bytes.as_chunks().0).for_each(|(o, b)| *o = f16::from_le_bytes(*b).to_f32());
+        });
     }
 
-    /// The images of the given indices, one after the other, `[indices, size_px, size_px]`; converted in parallel.
+    /// Image `i` as it lies in the file, `[y][x]` in little-endian half precision, into `out`: half the bytes to a GPU.
+    ///
+    /// # Panics
+    /// There is no such image, or `out` is not 2 · `size_px`² bytes long.
+    pub fn half_bytes_into(&self, i: usize, out: &mut [u8]) {
+        self.look(i, |bytes| out.copy_from_slice(bytes));
+    }
+
+    fn look<T>(&self, i: usize, work: impl FnOnce(&[u8]) -> T) -> T {
+        assert!(i < self.len(), "image {i} of {}", self.len());
+        let bytes = 2 * self.size_px() * self.size_px();
+        self.images.look(bytes * i..bytes * (i + 1), work)
+    }
+
+    /// The images of the given indices, one after the other, `[indices, size_px, size_px]`.
     ///
     /// # Panics
     /// An index is out of range.
@@ -254,7 +266,7 @@ impl PreparedSet {
     pub fn images(&self, indices: &[usize]) -> Vec<f32> {
         let pixels = self.size_px() * self.size_px();
         let mut out = vec![0.0; indices.len() * pixels];
-        out.par_chunks_mut(pixels).zip(indices).for_each(|(image, &i)| self.image_into(i, image));
+        out.chunks_exact_mut(pixels).zip(indices).for_each(|(image, &i)| self.image_into(i, image));
         out
     }
 

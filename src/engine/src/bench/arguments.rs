@@ -20,6 +20,7 @@ opus-dsd bench --compare A.json B.json
       --zdim N            latent dimensions
       --batch N           images a step
       --micro-batch N     images decoded at a time
+      --recompute-encoder work the encoder out again in the backward pass: less memory, another forward pass
       --poses N           pose hypotheses an image
       --base WORD         fixed: the decoder adds to a volume; none: it makes all of it, as the original
       --precision WORD    numbers of the convolutions: f32 or bf16 [default: f32]
@@ -85,6 +86,7 @@ pub(super) fn parse(words: &[String]) -> Result<Order> {
             "--threads" | "--j" => threads = number::<usize>(name, &value()?)?.max(1),
             "--steps" => steps = number::<usize>(name, &value()?)?.max(1),
             "--warm-up" => warm_up = number(name, &value()?)?,
+            "--recompute-encoder" => said.recompute_encoder = true,
             "--only-step" => parts = false,
             "--json" => json = true,
             "--o" => output = Some(PathBuf::from(value()?)),

@@ -21,6 +21,9 @@ pub struct Report {
     pub images_per_second: f64,
     /// Most memory while steps ran: the process' resident size, on a GPU what its allocator had handed out; bytes.
     pub peak_bytes: u64,
+    /// What the memory plan expects a step to take of the device, bytes; the process itself comes on top of it on a CPU.
+    #[serde(default)]
+    pub predicted_bytes: u64,
     /// [`BENCH_SCHEMA`].
     pub schema: u32,
     /// The engine's build.
@@ -79,10 +82,11 @@ impl Report {
         let _ = writeln!(text, "{} ({}), {} threads, build {}\n", self.device_name, self.device, self.threads, self.build_id);
         let _ = writeln!(
             text,
-            "{:.4} CPU s an image   {:.2} images/s   {:.2} GB at most   (step {:.3} s, spread {:.3} s, of {})\n",
+            "{:.4} CPU s an image   {:.2} images/s   {:.2} GB at most (tensors: {:.2} GB expected)   (step {:.3} s, spread {:.3} s, of {})\n",
             self.cpu_seconds_per_image,
             self.images_per_second,
             self.peak_bytes as f64 / 1e9,
+            self.predicted_bytes as f64 / 1e9,
             self.step.wall_seconds,
             self.step.wall_spread_seconds,
             self.step.repetitions

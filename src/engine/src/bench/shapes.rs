@@ -1,5 +1,6 @@
 //! What is measured: named shapes, and what a command line changes of them.
 
+use contract::memory::Footprint;
 use contract::{
     BaseVolume, EncoderGrid, EncoderInput, Guards, Hypotheses, LearningRate, ModelLayout, Numerics, Precision, Problem, ResizeAt, Result, Schedule,
     TrainSettings, Width,
@@ -39,6 +40,9 @@ pub struct Shape {
     /// Numbers of the convolutions.
     #[serde(default)]
     pub precision: Precision,
+    /// The encoder is worked out again in the backward pass.
+    #[serde(default)]
+    pub recompute_encoder: bool,
 }
 
 /// What a command line says of a shape.
@@ -56,6 +60,7 @@ pub(super) struct Said {
     pub(super) poses: Option<usize>,
     pub(super) base: Option<BaseVolume>,
     pub(super) precision: Option<Precision>,
+    pub(super) recompute_encoder: bool,
 }
 
 /// Box, part of it that is kept, template, batch, poses.
@@ -124,6 +129,7 @@ impl Shape {
             poses: said.poses.unwrap_or(defaults.poses),
             base: said.base.unwrap_or(BaseVolume::Fixed),
             precision: said.precision.unwrap_or_default(),
+            recompute_encoder: said.recompute_encoder,
         };
         shape.check()?;
         Ok(shape)
@@ -174,6 +180,7 @@ impl Shape {
             epochs: 1,
             batch: self.batch,
             micro_batch: self.micro_batch,
+            recompute_encoder: self.recompute_encoder,
             learning_rate: LearningRate { start: 1e-4, decay: 1.0, cosine_to: None, warm_up_steps: 0 },
             weight_decay: 0.0,
             beta: Schedule::Constant(0.1),
@@ -192,6 +199,11 @@ impl Shape {
             log_interval: usize::MAX,
             precision: self.precision,
         }
+    }
+
+    /// What the memory plan expects a step to take of its device, bytes.
+    pub(super) fn predicted_bytes(&self) -> u64 {
+        Footprint::of(&self.settings()).bytes(self.batch, self.micro_batch, self.recompute_encoder)
     }
 
     /// Pixel size of the prepared images, Å.

@@ -1,6 +1,7 @@
 //! The encoder: a lifted, masked image cube to the mean and log standard deviation of its latent.
 
 use super::layers::{HALVING, Layer, RECTIFIED_GAIN, channels_last, resize};
+use crate::native::recomputed;
 use contract::{EncoderGrid, ModelLayout, Width};
 use tch::{Kind, Tensor};
 use tch::nn::Path;
@@ -140,6 +141,40 @@ impl Encoder {
     pub fn forward(&self, cubes: &Tensor) -> (Tensor, Tensor) {
         let Levels { mu, logstd, .. } = self.levels(cubes);
         (mu, logstd)
+    }
+
+    /// The same, `at_once` cubes at a time, without keeping what the backward pass needs: it is worked out again then. Memory is that of so many
+    /// cubes, however many there are; the cost is another forward pass.
+    pub fn forward_again(&self, cubes: &Tensor, at_once: i64) -> (Tensor, Tensor) {
+        let both = |encoder: &Self, cubes: &Tensor| {
+            let (mu, logstd) = encoder.forward(cubes);
+            Tensor::cat(&[mu, logstd], 1)
+        };
+        let parts = cubes.split(at_once.max(1), 0);
+        let found: Vec<Tensor> = parts.iter().map(|part| recomputed(self.share(), self.parameters(), part, both)).collect();
+        let found = Tensor::cat(&found, 0).chunk(2, 1);
+        (found[0].shallow_clone(), found[1].shallow_clone())
+    }
+
+    fn layers(&self) -> impl Iterator<Item = &Layer> {
+        self.before.iter().chain(&self.after).chain([&self.dense, &self.mu, &self.logstd])
+    }
+
+    fn parameters(&self) -> Vec<Tensor> {
+        self.layers().flat_map(Layer::parameters).collect()
+    }
+
+    /// The same network: weights are shared.
+    fn share(&self) -> Self {
+        let all = |layers: &[Layer]| layers.iter().map(Layer::share).collect();
+        Self {
+            config: self.config.clone(),
+            before: all(&self.before),
+            after: all(&self.after),
+            dense: self.dense.share(),
+            mu: self.mu.share(),
+            logstd: self.logstd.share(),
+        }
     }
 
     /// The same with the levels in between.

@@ -67,6 +67,17 @@ impl Layer {
         Self { weight, bias, kernel }
     }
 
+    /// The same layer: weight and bias are shared.
+    #[must_use]
+    pub fn share(&self) -> Self {
+        Self { weight: self.weight.shallow_clone(), bias: self.bias.shallow_clone(), kernel: self.kernel }
+    }
+
+    /// Weight and bias (shared).
+    pub fn parameters(&self) -> [Tensor; 2] {
+        [self.weight.shallow_clone(), self.bias.shallow_clone()]
+    }
+
     /// Sets the weights to zero and the bias to a value: a head that starts by saying nothing.
     pub fn silence(&self, bias: f64) {
         tch::no_grad(|| {

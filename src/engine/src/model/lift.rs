@@ -10,6 +10,9 @@ const BILINEAR: i64 = 0;
 const BICUBIC: i64 = 2;
 const ZEROS: i64 = 0;
 
+/// Images whose sampling positions are in memory at a time: two numbers a voxel, more than what they yield.
+const AT_ONCE: i64 = 4;
+
 /// How images are lifted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LiftSteps {
@@ -52,6 +55,18 @@ impl Lift {
     }
 
     fn spread(&self, images: &Tensor, rotations: &Tensor) -> Tensor {
+        let batch = images.size()[0];
+        let part = |from: i64| {
+            let count = AT_ONCE.min(batch - from);
+            self.spread_few(&images.narrow(0, from, count), &rotations.narrow(0, from, count))
+        };
+        if batch <= AT_ONCE {
+            return self.spread_few(images, rotations);
+        }
+        Tensor::cat(&(0..batch).step_by(AT_ONCE as usize).map(part).collect::<Vec<_>>(), 0)
+    }
+
+    fn spread_few(&self, images: &Tensor, rotations: &Tensor) -> Tensor {
         let batch = images.size()[0];
         let (scale, offset) = self.centre.to_sampler(self.image_side);
         // Rows x and y of A alone are needed: position = A p.

@@ -43,6 +43,9 @@ pub struct Position {
     pub step_factor: f64,
     /// Running means that steer the weight of the divergence and the gate of the prior.
     pub signal: SignalControl,
+    /// The same one batch earlier: what the next batch is steered by, whether or not the run was broken off in between.
+    #[serde(default)]
+    pub signal_before: SignalControl,
     /// Sums over the running epoch.
     pub epoch_meter: Meter,
     /// Sums since the last metric.

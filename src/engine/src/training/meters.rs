@@ -2,6 +2,7 @@
 
 use contract::LossTerms;
 use serde::{Deserialize, Serialize};
+use tch::{Device, Tensor};
 
 /// What one effective batch yielded.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -20,6 +21,34 @@ pub struct BatchFigures {
     pub volume_std: f64,
     /// Largest and smallest log standard deviation before the clamp.
     pub logstd_range: (f64, f64),
+}
+
+/// [`BatchFigures`] where the batch was computed: nobody has waited for them yet.
+pub struct PendingFigures {
+    /// Images in the batch.
+    pub images: usize,
+    /// Double precision, `[11]`, in the order of [`PendingFigures::read`].
+    pub values: Tensor,
+}
+
+impl PendingFigures {
+    /// Waits for the figures, one reading for all of them.
+    #[must_use]
+    pub fn read(&self) -> BatchFigures {
+        let mut values = [0f64; 11];
+        self.values.to_device(Device::Cpu).copy_data(&mut values, 11);
+        let [reconstruction, kl, prior, volume, warm_start, kl_nats, snr, magnitude, volume_std, low, high] = values;
+        let total = reconstruction + kl + prior + volume + warm_start;
+        BatchFigures {
+            images: self.images,
+            terms: LossTerms { reconstruction, kl, prior, volume, warm_start, total },
+            kl_nats,
+            snr,
+            magnitude,
+            volume_std,
+            logstd_range: (low, high),
+        }
+    }
 }
 
 /// Sums over an interval or an epoch.

@@ -2,18 +2,20 @@
 //!
 //! The graph is cut at the latents. Every part decodes its latents as leaves and adds to their gradient; then one pass back through the
 //! encoder takes that gradient together with the terms that live on latents. So nothing but rounding depends on the parts' size.
+//!
+//! Nothing here waits for a GPU: figures stay where they are made until somebody reads them.
 
 use super::batches::Purpose;
 use super::inputs::Inputs;
-use super::meters::BatchFigures;
+use super::meters::PendingFigures;
 use crate::assembly::Assembly;
 use crate::data::{Batch, runs};
+use crate::devices::send;
 use crate::model::bank::{LatentBank, draw_pool, draw_random, far_of, near_of};
 use crate::model::loss::{Fit, divergence_nats, gated_prior_weight, mean_magnitude, total_variation};
 use crate::model::prior::Prior;
-use contract::LossTerms;
 use cryoem::random::Random;
-use tch::{Kind, Tensor};
+use tch::{Device, Kind, Tensor};
 
 /// Weights of the encoder's fit to the warm start: of the mean, of the log standard deviation, and the value that the latter is drawn to
 /// (docs/concepts/learning.md).
@@ -66,7 +68,7 @@ pub struct Classes {
 /// What a batch left besides the gradients.
 pub struct Yield {
     /// Figures for meters and guards.
-    pub figures: BatchFigures,
+    pub figures: PendingFigures,
     /// Latent means, `[b, d]`.
     pub means: Tensor,
 }
@@ -112,7 +114,7 @@ impl Step<'_> {
             None => sampled.shallow_clone(),
         };
         let leaf = decoded_from.detach().set_requires_grad(true);
-        let mut sums = Sums::default();
+        let mut sums = Sums::new(mu.device());
         for part in runs(batch.len(), settings.micro_batch) {
             let (from, size) = (part[0], part.len());
             if stop(from) {
@@ -121,48 +123,53 @@ impl Step<'_> {
             let loss = self.decode_part(&batch.part(from, size), &leaf.narrow(0, from as i64, size as i64), &mut sums);
             (loss / (count * area)).backward();
         }
-        let mut terms =
-            LossTerms { reconstruction: sums.half_error / (count * area), volume: sums.volume / (count * area), ..LossTerms::default() };
+        let nothing = Tensor::zeros([], (Kind::Double, mu.device()));
+        let (mut kl, mut prior, mut warm_start) = (nothing.shallow_clone(), nothing.shallow_clone(), nothing);
         // Of the unclamped deviation: the clamp has no gradient, this draws it back.
         let divergence = divergence_nats(&mu, &raw_logstd).mean(Kind::Float);
         let mut latent_loss = if let Some(scores) = &scores {
             let misfit =
                 (&mu - scores).square().sum(Kind::Float) * FIT_MEAN + (&raw_logstd - FIT_LOGSTD_TO).square().sum(Kind::Float) * FIT_LOGSTD;
             let fit = misfit / (count * area);
-            terms.warm_start = fit.double_value(&[]);
+            warm_start = figure(&fit);
             fit
         } else {
             let weighted = &divergence * (self.weights.divergence / area);
-            terms.kl = weighted.double_value(&[]);
+            kl = figure(&weighted);
             weighted + (&sampled * leaf.grad()).sum(Kind::Float)
         };
-        let snr = sums.snr / count;
         if self.weights.prior > 0.0 && !self.weights.warm {
-            let gated = gated_prior_weight(self.weights.prior, self.weights.snr, sums.magnitude / count) * ORIGINAL_WEIGHT / area;
-            if let Some(prior) = self.prior(batch, &mu, &sampled) {
-                let weighted = prior * gated;
-                terms.prior = weighted.double_value(&[]);
+            let magnitude = &sums.magnitude / count;
+            let gated = gated_prior_weight(self.weights.prior, self.weights.snr, &magnitude) * (ORIGINAL_WEIGHT / area);
+            if let Some(term) = self.prior(batch, &mu, &sampled) {
+                let weighted = term * gated.to_kind(Kind::Float);
+                prior = figure(&weighted);
                 latent_loss += weighted;
             }
         }
         latent_loss.backward();
-        terms.total = terms.reconstruction + terms.kl + terms.prior + terms.volume + terms.warm_start;
         let raw = raw_logstd.detach();
-        let figures = BatchFigures {
-            images: batch.len(),
-            terms,
-            kl_nats: divergence.double_value(&[]),
-            snr,
-            magnitude: sums.magnitude / count,
-            volume_std: sums.volume_std / count,
-            logstd_range: (raw.min().double_value(&[]), raw.max().double_value(&[])),
-        };
-        Some(Yield { figures, means: mu.detach() })
+        // In the order that the figures are read in.
+        let values = [
+            sums.half_error / (count * area),
+            kl,
+            prior,
+            sums.volume / (count * area),
+            warm_start,
+            figure(&divergence),
+            sums.snr / count,
+            sums.magnitude / count,
+            sums.volume_std / count,
+            figure(&raw.min()),
+            figure(&raw.max()),
+        ];
+        Some(Yield { figures: PendingFigures { images: batch.len(), values: Tensor::stack(&values, 0) }, means: mu.detach() })
     }
 
     /// The part's loss, summed over its images; adds its figures to `sums`.
     fn decode_part(&self, part: &Batch, latents: &Tensor, sums: &mut Sums) -> Tensor {
         let settings = &self.assembly.settings;
+        self.inject_hunger(part.len(), latents.device());
         let net = self.inject_volume(self.assembly.net(latents));
         let volumes = self.assembly.scene.volume.assemble(&net);
         let rendered = self.assembly.render(&volumes, latents, part, self.box_px);
@@ -170,17 +177,17 @@ impl Step<'_> {
         let seen = self.assembly.scene.seen(&part.images).unsqueeze(1);
         let fit = Fit::new(&rendered, &seen, &silhouettes, &settings.numerics);
         let mut loss = fit.squared_error().sum(Kind::Float) * 0.5;
-        sums.half_error += loss.double_value(&[]);
-        sums.snr += fit.signal_to_noise(&settings.numerics).sum(Kind::Double).double_value(&[]);
-        sums.volume_std += net.detach().flatten(1, -1).std_dim([1i64].as_slice(), false, false).sum(Kind::Double).double_value(&[]);
+        sums.half_error += figure(&loss);
+        sums.snr += fit.signal_to_noise(&settings.numerics).sum(Kind::Double);
+        sums.volume_std += net.detach().flatten(1, -1).std_dim([1i64].as_slice(), false, false).sum(Kind::Double);
         let TermWeights { magnitude, variation, prior, .. } = self.weights;
         if magnitude > 0.0 || variation > 0.0 || prior > 0.0 || settings.beta_control.is_some() {
             let bounds = self.assembly.scene.prior_bounds;
             let size = mean_magnitude(&volumes, bounds).sum(Kind::Float);
-            sums.magnitude += size.double_value(&[]);
+            sums.magnitude += figure(&size);
             if magnitude > 0.0 || variation > 0.0 {
                 let term = (size * magnitude + total_variation(&volumes, bounds).sum(Kind::Float) * variation) * ORIGINAL_WEIGHT;
-                sums.volume += term.double_value(&[]);
+                sums.volume += figure(&term);
                 loss += term;
             }
         }
@@ -202,8 +209,8 @@ impl Step<'_> {
         let far = far_of(pool.len() as i64);
         let rows = draw_random(pool.len(), far as usize, batch.len(), &mut draw);
         let device = mu.device();
-        let rows = Tensor::from_slice(&rows).view([batch.len() as i64, far]).to_device(device);
-        let contrast = self.bank.contrast(&batch.index, &Tensor::from_slice(&pool).to_device(device), &rows);
+        let rows = send(&Tensor::from_slice(&rows).view([batch.len() as i64, far]), device);
+        let contrast = self.bank.contrast(&batch.index, &send(&Tensor::from_slice(&pool), device), &rows);
         Some(Prior::new(mu, sampled, &contrast.near, &contrast.far).total())
     }
 
@@ -214,7 +221,16 @@ impl Step<'_> {
         for (row, &particle) in values.chunks_exact_mut(d).zip(&batch.particles) {
             Random::keyed(self.draws.seed, &[purpose as u64, self.draws.epoch, self.draws.attempt, particle as u64]).fill_normal(row);
         }
-        Tensor::from_slice(&values).view([batch.len() as i64, dimensions]).to_device(batch.images.device())
+        send(&Tensor::from_slice(&values).view([batch.len() as i64, dimensions]), batch.images.device())
+    }
+
+    /// Asks for more memory than any machine has.
+    fn inject_hunger(&self, images: usize, device: Device) {
+        if let Some(super::Injection::OutOfMemory { above }) = self.injected
+            && images > above
+        {
+            drop(Tensor::empty([i64::MAX / 1024], (Kind::Uint8, device)));
+        }
     }
 
     fn inject_latents(&self, mu: Tensor, logstd: Tensor) -> (Tensor, Tensor) {
@@ -234,11 +250,23 @@ impl Step<'_> {
     }
 }
 
-#[derive(Default)]
+/// A scalar that is only to be looked at.
+fn figure(scalar: &Tensor) -> Tensor {
+    scalar.detach().to_kind(Kind::Double)
+}
+
+/// Sums over the parts, `[]` each, in double precision.
 struct Sums {
-    half_error: f64,
-    volume: f64,
-    magnitude: f64,
-    snr: f64,
-    volume_std: f64,
+    half_error: Tensor,
+    volume: Tensor,
+    magnitude: Tensor,
+    snr: Tensor,
+    volume_std: Tensor,
+}
+
+impl Sums {
+    fn new(device: Device) -> Self {
+        let zero = || Tensor::zeros([], (Kind::Double, device));
+        Self { half_error: zero(), volume: zero(), magnitude: zero(), snr: zero(), volume_std: zero() }
+    }
 }

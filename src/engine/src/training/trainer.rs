@@ -4,23 +4,26 @@ use super::batches::{Batches, Split};
 use super::checkpoint::{self, Checkpoint, DataFacts, Position};
 use super::guards::Fault;
 use super::inputs::Inputs;
-use super::meters::{BatchFigures, Meter};
+use super::meters::{Meter, PendingFigures};
 use super::monitor::{Line, Monitor};
 use super::optimiser::{AdamW, Parameter};
-use super::step::{Classes, Draws, Step, TermWeights};
+use super::step::{Classes, Draws, Step, TermWeights, Yield};
 use super::{Faults, Outcome, ground, resume};
 use crate::assembly::Assembly;
 use crate::data::{Batch, Particles, runs};
 use crate::decode::map_of;
+use crate::devices::{self, panic_text};
+use crate::encode;
 use crate::link::Link;
 use crate::model::bank::LatentBank;
 use crate::model::loss::Fit;
 use crate::model::schedules;
-use crate::{devices, encode};
 use contract::{BaseVolume, Event, Kind, MapForm, Problem, Result, TrainOutcome, TrainSettings, TrainSpec};
 use cryoem::mrc;
+use std::any::Any;
 use std::cell::Cell;
 use std::collections::HashMap;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::path::Path;
 use std::time::{Duration, Instant};
 use tch::{Device, Tensor};
@@ -73,6 +76,8 @@ struct Trainer<'a> {
     faults: Faults,
     progress: Cell<Progress>,
     saved_at: Instant,
+    /// The last batch's figures, not read yet, and its learning rate.
+    pending: Option<(PendingFigures, f64)>,
 }
 
 /// When what was last said.
@@ -157,6 +162,7 @@ impl<'a> Trainer<'a> {
             monitor: Monitor::open(&spec.monitor, newest.as_ref().map_or(0, |(_, checkpoint)| checkpoint.position.losses_bytes))?,
             progress: Cell::new(Progress { told: Instant::now(), at: Instant::now(), images: 0 }),
             saved_at: Instant::now(),
+            pending: None,
             spec,
             settings,
             link,
@@ -205,7 +211,10 @@ impl<'a> Trainer<'a> {
             match self.epoch()? {
                 Course::Done => {}
                 Course::Stop => {
-                    self.save()?;
+                    // A last batch that went wrong is not worth keeping: the checkpoint before it is there.
+                    if let Course::Done = self.settle()? {
+                        self.save()?;
+                    }
                     return Ok(Outcome::Stopped);
                 }
                 Course::Ill(fault) => self.roll_back(&fault)?,
@@ -236,62 +245,108 @@ impl<'a> Trainer<'a> {
                 other => return Ok(other),
             }
             if self.saved_at.elapsed().as_secs_f64() > 60.0 * self.settings.checkpoint_minutes && self.position.batches < order.len() {
-                self.save()?;
+                match self.settle()? {
+                    Course::Done => drop(self.save()?),
+                    other => return Ok(other),
+                }
             }
         }
         self.end_epoch(began.elapsed())
     }
 
-    /// One effective batch: gradients, guards, step.
+    /// One effective batch. The figures of the one before are read while the device works on this one, so that it never waits for being read;
+    /// a fault is seen one batch later, and the roll-back undoes that batch, too.
     fn batch(&mut self, batch: &Batch) -> Result<Course> {
         let weights = self.weights();
-        self.optimiser.zero_grad();
-        let step = Step {
-            assembly: &self.assembly,
-            inputs: &self.inputs,
-            bank: &self.bank,
-            classes: self.classes.as_ref(),
-            weights,
-            draws: Draws {
-                seed: self.settings.seed,
-                epoch: self.position.epoch as u64 + 1,
-                attempt: self.position.guard.roll_backs as u64,
-                batch: self.position.batches as u64,
-            },
-            box_px: self.box_px,
-            injected: self.injected(),
-        };
-        let asked = |done: usize| {
-            self.tell_progress(done);
-            self.link.stop_asked()
-        };
-        let Some(result) = step.gradients(batch, &asked) else { return Ok(Course::Stop) };
-        let figures = result.figures;
-        if let Err(fault) = self.position.guard.batch(&self.settings.guards, self.settings.logstd_bounds, &figures) {
-            return Ok(Course::Ill(fault));
+        let Some(result) = self.gradients(batch, weights)? else { return Ok(Course::Stop) };
+        match self.settle()? {
+            Course::Done => {}
+            other => return Ok(other),
         }
         let rate = self.learning_rate();
         self.optimiser.step(rate);
         self.bank.update(&batch.index, &result.means);
         let _ = self.latents.index_copy_(0, &batch.index, &result.means);
-        self.count(&figures);
+        let position = &mut self.position;
+        position.images += result.figures.images;
+        position.batches += 1;
+        position.steps += 1;
+        self.pending = Some((result.figures, rate));
+        self.tell_progress(0);
+        Ok(Course::Done)
+    }
+
+    /// The batch's gradients, in parts that fit into memory; `None`: stopped as asked.
+    fn gradients(&mut self, batch: &Batch, weights: TermWeights) -> Result<Option<Yield>> {
+        loop {
+            self.optimiser.zero_grad();
+            let step = Step {
+                assembly: &self.assembly,
+                inputs: &self.inputs,
+                bank: &self.bank,
+                classes: self.classes.as_ref(),
+                weights,
+                draws: Draws {
+                    seed: self.settings.seed,
+                    epoch: self.position.epoch as u64 + 1,
+                    attempt: self.position.guard.roll_backs as u64,
+                    batch: self.position.batches as u64,
+                },
+                box_px: self.box_px,
+                injected: self.injected(),
+            };
+            let asked = |done: usize| {
+                self.tell_progress(done);
+                self.link.stop_asked()
+            };
+            match catch_unwind(AssertUnwindSafe(|| step.gradients(batch, &asked))) {
+                Ok(result) => return Ok(result),
+                Err(panic) => self.shrink(panic)?,
+            }
+        }
+    }
+
+    /// After a batch that did not fit into memory: smaller parts of the same effective batch, until there are none.
+    fn shrink(&mut self, panic: Box<dyn Any + Send>) -> Result<()> {
+        let what = panic_text(panic.as_ref()).to_owned();
+        if !devices::is_out_of_memory(&what) {
+            resume_unwind(panic);
+        }
+        let settings = &mut self.assembly.settings;
+        let before = settings.micro_batch.min(settings.batch);
+        if before == 1 && settings.recompute_encoder {
+            return Err(devices::problem(&what).at(format!("{}, with one image at a time", self.spec.device)));
+        }
+        settings.micro_batch = (before / 2).max(1);
+        settings.recompute_encoder = true;
+        self.link.warn(format!(
+            "out of memory with {before} images at a time: going on with {} and the encoder made anew in the backward pass; the batch of {} and \
+             the results stay (`--micro-batch {}` spares the trial)",
+            settings.micro_batch, settings.batch, settings.micro_batch
+        ));
+        self.optimiser.zero_grad();
+        devices::release_unused(self.device);
+        Ok(())
+    }
+
+    /// Reads the last batch's figures, where that has not been done: meters, guards, metrics.
+    fn settle(&mut self) -> Result<Course> {
+        let Some((figures, rate)) = self.pending.take() else { return Ok(Course::Done) };
+        let figures = figures.read();
+        if let Err(fault) = self.position.guard.batch(&self.settings.guards, self.settings.logstd_bounds, &figures) {
+            return Ok(Course::Ill(fault));
+        }
+        let position = &mut self.position;
+        position.epoch_meter.add(&figures);
+        position.interval_meter.add(&figures);
+        position.signal_before = position.signal;
+        position.signal.update(figures.snr, figures.magnitude);
         self.report(rate)?;
         Ok(Course::Done)
     }
 
-    fn count(&mut self, figures: &BatchFigures) {
-        let position = &mut self.position;
-        position.epoch_meter.add(figures);
-        position.interval_meter.add(figures);
-        position.images += figures.images;
-        position.batches += 1;
-        position.steps += 1;
-        position.signal.update(figures.snr, figures.magnitude);
-    }
-
-    /// Progress by the clock, metrics by the number of images.
+    /// Metrics by the number of images.
     fn report(&mut self, rate: f64) -> Result<()> {
-        self.tell_progress(0);
         let (epoch, images) = (self.position.epoch + 1, self.position.images);
         if self.position.interval_meter.images() >= self.settings.log_interval {
             let meter = std::mem::take(&mut self.position.interval_meter);
@@ -328,6 +383,10 @@ impl<'a> Trainer<'a> {
     }
 
     fn end_epoch(&mut self, took: Duration) -> Result<Course> {
+        match self.settle()? {
+            Course::Done => {}
+            other => return Ok(other),
+        }
         let rate = self.learning_rate();
         let meter = self.position.epoch_meter;
         let warm = self.is_warm(self.position.epoch as f64 + 0.5);
@@ -380,7 +439,7 @@ impl<'a> Trainer<'a> {
         if self.split.validation.is_empty() {
             return None;
         }
-        let chosen: Vec<Vec<usize>> = runs(self.split.validation.len(), self.settings.micro_batch)
+        let chosen: Vec<Vec<usize>> = runs(self.split.validation.len(), self.assembly.settings.micro_batch)
             .into_iter()
             .map(|run| run.into_iter().map(|i| self.split.validation[i]).collect())
             .collect();
@@ -430,6 +489,7 @@ impl<'a> Trainer<'a> {
     }
 
     fn restore(&mut self, state: &Checkpoint) -> Result<()> {
+        self.pending = None;
         self.assembly.load_weights(&state.weights)?;
         self.optimiser
             .restore(&state.moments, state.position.steps)
@@ -497,7 +557,9 @@ impl<'a> Trainer<'a> {
         let settings = self.settings;
         let done = self.epochs_done();
         let beta = schedules::weight(&settings.beta, done / settings.epochs as f64);
-        let signal = if settings.numerics.snr_unclamped { self.position.signal } else { self.position.signal.clamped() };
+        // Of all batches but the last, whether or not that one has been read already: a resumed run takes the same steps.
+        let signal = if self.pending.is_some() { self.position.signal } else { self.position.signal_before };
+        let signal = if settings.numerics.snr_unclamped { signal } else { signal.clamped() };
         // As in the original, whose terms are relative to the whole squared error, where ours are relative to half of it.
         let (divergence, prior) = match settings.beta_control {
             Some(control) => (0.5 * signal.factor(control) * beta, settings.lamb * (beta + PRIOR_OFFSET) / (1.0 + PRIOR_OFFSET)),

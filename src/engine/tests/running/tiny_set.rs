@@ -132,6 +132,7 @@ pub(crate) fn settings() -> TrainSettings {
         epochs: 3,
         batch: 8,
         micro_batch: 4,
+        recompute_encoder: false,
         learning_rate: LearningRate { start: 2e-3, decay: 1.0, cosine_to: Some(0.02), warm_up_steps: 0 },
         weight_decay: 0.0,
         beta: Schedule::Constant(0.1),

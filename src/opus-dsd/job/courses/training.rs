@@ -47,7 +47,8 @@ pub(super) fn run(context: &mut Context<'_>, said: &TrainSaid) -> Result<()> {
         series: Vec::new(),
     };
     let plots = report::run(context, &input, &decided, &outcome, &found, &material)?;
-    publish::run(context, &outcome, &found, &plots)
+    publish::run(context, &outcome, &found, &plots)?;
+    prepare::leave_scratch(context, said)
 }
 
 /// Holds what is decided against what was decided before, says it, and writes it.

@@ -4,6 +4,7 @@ use super::context::Context;
 use super::read::Input;
 use crate::job::atomic;
 use crate::job::stage::Fingerprint;
+use crate::machine::disk;
 use crate::settings::decided::{DataFacts, Grid};
 use crate::settings::said::TrainSaid;
 use crate::settings::values::InvertData;
@@ -96,6 +97,19 @@ pub(crate) fn run(
     })?;
     let prepared = atomic::read_json(&description)?.ok_or_else(|| Problem::failed("is gone").at(description.display().to_string()))?;
     Ok((prepared, description))
+}
+
+/// Removes the prepared images of a job that is done from its scratch; those in the job folder stay until it is cleaned.
+pub(crate) fn leave_scratch(context: &mut Context<'_>, said: &TrainSaid) -> Result<()> {
+    let Some(scratch) = &said.scratch else { return Ok(()) };
+    let folder = folder(context.folder(), Some(scratch))?;
+    let bytes = disk::bytes_below(&folder);
+    match std::fs::remove_dir_all(&folder) {
+        Ok(()) => context.say(&format!("prepared images ({}) removed from {}", disk::for_people(bytes), scratch.display())),
+        // The job is done: what a scratch keeps is no reason to fail.
+        Err(e) => context.warn(&format!("prepared images stay in {}: {e}", folder.display())),
+    }
+    Ok(())
 }
 
 /// Where the prepared images of a job lie. Below `--scratch` each job has a folder of its own, named after the job's place.

@@ -9,7 +9,7 @@ use crate::job::progress::Progress;
 use crate::job::stage::Fingerprint;
 use crate::settings::decided::Decided;
 use crate::settings::values::JobEpoch;
-use contract::{Command, Event, Kind, Problem, Result, TrainOutcome, TrainSpec};
+use contract::{Command, Event, Kind, Problem, Result, TrainOutcome, TrainSettings, TrainSpec};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -41,7 +41,9 @@ pub(crate) fn run(
     scores: Option<PathBuf>,
 ) -> Result<TrainOutcome> {
     let load = decided.load.as_ref().map(checkpoint_of).transpose()?;
-    let fingerprint = ground.fingerprint.clone().and(&decided.train).and(&decided.load);
+    // How a batch is split has no say in the result, and may differ from machine to machine.
+    let shaping = TrainSettings { micro_batch: decided.train.batch, recompute_encoder: false, ..decided.train.clone() };
+    let fingerprint = ground.fingerprint.clone().and(&shaping).and(&decided.load);
     let spec = TrainSpec {
         prepared: ground.prepared.clone(),
         base: ground.base.clone(),

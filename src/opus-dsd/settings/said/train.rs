@@ -20,6 +20,7 @@ const MOST_TEMPLATE: u32 = 512;
 const MOST_EPOCHS: u32 = 100_000;
 const MOST_BATCH: u32 = 65_536;
 pub(crate) const MOST_THREADS: u32 = 4096;
+const MOST_MEMORY_GB: u32 = 100_000;
 
 /// Switches that users of Scipion's older plugin know.
 const USE_MASK: Gate = Gate { name: "useMask", label: "Use a mask?", default: false, open: true };
@@ -96,8 +97,8 @@ pub(crate) struct TrainSaid {
     #[arg(long, short = 'n', alias = "num-epochs", value_name = "N", help_heading = TRAINING,
         add = field(Kind::Int, "Epochs").from(1).to(MOST_EPOCHS).decided("from the preset").scipion("numEpochs").scipion_default(Constant::Whole(20)))]
     pub(crate) epochs: Option<usize>,
-    /// Images an optimiser step
-    #[arg(long, short = 'b', alias = "batch-size", value_name = "N", help_heading = TRAINING,
+    /// Images an optimiser step; `auto` is the default, whatever the device: only --micro-batch follows the memory
+    #[arg(long, short = 'b', alias = "batch-size", value_name = "N|auto", value_parser = batch, help_heading = TRAINING,
         add = field(Kind::Int, "Batch size").unit("images").from(1).to(MOST_BATCH).default(Constant::Whole(BATCH)).advanced().scipion("batchSize"))]
     pub(crate) batch: Option<usize>,
     /// Learning rate at the start
@@ -178,6 +179,10 @@ pub(crate) struct TrainSaid {
     #[arg(long, value_name = "MINUTES", help_heading = MACHINE,
         add = field(Kind::Float, "Time between checkpoints").unit("minutes").above(0.0).to(100_000).default(Constant::Number(CHECKPOINT_MINUTES)).advanced())]
     pub(crate) checkpoint_minutes: Option<f64>,
+    /// Memory of the device that a training step may take, gigabytes; the micro-batch follows it, no result depends on it
+    #[arg(long, value_name = "GB", help_heading = MACHINE,
+        add = field(Kind::Float, "Memory for training").unit("GB").above(0.0).to(MOST_MEMORY_GB).decided("most of what the device has").advanced())]
+    pub(crate) gpu_memory: Option<f64>,
     /// Images decoded at a time; no result depends on it
     #[arg(long, value_name = "N", help_heading = MACHINE,
         add = field(Kind::Int, "Micro-batch").unit("images").from(1).to(MOST_BATCH).decided("from the device's memory").advanced())]
@@ -190,6 +195,11 @@ pub(crate) struct TrainSaid {
     #[arg(long, value_name = "N", help_heading = MACHINE,
         add = field(Kind::Int, "Keep every N-th checkpoint").from(0).default(Constant::Whole(0)).advanced())]
     pub(crate) keep_every: Option<usize>,
+}
+
+/// A number, or `auto`.
+fn batch(text: &str) -> Result<usize, String> {
+    if text == "auto" { Ok(BATCH) } else { text.parse().map_err(|_| "neither `auto` nor a whole number".into()) }
 }
 
 impl TrainSaid {
