@@ -329,7 +329,7 @@ mod tests {
     fn sets_of_which_one_is_given_are_named() {
         let manifest = manifest();
         let decode = manifest["jobs"].as_array().unwrap().iter().find(|j| j["id"] == "decode").unwrap();
-        assert_eq!(decode["one_of"], json!([["job", "in_parts"], ["zfile", "pc", "particles"]]));
+        assert_eq!(decode["one_of"], json!([["job", "in_parts"], ["zfile", "pc", "path", "particles"]]));
     }
 
     #[test]
