@@ -16,7 +16,7 @@ fn output(arguments: &[&str]) -> (String, String, Option<i32>) {
 fn help_texts() {
     insta::assert_snapshot!("help", output(&["--help"]).0);
     for verb in [
-        "train", "analyse", "decode", "encode", "select", "check", "run", "simulate", "demo", "status", "doctor", "clean", "install",
+        "train", "analyse", "decode", "encode", "select", "check", "import", "run", "simulate", "demo", "status", "doctor", "clean", "install",
         "manifest", "serve",
     ] {
         insta::assert_snapshot!(format!("help_{verb}"), output(&[verb, "--help"]).0);

@@ -11,6 +11,7 @@ mod doctor;
 mod dry_run;
 mod encode;
 mod hosted;
+mod import;
 mod install;
 pub(crate) mod manifest;
 mod params;
@@ -108,6 +109,7 @@ fn order(verb: &str, matches: &ArgMatches) -> Result<Order> {
         "encode" => encode::order(matches),
         "check" => check::order(matches),
         "select" => select::order(matches),
+        "import" => import::order(matches),
         _ => train::order(matches),
     }
 }
@@ -121,6 +123,7 @@ fn job_command(verb: &str) -> Option<Command> {
         "encode" => Some(encode::command()),
         "check" => Some(check::command()),
         "select" => Some(select::command()),
+        "import" => Some(import::command()),
         _ => None,
     }
 }
@@ -139,6 +142,7 @@ fn command() -> Command {
         .subcommand(decode::command())
         .subcommand(encode::command())
         .subcommand(select::command())
+        .subcommand(import::command())
         .subcommand(run::command())
         .subcommand(check::command())
         .subcommand(status::command())

@@ -4,6 +4,7 @@ mod checks;
 pub(crate) mod decided;
 pub(crate) mod defaults;
 pub(crate) mod form;
+pub(crate) mod imported;
 pub(crate) mod rules;
 pub(crate) mod said;
 pub(crate) mod values;

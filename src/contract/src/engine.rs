@@ -15,6 +15,8 @@ pub enum Command {
     Encode(EncodeSpec),
     /// Volumes of given latents.
     Decode(DecodeSpec),
+    /// A checkpoint of a model that another program trained; answered by `checkpoint`.
+    Adopt(Box<AdoptSpec>),
     /// Checkpoint, then answer `stopped`. Read at any time, honoured after the running micro-batch.
     Stop,
     /// Leave.
@@ -119,6 +121,28 @@ pub struct DecodeSpec {
     pub device: String,
     /// Threads of the tensor library.
     pub threads: usize,
+}
+
+/// A model that another program trained, to become a checkpoint that decodes and encodes.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct AdoptSpec {
+    /// safetensors file with every learned tensor under the name that it has in a checkpoint.
+    pub weights: PathBuf,
+    /// safetensors file with what is not learned: `mask` (`[size_px, size_px, size_px]` f32), and, where the encoder has its own,
+    /// `encoder_mask` on its grid; `image_scale` (`[1]` f64), the factor on images in their own grey scale that the encoder was trained with.
+    pub fixed: PathBuf,
+    /// `[particles, zdim]` f32 npy.
+    pub latents: PathBuf,
+    /// Epoch that the checkpoint is known by.
+    pub epoch: usize,
+    /// Side of the down-sampled images, pixels.
+    pub size_px: usize,
+    /// Their pixel size, Å.
+    pub apix: f64,
+    /// Layout and numerics; the rest says how it would be trained on.
+    pub settings: TrainSettings,
+    /// Folder of checkpoints.
+    pub checkpoints: PathBuf,
 }
 
 /// A device that the engine can run on.

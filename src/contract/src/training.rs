@@ -139,6 +139,9 @@ pub struct Numerics {
     pub mask_target_only: bool,
     /// Let the estimated SNR (and with it the KL weight) be negative.
     pub snr_unclamped: bool,
+    /// Write maps with what the decoder says outside the mask, as the original's first revision does.
+    #[serde(default)]
+    pub maps_unmasked: bool,
 }
 
 /// The volume that the decoder adds to.

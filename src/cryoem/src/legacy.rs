@@ -1,16 +1,23 @@
-//! Pose and CTF archives of the original and of cryoDRGN: Python pickles of plain arrays.
+//! What the original and cryoDRGN archive: poses and CTF as Python pickles of plain arrays, and the original's models as files of PyTorch.
 //!
-//! They are read by a machine that knows the few instructions of which tuples, lists, numbers and NumPy arrays are made. Nothing that a
-//! pickle names is looked up or run; one that asks for anything else is refused with the name that it asked for.
+//! They are read by a machine that knows the few instructions of which tuples, lists, dictionaries, numbers, arrays and tensors are made.
+//! Nothing that a pickle names is looked up or run; one that asks for anything else is refused with the name that it asked for.
 
 mod array;
+pub mod original;
 mod pickle;
+mod stream;
+mod tensor;
+mod torch;
+mod zip;
 
 #[cfg(test)]
 mod tests;
 
 pub use array::{Array, Elements};
 pub use pickle::{Value, parse};
+pub use tensor::{StorageName, View};
+pub use torch::TorchFile;
 
 use crate::geometry::{Euler, Matrix3};
 use contract::{Problem, Result};

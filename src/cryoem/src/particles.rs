@@ -46,6 +46,31 @@ pub struct ReadOptions {
     pub ctf: Option<PathBuf>,
     /// The images have no CTF (`--ctf none`), as simulated projections.
     pub without_ctf: bool,
+    /// Image files are not looked at, and need not be there.
+    pub unseen: Option<Unseen>,
+}
+
+/// What is taken for granted of image files that are not looked at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Unseen {
+    /// Side of the images, pixels.
+    pub box_px: usize,
+    /// Images in each file; where a table numbers them, any number that is not too small.
+    pub images: usize,
+}
+
+impl Unseen {
+    /// Files that a table numbers the images of.
+    #[must_use]
+    pub fn of_box(box_px: usize) -> Self {
+        Self { box_px, images: u32::MAX as usize }
+    }
+}
+
+impl StackSource for Unseen {
+    fn open(&self, name: &str) -> Result<Stack> {
+        Ok(Stack { path: PathBuf::from(name), slices: self.images, box_px: self.box_px })
+    }
 }
 
 /// One image of one particle.
@@ -210,8 +235,10 @@ pub(crate) trait StackSource {
 /// The file is no table of particles (the message says what it is), a label is missing, a value is impossible (with its line), or an image
 /// file is not found (with the paths tried).
 pub fn read(path: &Path, options: &ReadOptions) -> Result<ParticleSet> {
-    let locator = locate::Locator::new(path, options);
-    read_with(path, options, &locator)
+    match &options.unseen {
+        Some(unseen) => read_with(path, options, unseen),
+        None => read_with(path, options, &locate::Locator::new(path, options)),
+    }
 }
 
 /// [`read`] with the stacks' headers from elsewhere.

@@ -42,6 +42,8 @@ pub struct Assembly {
     pub settings: TrainSettings,
     /// Where the latents of the particles that it was trained on start, `[n, k]`, with a warm start.
     pub scores: Option<Tensor>,
+    /// Factor on images in their own grey scale that a model of another program was trained with; `None`: noise of standard deviation 1.
+    pub image_scale: Option<f64>,
     /// `[t, t]`.
     smoothing: Option<Tensor>,
     device: Device,
@@ -73,6 +75,7 @@ impl Assembly {
             maps,
             settings: settings.clone(),
             scores: None,
+            image_scale: None,
             smoothing: (settings.base != BaseVolume::None).then(|| smoothing(settings.layout.template as i64, device)),
             device,
         })
@@ -87,6 +90,7 @@ impl Assembly {
         let mask = tensor("mask").ok_or_else(|| Problem::input("lacks the tensor `mask`").at("fixed.safetensors"))?;
         let maps = Maps {
             mask,
+            encoder_mask: tensor("encoder_mask"),
             base: tensor("base"),
             base_scale: checkpoint.data.base_scale,
             size_px: checkpoint.data.size_px,
@@ -97,6 +101,7 @@ impl Assembly {
         if let Some(scale) = tensor("input_scale") {
             assembly.scene.input_scale = scale.double_value(&[0]);
         }
+        assembly.image_scale = tensor("image_scale").map(|scale| scale.double_value(&[0]));
         assembly.scores = tensor("scores").map(|scores| scores.to_device(device));
         Ok(assembly)
     }

@@ -128,6 +128,17 @@ impl Particles {
         [[a[0], a[1], a[2]], [a[3], a[4], a[5]], [a[6], a[7], a[8]]]
     }
 
+    /// Factor from a batch's prepared images to the images' own grey scale (but for their background), `[b, 1, 1]`.
+    #[must_use]
+    pub fn own_grey(&self, batch: &Batch) -> Tensor {
+        let factor = |particle: &usize| {
+            let group = usize::try_from(self.set.group()[*particle]).ok().and_then(|group| self.prepared.groups.get(group));
+            group.map_or(1.0, |group| if group.inverted { -group.noise_std } else { group.noise_std })
+        };
+        let factors: Vec<f64> = batch.particles.iter().map(factor).collect();
+        Tensor::from_slice(&factors).to_kind(Kind::Float).to_device(self.device).view([-1, 1, 1])
+    }
+
     /// Reads a batch now.
     #[must_use]
     pub fn batch(&self, particles: &[usize]) -> Batch {

@@ -4,6 +4,7 @@ use crate::assembly::Assembly;
 use crate::devices;
 use crate::link::Link;
 use crate::model::geometry::Centre;
+use crate::model::volume::{centre_crop, resample};
 use crate::scene::to_volume;
 use crate::training::checkpoint::{Checkpoint, read_npy};
 use contract::{BaseVolume, DecodeSpec, Event, MapForm, Problem, Result};
@@ -45,6 +46,9 @@ pub fn decode(spec: &DecodeSpec, link: &dyn Link) -> Result<bool> {
 /// # Errors
 /// The form's box, voxel size or low-pass is impossible.
 pub fn map_of(assembly: &Assembly, latent: &Tensor, form: &MapForm) -> Result<Volume> {
+    if assembly.settings.numerics.rotate_about_half_pixel {
+        return map_of_original(assembly, latent, form);
+    }
     let layout = &assembly.settings.layout;
     let volume = tch::no_grad(|| assembly.scene.volume.assemble(&assembly.net(latent)));
     let scale = if assembly.settings.base == BaseVolume::None { 1.0 } else { 1.0 / assembly.maps.base_scale };
@@ -59,4 +63,30 @@ pub fn map_of(assembly: &Assembly, latent: &Tensor, form: &MapForm) -> Result<Vo
         None => own,
     };
     own.resampled(form.box_px, form.apix)
+}
+
+/// The same as the original writes it: interpolated linearly from the template, centre (n−1)/2 on centre (n−1)/2, under the soft mask where
+/// the model has one. Other than there the voxel size is the form's exactly.
+fn map_of_original(assembly: &Assembly, latent: &Tensor, form: &MapForm) -> Result<Volume> {
+    let layout = &assembly.settings.layout;
+    let (centre, crop) = (Centre::HalfVoxel, layout.crop as i64);
+    let side = i64::try_from(form.box_px).unwrap_or(i64::MAX);
+    if side < 2 || !(form.apix.is_finite() && form.apix > 0.0) {
+        return Err(Problem::input(format!("a box of {side} voxels of {} Å cannot be made", form.apix)).at("map"));
+    }
+    let template = tch::no_grad(|| assembly.net(latent)).view([layout.template as i64; 3]);
+    let step = form.apix / assembly.maps.apix;
+    let mut grey = resample(&template, side, step / centre.steps(layout.template as i64, crop), centre);
+    if !assembly.settings.numerics.maps_unmasked {
+        let mask = centre_crop(&assembly.maps.mask.to_device(grey.device()), crop);
+        grey *= resample(&mask, side, step, centre);
+    }
+    if form.flip {
+        grey = grey.flip([0]);
+    }
+    let own = to_volume(&(grey * if form.invert { -1.0 } else { 1.0 }), form.box_px, form.apix)?;
+    match form.lowpass_angstrom.filter(|resolution| *resolution > 2.0 * own.apix) {
+        Some(resolution) => own.low_passed(resolution),
+        None => Ok(own),
+    }
 }

@@ -30,7 +30,8 @@ pub fn encode(spec: &EncodeSpec, link: &dyn Link) -> Result<bool> {
     let assembly = Assembly::of_checkpoint(&checkpoint, device)?;
     let anchors = anchors(&assembly, &checkpoint, &particles, spec)?;
     let Some(latents) = means(&assembly, &particles, anchors.as_ref(), &|| link.stop_asked()) else { return Ok(false) };
-    replace_npy(&spec.latents, &latents)?;
+    // Those of a learned pose are of no use to others.
+    replace_npy(&spec.latents, &latents.narrow(1, 0, assembly.settings.layout.zdim as i64))?;
     Ok(true)
 }
 
@@ -72,9 +73,12 @@ pub fn read_scores(path: &Path, particles: usize, most: usize) -> Result<Tensor>
 #[must_use]
 pub fn means(assembly: &Assembly, particles: &Particles, anchors: Option<&Tensor>, stop: &dyn Fn() -> bool) -> Option<Tensor> {
     let mut parts = Vec::new();
-    for batch in particles.stream(runs(particles.len(), AT_ONCE)) {
+    for mut batch in particles.stream(runs(particles.len(), AT_ONCE)) {
         if stop() {
             return None;
+        }
+        if let Some(scale) = assembly.image_scale {
+            batch.images = &batch.images * (particles.own_grey(&batch) * scale);
         }
         let rows = anchors.map(|anchors| anchors.index_select(0, &batch.index));
         parts.push(tch::no_grad(|| assembly.encode(&assembly.scene.cubes(&batch), rows.as_ref()).0));

@@ -1,5 +1,6 @@
 //! The engine of `opus-dsd`: libtorch lives here and nowhere else.
 
+pub mod adopt;
 pub mod assembly;
 pub mod bench;
 pub mod data;

@@ -25,6 +25,8 @@ const SAME_APIX: f64 = 1e-6;
 pub struct Maps {
     /// 0..1.
     pub mask: Tensor,
+    /// The encoder's own mask on its grid, `[e, e, e]`; `None`: it follows from `mask`.
+    pub encoder_mask: Option<Tensor>,
     /// Base volume in its own grey scale.
     pub base: Option<Tensor>,
     /// Factor from the base's grey scale to the images'.
@@ -85,11 +87,22 @@ impl Scene {
         let volume = VolumeModel::new(&(store.root() / "base"), settings.base, base.as_ref(), &mask)?;
         let region =
             if numerics.rotate_about_half_pixel { Region::Cube } else { Region::Ball { radius_px: ball_radius_px(&mask, crop, centre) } };
+        let encoder_mask = match &maps.encoder_mask {
+            Some(own) if own.size() != [grid; 3] => {
+                return Err(
+                    Problem::input(format!("the encoder's mask is {:?}, its grid has {grid} voxels a side", own.size())).at("encoder_mask")
+                );
+            }
+            Some(own) => own.to_device(device).to_kind(Kind::Float),
+            None => crop_and_refit(&maps.mask.to_device(device), crop, grid, centre),
+        };
+        // Interpolating twice, as the original's encoder does, blurs: it is what the weights were trained on.
+        let steps = if numerics.rotate_about_half_pixel { LiftSteps::TurnThenTilt } else { LiftSteps::Direct };
         let projector = Projector::new(ProjectorConfig { side: crop, template, centre, region }, device);
         Ok(Self {
             prior_bounds: prior_bounds(&mask, template),
-            encoder_mask: crop_and_refit(&maps.mask.to_device(device), crop, grid, centre).unsqueeze(0).unsqueeze(0),
-            lift: Lift::new(crop, grid, centre, LiftSteps::Direct, device),
+            encoder_mask: encoder_mask.unsqueeze(0).unsqueeze(0),
+            lift: Lift::new(crop, grid, centre, steps, device),
             frequencies: FrequencyGrid::new(size, NyquistRow::Negative, device),
             hypotheses: hypotheses(settings, device),
             input: settings.encoder_input,

@@ -5,7 +5,7 @@
 //! renamed into place and cannot be half written.)
 
 use crate::link::Link;
-use crate::{decode, devices, encode, torch, training};
+use crate::{adopt, decode, devices, encode, torch, training};
 use contract::{Command, Event, Problem, Result, VERSION, pipes};
 use std::fs::File;
 use std::io::{BufRead, BufReader, Write};
@@ -96,6 +96,10 @@ fn execute(link: &Pipes, command: &Command) -> Result<()> {
             } else {
                 link.tell(Event::Stopped);
             }
+        }
+        Command::Adopt(spec) => {
+            let folder = adopt::adopt(spec)?;
+            link.tell(Event::Checkpoint { folder, epoch: spec.epoch, images: 0 });
         }
         // A stop that arrives between commands has nothing to stop.
         Command::Stop => link.tell(Event::Stopped),

@@ -1,8 +1,10 @@
 //! The product's own kernels, with the original's numerics set back, against golden numbers of the original.
 //!
 //! Index: CTF · Fourier transforms · encoder · decoder and projection · terms · loss and gradients · latent bank · class batches ·
-//! schedules · decoded volumes. Conventions and tolerances: `tests/data/golden/README.md`.
+//! schedules · decoded volumes · a whole model as a checkpoint (`adopted`). Conventions and tolerances: `tests/data/golden/README.md`.
 
+#[path = "golden/adopted.rs"]
+mod adopted;
 #[path = "support/golden.rs"]
 mod golden;
 
@@ -29,8 +31,14 @@ use tch::{Device, Kind, Tensor};
 const CPU: Device = Device::Cpu;
 
 /// The original throughout.
-const ORIGINAL: Numerics =
-    Numerics { rotate_about_half_pixel: true, exclude_given_pose: true, ctf_unturned: true, mask_target_only: true, snr_unclamped: true };
+const ORIGINAL: Numerics = Numerics {
+    rotate_about_half_pixel: true,
+    exclude_given_pose: true,
+    ctf_unturned: true,
+    mask_target_only: true,
+    snr_unclamped: true,
+    maps_unmasked: false,
+};
 
 /// Allowed errors of gradients, above the 1e-3 of the golden files' README, which is below what their single precision resolves. Each gradient
 /// is a sum of some 10⁵ samples that nearly cancel, whose slope jumps where a sample crosses a voxel's face or the mask's edge. Measured:
@@ -116,11 +124,16 @@ impl Sizes {
     }
 }
 
-/// Images moved, cropped in Fourier space and to the render region, `[b, c, c]`.
-fn centred(case: &Case, sizes: &Sizes) -> Tensor {
+/// Images moved and cropped in Fourier space, `[b, r, r]`.
+fn shifted(case: &Case, sizes: &Sizes) -> Tensor {
     let spectra = fourier::crop(&fourier::forward(&case.tensor("images")), sizes.render);
     let shift = case.tensor("trans_px") * (sizes.render as f64 / sizes.box_px as f64);
-    fourier::centre_crop(&fourier::inverse(&fourier::translate(&spectra, &shift, NyquistRow::Negative), sizes.render), sizes.crop)
+    fourier::inverse(&fourier::translate(&spectra, &shift, NyquistRow::Negative), sizes.render)
+}
+
+/// The same, cropped to the render region, `[b, c, c]`.
+fn centred(case: &Case, sizes: &Sizes) -> Tensor {
+    fourier::centre_crop(&shifted(case, sizes), sizes.crop)
 }
 
 fn encoder_mask(case: &Case, sizes: &Sizes) -> Tensor {

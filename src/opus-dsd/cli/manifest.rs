@@ -5,7 +5,7 @@ mod outputs;
 mod reference;
 mod relion;
 
-use super::{analyse, check, decode, encode, select, train};
+use super::{analyse, check, decode, encode, import, select, train};
 use crate::host::jsonrpc;
 use crate::settings::form::{self, Constant, Field, Gate, Kind, Level, Unsaid, When};
 use clap::{Arg, ArgGroup, ArgMatches, Args, Command, FromArgMatches, ValueEnum};
@@ -20,7 +20,7 @@ const SCHEMA: u32 = 1;
 /// particles of the training.
 const SCIPION: [&str; 3] = ["train", "analyse", "decode"];
 /// Verbs that run without the networks.
-const WITHOUT_NETWORKS: [&str; 2] = ["select", "check"];
+const WITHOUT_NETWORKS: [&str; 3] = ["select", "check", "import"];
 
 /// Whom the manifest is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -118,6 +118,7 @@ fn jobs() -> Vec<Job> {
         Job { id: "encode", title: "Encode particles", command: encode::command() },
         Job { id: "select", title: "Select particles", command: select::command() },
         Job { id: "check", title: "Check the input", command: check::command() },
+        Job { id: "import", title: "Import from the original", command: import::command() },
     ]
 }
 

@@ -4,6 +4,7 @@ mod analysis;
 pub(crate) mod checking;
 mod decoding;
 mod encoding;
+mod importing;
 pub(crate) mod selecting;
 mod training;
 
@@ -21,7 +22,7 @@ use crate::settings::decided::Decided;
 use crate::settings::said::ImagesSaid;
 use crate::settings::values::InvertData;
 use contract::{Result, VERSION};
-use cryoem::particles::ReadOptions;
+use cryoem::particles::{ReadOptions, Unseen};
 use cryoem::prepare::Invert;
 
 /// Runs a whole job, or what is left of it.
@@ -37,6 +38,7 @@ pub(crate) fn run(job: &Job, console: &mut Console, stop: &Stop) -> Result<()> {
         Order::Encode(said) => encoding::run(&mut context, said),
         Order::Select(said) => selecting::run(&mut context, said),
         Order::Check(said) => checking::run(&mut context, said),
+        Order::Import(said) => importing::run(&mut context, said),
     }?;
     context.events.add(&OwnEvent::End);
     context.say("all done");
@@ -82,6 +84,10 @@ fn reading_of(before: &Provenance) -> Result<Reading> {
     match (&before.order, &before.trained_job) {
         (Some(Order::Train(said)), _) => {
             Ok(Reading { options: said.images.options(), invert: said.invert_data.unwrap_or(InvertData::Auto).into() })
+        }
+        (Some(Order::Import(said)), _) => {
+            let unseen = before.input.unseen_box_px.map(Unseen::of_box);
+            Ok(Reading { options: ReadOptions { unseen, ..said.images.options() }, invert: Invert::Auto })
         }
         (Some(Order::Encode(said)), Some(model)) => Ok(reading_like(&said.images, &settings_file::of_trained(model)?)),
         _ => Ok(Reading { options: ReadOptions::default(), invert: Invert::Auto }),

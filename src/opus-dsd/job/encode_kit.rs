@@ -27,9 +27,20 @@ pub(crate) struct Images {
 }
 
 impl Images {
+    /// On a grid of so many pixels (Å), with nothing known of any group.
+    pub(crate) fn of_grid(size_px: usize, apix: f64) -> Self {
+        Self { schema: SCHEMA, size_px, apix, groups: Vec::new() }
+    }
+
     /// Others are made alike so; `invert` is what the training job was told of the sign.
     pub(crate) fn options(&self, invert: Invert) -> PrepareOptions {
         PrepareOptions { size_px: self.size_px, apix: Some(self.apix), invert, known: self.groups.clone() }
+    }
+}
+
+impl From<&Prepared> for Images {
+    fn from(prepared: &Prepared) -> Self {
+        Self { groups: prepared.groups.clone(), ..Self::of_grid(prepared.size_px, prepared.apix) }
     }
 }
 
@@ -37,10 +48,8 @@ impl Images {
 ///
 /// # Errors
 /// The file cannot be written.
-pub(crate) fn keep_images(job: &Path, prepared: &Prepared) -> Result<()> {
-    let path = place(job, IMAGES)?;
-    let images = Images { schema: SCHEMA, size_px: prepared.size_px, apix: prepared.apix, groups: prepared.groups.clone() };
-    atomic::write_json(&path, &images)
+pub(crate) fn keep_images(job: &Path, images: &Images) -> Result<()> {
+    atomic::write_json(&place(job, IMAGES)?, images)
 }
 
 /// Keeps the linear model and returns its file.

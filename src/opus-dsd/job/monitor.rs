@@ -24,9 +24,12 @@ struct Line {
     active_dimensions: usize,
 }
 
-/// One entry an epoch. The engine cuts lines of a lost state off, so that a run that was interrupted shows the same as one that was not.
+/// One entry an epoch; none where nothing was trained. The engine cuts lines of a lost state off, so that a run that was interrupted shows the same as one that was not.
 pub(crate) fn epochs(folder: &Path) -> Result<Vec<EpochRecord>> {
     let path = folder.join(LOSSES);
+    if !folder.exists() {
+        return Ok(Vec::new());
+    }
     let text = std::fs::read_to_string(&path).map_err(|e| Problem::io(&path, &e))?;
     text.lines()
         .map(|line| {

@@ -1,6 +1,6 @@
 //! What a job is to do: what the guard was told, and hands to the worker as a line of JSON.
 
-use crate::settings::said::{AnalyseSaid, CheckSaid, DecodeSaid, EncodeSaid, SelectSaid, TrainSaid};
+use crate::settings::said::{AnalyseSaid, CheckSaid, DecodeSaid, EncodeSaid, ImportSaid, SelectSaid, TrainSaid};
 use contract::{Problem, Result};
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
@@ -21,6 +21,8 @@ pub(crate) enum Order {
     Select(SelectSaid),
     /// Whether input belongs together.
     Check(Box<CheckSaid>),
+    /// A run of the original as a trained job.
+    Import(ImportSaid),
 }
 
 impl Order {
@@ -33,6 +35,7 @@ impl Order {
             Self::Encode(_) => "encode",
             Self::Select(_) => "select",
             Self::Check(_) => "check",
+            Self::Import(_) => "import",
         }
     }
 
@@ -45,6 +48,7 @@ impl Order {
             Self::Encode(said) => Some(&said.o),
             Self::Select(said) => Some(&said.o),
             Self::Check(said) => said.folder().map(PathBuf::as_path),
+            Self::Import(said) => Some(&said.o),
         }
     }
 
@@ -57,6 +61,7 @@ impl Order {
             Self::Encode(said) => said.machine.threads,
             Self::Select(said) => said.threads,
             Self::Check(said) => said.threads,
+            Self::Import(said) => said.threads,
         }
     }
 
@@ -69,6 +74,7 @@ impl Order {
             Self::Encode(said) => said.machine.threads = Some(threads),
             Self::Select(said) => said.threads = Some(threads),
             Self::Check(said) => said.threads = Some(threads),
+            Self::Import(said) => said.threads = Some(threads),
         }
     }
 
@@ -91,6 +97,7 @@ impl Order {
             Self::Encode(said) => said.trained_job().map(|_| ()),
             Self::Select(said) => said.check(),
             Self::Check(_) => Ok(()),
+            Self::Import(said) => said.folder().map(|_| ()),
         }
     }
 
@@ -102,6 +109,7 @@ impl Order {
             Self::Decode(said) => said.trained.folder(),
             Self::Encode(said) => said.trained_job(),
             Self::Select(said) => said.trained_job(),
+            Self::Import(said) => said.folder().map(Path::to_path_buf),
         };
         match (trained.ok()?.canonicalize(), self.folder()?.canonicalize()) {
             (Ok(a), Ok(b)) if a == b => {

@@ -52,6 +52,9 @@ pub(crate) struct Input {
     pub(crate) reference: Option<PathBuf>,
     /// Of the reference's content.
     pub(crate) reference_fingerprint: Option<String>,
+    /// Side of images that were not looked at, pixels, since they need not be there; `None`: they were.
+    #[serde(default)]
+    pub(crate) unseen_box_px: Option<usize>,
 }
 
 /// Reads what an earlier run of the job decided.

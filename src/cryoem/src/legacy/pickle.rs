@@ -1,10 +1,16 @@
-//! The machine that reads pickles of plain arrays and nothing else.
+//! The machine that reads pickles of plain values, arrays and tensors, and nothing else.
 //!
-//! A pickle is a program for a stack machine. This one knows the instructions that build tuples, lists, numbers, texts and bytes, and
-//! treats the five names of which NumPy arrays are made as plain marks. It calls nothing. Values live in an arena and refer to each other
-//! by number, so that no nesting in the file can exhaust the program's own stack; expansion at the end is bounded by the file's length.
+//! A pickle is a program for a stack machine. This one knows the instructions that build tuples, lists, dictionaries, numbers, texts and
+//! bytes, and treats the few names of which arrays and tensors are made as plain marks. It calls nothing. Values live in an arena and refer
+//! to each other by number, so that no nesting in the file can exhaust the program's own stack; expansion at the end is bounded by the
+//! file's length.
+
+mod call;
+mod finish;
 
 use super::array::{Array, Elements};
+use super::tensor::View;
+use call::Name;
 use contract::{Problem, Result};
 use std::collections::HashMap;
 use std::ops::Range;
@@ -34,55 +40,59 @@ pub enum Value {
     Tuple(Vec<Value>),
     /// List.
     List(Vec<Value>),
+    /// Dictionary, in its order.
+    Dict(Vec<(Value, Value)>),
     /// Array.
     Array(Array),
+    /// Tensor: which part of which storage.
+    Tensor(View),
 }
 
-/// Reads a pickle.
+impl Value {
+    /// The entry of a dictionary under a text.
+    #[must_use]
+    pub fn get(&self, key: &str) -> Option<&Self> {
+        match self {
+            Self::Dict(entries) => entries.iter().find(|(k, _)| matches!(k, Self::Text(text) if text == key)).map(|(_, value)| value),
+            _ => None,
+        }
+    }
+}
+
+/// Reads a pickle; what follows it in the file is not looked at.
 ///
 /// # Errors
-/// It is damaged, or asks for anything but plain arrays, numbers, texts, tuples and lists.
+/// It is damaged, or asks for anything but plain arrays, numbers, texts, tuples, lists and dictionaries.
 pub fn parse(bytes: &[u8]) -> Result<Value> {
     if bytes.starts_with(b"PK") {
         return Err(
             Problem::input("a zip archive, as PyTorch saves tensors, is no plain pickle").hint("save NumPy arrays with `pickle.dump`")
         );
     }
-    let mut machine = Machine { bytes, at: 0, nodes: Vec::new(), stack: Vec::new(), marks: Vec::new(), memo: HashMap::new() };
-    let top = machine.run()?;
-    let mut budget = bytes.len();
-    machine.value(top, DEPTH, &mut budget)
+    Machine::new(bytes, Trust { storages: false, nested: true }).finished()
 }
 
-/// The names that are understood.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Name {
-    /// Makes an empty array.
-    Reconstruct,
-    /// Makes a number from its bytes.
-    Scalar,
-    /// Makes an array from its bytes.
-    FromBuffer,
-    /// The class of arrays.
-    NdArray,
-    /// The class of element types.
-    DType,
-    /// Turns Latin-1 text into bytes (Python 2 protocols).
-    Encode,
+/// A pickle that was read, and what it told of storages.
+pub(super) struct Read {
+    pub(super) value: Value,
+    /// Type and length of the elements of every storage that was named, in their order.
+    pub(super) storages: Vec<(String, (Elements, usize))>,
 }
 
-impl Name {
-    fn of(module: &str, name: &str) -> Option<Self> {
-        Some(match (module, name) {
-            ("numpy.core.multiarray" | "numpy._core.multiarray", "_reconstruct") => Self::Reconstruct,
-            ("numpy.core.multiarray" | "numpy._core.multiarray", "scalar") => Self::Scalar,
-            ("numpy.core.numeric" | "numpy._core.numeric", "_frombuffer") => Self::FromBuffer,
-            ("numpy", "ndarray") => Self::NdArray,
-            ("numpy", "dtype") => Self::DType,
-            ("_codecs", "encode") => Self::Encode,
-            _ => return None,
-        })
-    }
+/// Reads one pickle of a file of PyTorch, in which tensors name storages that lie elsewhere in the file.
+pub(super) fn parse_with_storages(bytes: &[u8]) -> Result<Read> {
+    let mut machine = Machine::new(bytes, Trust { storages: true, nested: true });
+    let value = machine.finished()?;
+    Ok(Read { value, storages: machine.storages })
+}
+
+/// What a pickle may refer to.
+#[derive(Clone, Copy)]
+pub(super) struct Trust {
+    /// Storages by name.
+    pub(super) storages: bool,
+    /// A storage with its bytes, saved in a text of bytes.
+    pub(super) nested: bool,
 }
 
 /// A value under construction.
@@ -99,6 +109,7 @@ enum Node {
     Bytes(Vec<u8>),
     Tuple(Vec<usize>),
     List(Vec<usize>),
+    Dict(Vec<(usize, usize)>),
     Name(Name),
     DType {
         elements: Elements,
@@ -113,16 +124,40 @@ enum Node {
         fortran: bool,
         data: usize,
     },
+    Storage {
+        source: Source,
+        elements: Elements,
+        count: usize,
+    },
+    Tensor {
+        storage: usize,
+        offset: usize,
+        shape: Vec<usize>,
+        strides: Vec<usize>,
+    },
 }
 
-struct Machine<'b> {
+/// Where a storage's bytes lie.
+#[derive(Clone)]
+enum Source {
+    /// Elsewhere in the file, under this name.
+    Named(String),
+    /// In the pickle.
+    Here(Range<usize>),
+}
+
+pub(super) struct Machine<'b> {
     bytes: &'b [u8],
-    at: usize,
+    trust: Trust,
+    /// Bytes that were read.
+    pub(super) at: usize,
     nodes: Vec<Node>,
     stack: Vec<usize>,
     /// Heights of the stack.
     marks: Vec<usize>,
     memo: HashMap<u64, usize>,
+    /// Type and length of the elements of every storage that was named.
+    pub(super) storages: Vec<(String, (Elements, usize))>,
 }
 
 fn damaged(what: &str) -> Problem {
@@ -131,16 +166,22 @@ fn damaged(what: &str) -> Problem {
 
 fn refused(what: &str) -> Problem {
     Problem::input(format!("not a plain archive: it {what}; nothing in it was run"))
-        .hint("only arrays, numbers, texts, tuples and lists are read")
-}
-
-/// Counts what is copied out of the file.
-fn spend(budget: &mut usize, bytes: usize) -> Result<()> {
-    *budget = budget.checked_sub(bytes).ok_or_else(|| refused("repeats its contents without end"))?;
-    Ok(())
+        .hint("only arrays, tensors, numbers, texts, tuples, lists and dictionaries are read")
 }
 
 impl<'b> Machine<'b> {
+    pub(super) fn new(bytes: &'b [u8], trust: Trust) -> Self {
+        let (nodes, stack, marks, memo) = (Vec::new(), Vec::new(), Vec::new(), HashMap::new());
+        Self { bytes, trust, at: 0, nodes, stack, marks, memo, storages: Vec::new() }
+    }
+
+    /// Runs it, and hands its value out.
+    pub(super) fn finished(&mut self) -> Result<Value> {
+        let top = self.run()?;
+        let mut budget = self.bytes.len();
+        self.value(top, DEPTH, &mut budget)
+    }
+
     fn run(&mut self) -> Result<usize> {
         loop {
             let code = self.take(1)?[0];
@@ -179,6 +220,13 @@ impl<'b> Machine<'b> {
                     self.push(Node::List(items));
                 }
                 b'a' | b'e' => self.append(code)?,
+                b'}' => self.push(Node::Dict(Vec::new())),
+                b'd' => {
+                    let items = self.pop_mark()?;
+                    self.push(Node::Dict(pairs(&items)?));
+                }
+                b's' | b'u' => self.set_items(code)?,
+                b'Q' => self.storage()?,
                 b'q' | b'r' | b'p' | 0x94 | b'h' | b'j' | b'g' => self.memory(code)?,
                 b'c' => {
                     let module = self.line()?;
@@ -329,6 +377,22 @@ impl<'b> Machine<'b> {
         Ok(())
     }
 
+    fn set_items(&mut self, code: u8) -> Result<()> {
+        let items = if code == b's' {
+            let value = self.pop()?;
+            vec![self.pop()?, value]
+        } else {
+            self.pop_mark()?
+        };
+        let pairs = pairs(&items)?;
+        let dictionary = self.top()?;
+        match &mut self.nodes[dictionary] {
+            Node::Dict(there) => there.extend(pairs),
+            _ => return Err(damaged("it sets an entry of what is no dictionary")),
+        }
+        Ok(())
+    }
+
     fn memory(&mut self, code: u8) -> Result<()> {
         let key = match code {
             b'q' | b'h' => self.unsigned(1)?,
@@ -345,154 +409,12 @@ impl<'b> Machine<'b> {
         }
         Ok(())
     }
+}
 
-    fn global(&mut self, module: &str, name: &str) -> Result<()> {
-        let known = Name::of(module, name).ok_or_else(|| refused(&format!("asks for `{module}.{name}`")))?;
-        self.push(Node::Name(known));
-        Ok(())
+/// Keys and values that follow each other.
+fn pairs(items: &[usize]) -> Result<Vec<(usize, usize)>> {
+    if items.len() % 2 == 1 {
+        return Err(damaged("a key has no value"));
     }
-
-    fn pop_text(&mut self) -> Result<String> {
-        let node = self.pop()?;
-        self.text_of(node)
-    }
-
-    /// Text, also where Python 2 wrote bytes.
-    fn text_of(&self, node: usize) -> Result<String> {
-        match &self.nodes[node] {
-            Node::Text(text) => Ok(text.clone()),
-            Node::Slice(range) => {
-                std::str::from_utf8(&self.bytes[range.clone()]).map(str::to_owned).map_err(|_| damaged("bytes stand where a text belongs"))
-            }
-            _ => Err(damaged("a text is missing")),
-        }
-    }
-
-    fn tuple_of(&self, node: usize) -> Result<&[usize]> {
-        match &self.nodes[node] {
-            Node::Tuple(items) => Ok(items),
-            _ => Err(damaged("a tuple is missing")),
-        }
-    }
-
-    fn shape_of(&self, node: usize) -> Result<Vec<usize>> {
-        let axis = |item: &usize| match self.nodes[*item] {
-            Node::Int(length) => usize::try_from(length).map_err(|_| damaged("an array's axis is negative")),
-            _ => Err(damaged("an array's axis is no number")),
-        };
-        self.tuple_of(node)?.iter().map(axis).collect()
-    }
-
-    fn dtype_of(&self, node: usize) -> Result<(Elements, bool)> {
-        match self.nodes[node] {
-            Node::DType { elements, big_endian } => Ok((elements, big_endian)),
-            _ => Err(damaged("an array's type is missing")),
-        }
-    }
-
-    fn data_of(&self, node: usize) -> Result<&[u8]> {
-        match &self.nodes[node] {
-            Node::Slice(range) => Ok(&self.bytes[range.clone()]),
-            Node::Bytes(bytes) => Ok(bytes),
-            _ => Err(refused("holds an array of objects")),
-        }
-    }
-
-    /// The call of a name: only those that make arrays, their types and their bytes are known.
-    fn reduce(&mut self) -> Result<()> {
-        let arguments = self.pop()?;
-        let callee = self.pop()?;
-        let Node::Name(name) = self.nodes[callee] else { return Err(refused("calls what is no name")) };
-        let arguments = self.tuple_of(arguments)?.to_vec();
-        let node = match (name, arguments.as_slice()) {
-            (Name::Reconstruct, [class, ..]) if matches!(self.nodes[*class], Node::Name(Name::NdArray)) => Node::EmptyArray,
-            (Name::DType, [code, ..]) => {
-                let code = self.text_of(*code)?;
-                let (big_endian, plain) = match code.strip_prefix('>') {
-                    Some(plain) => (true, plain),
-                    None => (false, code.trim_start_matches(['<', '|', '='])),
-                };
-                let elements = Elements::of_code(plain).ok_or_else(|| refused(&format!("holds an array of type `{code}`")))?;
-                Node::DType { elements, big_endian }
-            }
-            (Name::Scalar, [dtype, data]) => {
-                let (elements, big_endian) = self.dtype_of(*dtype)?;
-                let array = Array { shape: Vec::new(), elements, big_endian, fortran: false, data: self.data_of(*data)?.to_vec() };
-                match array.to_f64()?.first() {
-                    Some(number) => Node::Float(*number),
-                    None => return Err(damaged("a number is missing")),
-                }
-            }
-            (Name::FromBuffer, [data, dtype, shape, order]) => {
-                let (elements, big_endian) = self.dtype_of(*dtype)?;
-                Node::Array { shape: self.shape_of(*shape)?, elements, big_endian, fortran: self.text_of(*order)? == "F", data: *data }
-            }
-            (Name::Encode, [text, ..]) => {
-                let text = self.text_of(*text)?;
-                let latin1 = text.chars().map(|character| u8::try_from(u32::from(character)).map_err(|_| damaged("a text is not Latin-1")));
-                Node::Bytes(latin1.collect::<Result<Vec<u8>>>()?)
-            }
-            _ => return Err(refused("calls a name in an unknown way")),
-        };
-        self.push(node);
-        Ok(())
-    }
-
-    /// Fills an array, or sets a type's byte order.
-    fn build(&mut self) -> Result<()> {
-        let state = self.pop()?;
-        let target = self.top()?;
-        let state = self.tuple_of(state)?.to_vec();
-        match self.nodes[target].clone() {
-            Node::DType { elements, .. } => {
-                let order = state.get(1).copied().ok_or_else(|| damaged("a type's state is too short"))?;
-                let big_endian = self.text_of(order)? == ">";
-                self.nodes[target] = Node::DType { elements, big_endian };
-            }
-            Node::EmptyArray => {
-                let [.., shape, dtype, fortran, data] = state[..] else { return Err(damaged("an array's state is too short")) };
-                let (elements, big_endian) = self.dtype_of(dtype)?;
-                let fortran = matches!(self.nodes[fortran], Node::Bool(true) | Node::Int(1));
-                self.nodes[target] = Node::Array { shape: self.shape_of(shape)?, elements, big_endian, fortran, data };
-            }
-            _ => return Err(refused("sets the state of what is no array")),
-        }
-        Ok(())
-    }
-
-    /// The finished value; `budget` bounds what is copied by the file's length.
-    fn value(&self, node: usize, depth: usize, budget: &mut usize) -> Result<Value> {
-        spend(budget, 1)?;
-        Ok(match &self.nodes[node] {
-            Node::None => Value::None,
-            Node::Bool(value) => Value::Bool(*value),
-            Node::Int(value) => Value::Int(*value),
-            Node::Float(value) => Value::Float(*value),
-            Node::Text(text) => {
-                spend(budget, text.len())?;
-                Value::Text(text.clone())
-            }
-            Node::Slice(_) | Node::Bytes(_) => {
-                let bytes = self.data_of(node)?;
-                spend(budget, bytes.len())?;
-                Value::Bytes(bytes.to_vec())
-            }
-            Node::Tuple(items) => Value::Tuple(self.values(items, depth, budget)?),
-            Node::List(items) => Value::List(self.values(items, depth, budget)?),
-            Node::Array { shape, elements, big_endian, fortran, data } => {
-                let data = self.data_of(*data)?;
-                spend(budget, data.len())?;
-                let array =
-                    Array { shape: shape.clone(), elements: *elements, big_endian: *big_endian, fortran: *fortran, data: data.to_vec() };
-                array.check()?;
-                Value::Array(array)
-            }
-            Node::Name(_) | Node::DType { .. } | Node::EmptyArray => return Err(refused("holds a name or a type as a value")),
-        })
-    }
-
-    fn values(&self, items: &[usize], depth: usize, budget: &mut usize) -> Result<Vec<Value>> {
-        let depth = depth.checked_sub(1).ok_or_else(|| refused(&format!("is nested more than {DEPTH} deep")))?;
-        items.iter().map(|item| self.value(*item, depth, budget)).collect()
-    }
+    Ok(items.chunks_exact(2).map(|pair| (pair[0], pair[1])).collect())
 }

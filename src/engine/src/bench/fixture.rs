@@ -104,5 +104,5 @@ fn maps(shape: &Shape) -> Maps {
     let radius = MASK_RADIUS * shape.crop_px as f64;
     let mask = distance2.le(radius * radius).to_kind(Kind::Float);
     let base: Tensor = (&distance2 * (-4.0 / (radius * radius))).exp();
-    Maps { mask, base: Some(base * 0.1), base_scale: 1.0, size_px: shape.size_px, apix: shape.apix() }
+    Maps { mask, encoder_mask: None, base: Some(base * 0.1), base_scale: 1.0, size_px: shape.size_px, apix: shape.apix() }
 }

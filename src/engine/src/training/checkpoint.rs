@@ -82,14 +82,14 @@ pub struct Checkpoint {
     pub data: DataFacts,
     /// Learned tensors by name.
     pub weights: HashMap<String, Tensor>,
-    /// Optimiser state by name.
+    /// Optimiser state by name; none of a model that another program trained.
     pub moments: HashMap<String, Tensor>,
     /// Tensors that are not learned: base volume, mask, warm-start scores.
     pub fixed: HashMap<String, Tensor>,
     /// `[particles, zdim]` f32: means when last seen.
     pub latents: Tensor,
-    /// `[particles, zdim]` f32: the prior's latent bank.
-    pub bank: Tensor,
+    /// `[particles, zdim]` f32: the prior's latent bank; none of a model that another program trained.
+    pub bank: Option<Tensor>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -115,6 +115,18 @@ impl Checkpoint {
         if batches == 0 { format!("epoch-{epoch:03}") } else { format!("epoch-{epoch:03}-{images}") }
     }
 
+    /// The latent bank, which training goes on from; `folder` is what the problem names.
+    ///
+    /// # Errors
+    /// Another program trained the model.
+    pub fn bank(&self, folder: &Path) -> Result<&Tensor> {
+        self.bank.as_ref().ok_or_else(|| {
+            Problem::input("is a model that another program trained: training cannot go on from it")
+                .at(folder.display().to_string())
+                .hint("train on the particles themselves, without `--load`")
+        })
+    }
+
     /// Writes the folder into `parent`, whole or not at all, and gives its path.
     ///
     /// # Errors
@@ -137,10 +149,13 @@ impl Checkpoint {
         write_tensors(&folder.join(MOMENTS), &self.moments)?;
         write_tensors(&folder.join(FIXED), &self.fixed)?;
         write_npy(&folder.join(LATENTS), &self.latents)?;
-        write_npy(&folder.join(BANK), &self.bank)?;
         let mut files = BTreeMap::new();
-        for name in [WEIGHTS, MOMENTS, FIXED, LATENTS, BANK] {
+        for name in [WEIGHTS, MOMENTS, FIXED, LATENTS] {
             files.insert(name.to_owned(), entry(&folder.join(name))?);
+        }
+        if let Some(bank) = &self.bank {
+            write_npy(&folder.join(BANK), bank)?;
+            files.insert(BANK.to_owned(), entry(&folder.join(BANK))?);
         }
         let header =
             Header { schema: SCHEMA, position: self.position.clone(), settings: self.settings.clone(), data: self.data.clone(), files };
@@ -170,7 +185,7 @@ impl Checkpoint {
             moments: read(MOMENTS)?,
             fixed: read(FIXED)?,
             latents: read_npy(&folder.join(LATENTS))?,
-            bank: read_npy(&folder.join(BANK))?,
+            bank: header.files.contains_key(BANK).then(|| read_npy(&folder.join(BANK))).transpose()?,
         })
     }
 }

@@ -25,7 +25,7 @@ pub fn fresh(spec: &TrainSpec, mut maps: Maps, particles: &Particles, device: De
     if settings.base != BaseVolume::None {
         let trial = Assembly::new(
             settings,
-            Maps { mask: maps.mask.shallow_clone(), base: maps.base.as_ref().map(Tensor::shallow_clone), ..maps },
+            Maps { mask: maps.mask.shallow_clone(), encoder_mask: None, base: maps.base.as_ref().map(Tensor::shallow_clone), ..maps },
             device,
         )?;
         let Some(scale) = inputs::base_scale(particles, &trial.scene, stop) else { return Ok(None) };
@@ -71,7 +71,7 @@ pub fn read_maps(spec: &TrainSpec, size_px: usize, apix: f64) -> Result<Maps> {
         }
         _ => None,
     };
-    Ok(Maps { mask: read(&spec.mask)?, base, base_scale: 1.0, size_px, apix })
+    Ok(Maps { mask: read(&spec.mask)?, encoder_mask: None, base, base_scale: 1.0, size_px, apix })
 }
 
 /// View classes of all particles, and the training particles of each.

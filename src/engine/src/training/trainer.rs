@@ -185,12 +185,13 @@ impl<'a> Trainer<'a> {
     fn begin(&mut self) -> Result<()> {
         if let Some(folder) = &self.spec.load {
             let loaded = Checkpoint::load(folder)?;
+            let bank = loaded.bank(folder)?.to_device(self.device);
             self.assembly
                 .load_weights(&loaded.weights)
                 .map_err(|problem| problem.hint(format!("`--load` needs the same architecture as {}", folder.display())))?;
             if loaded.latents.size() == self.latents.size() {
                 self.latents = loaded.latents.to_device(self.device);
-                self.bank = LatentBank::new(&loaded.bank.to_device(self.device));
+                self.bank = LatentBank::new(&bank);
             } else {
                 self.link.warn(format!("{} has other particles: its weights are taken over, its latents are not", folder.display()));
             }
@@ -433,7 +434,7 @@ impl<'a> Trainer<'a> {
         self.optimiser
             .restore(&state.moments, state.position.steps)
             .map_err(|name| Problem::input(format!("lacks the optimiser's tensor `{name}`")).at(state.name()))?;
-        self.bank = LatentBank::new(&state.bank.to_device(self.device));
+        self.bank = LatentBank::new(&state.bank(&self.spec.checkpoints)?.to_device(self.device));
         self.latents = state.latents.to_device(self.device).copy();
         self.position = state.position.clone();
         self.monitor.rewind(self.position.losses_bytes)?;
@@ -450,7 +451,7 @@ impl<'a> Trainer<'a> {
             moments: self.optimiser.moments().into_iter().collect::<HashMap<_, _>>(),
             fixed: self.assembly.fixed(),
             latents: self.latents.shallow_clone(),
-            bank: self.bank.latents().shallow_clone(),
+            bank: Some(self.bank.latents().shallow_clone()),
         };
         let folder = state.save(&self.spec.checkpoints)?;
         self.saved_at = Instant::now();

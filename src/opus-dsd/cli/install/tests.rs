@@ -218,7 +218,7 @@ fn figures_are_read_from_labels_that_are_there() {
 
 #[test]
 fn our_jobs_answer() {
-    assert_eq!(OurJobs.verbs(), ["train", "analyse", "decode", "encode", "select", "check"]);
+    assert_eq!(OurJobs.verbs(), ["train", "analyse", "decode", "encode", "select", "check", "import"]);
     assert!(OurJobs.has_option("train", "log_interval") && OurJobs.has_option("train", "Apix") && !OurJobs.has_option("decode", "zdim"));
     assert!(OurJobs.outputs("analyse").iter().any(|o| o == "selected_particles.star"));
     assert!(OurJobs.check("train", &["--zdim".into(), "8".into()]).is_err());

@@ -56,6 +56,16 @@ pub(super) fn of(verb: &str) -> Value {
             output("numbers", checking::NUMBERS, "results", "What was found, for machines"),
             output("results", RESULTS, "results", "Results for machines"),
         ],
+        "import" => vec![
+            Output {
+                node: Some(Content::Particles),
+                ccpem: PARTICLES,
+                ..output("outputParticles", cluster::PARTICLES, "particles", "The particles that it was trained on")
+            },
+            output("latents", cluster::LATENTS, "latents", "Latents, row i = particle i"),
+            output("model", "checkpoint/epoch-*", "model", "Weights"),
+            output("results", RESULTS, "results", "Results for machines"),
+        ],
         verb => {
             let particles = |id, path: String, label| Output {
                 node: Some(Content::Particles),

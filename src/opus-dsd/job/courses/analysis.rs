@@ -29,7 +29,11 @@ pub(super) fn run(context: &mut Context<'_>, said: &AnalyseSaid) -> Result<()> {
     let mut engine = start_engine(context.job)?;
     let trained = Trained::open(&said.trained.folder()?, said.trained.epoch.unwrap_or_default())?;
     let before = settings_file::of_trained(&trained.latents_of)?;
-    let reading = reading_of(&before)?;
+    let mut reading = reading_of(&before)?;
+    if said.halves.is_some_and(|yes| yes.0) {
+        // Maps from the particles themselves need what an imported job has not looked at.
+        reading.options.unseen = None;
+    }
     let input = read_particles(context, &trained, &reading.options)?;
     engine.greet()?;
     let decided = decide(said, &trained, &before, &engine, threads(context.job))?;

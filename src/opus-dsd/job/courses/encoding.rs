@@ -157,6 +157,7 @@ fn settle(
         mask_fingerprint: None,
         reference: None,
         reference_fingerprint: None,
+        unseen_box_px: None,
     };
     let now = Provenance { trained_job: Some(trained.folder.clone()), ..provenance(context, engine, from, decided) };
     settings_file::write(context.folder(), &now)?;

@@ -26,7 +26,7 @@ pub(super) fn run(context: &mut Context<'_>, said: &TrainSaid) -> Result<()> {
     check::run(context, &input.particles, &given, &fingerprint)?;
     let options = prepare::options(said, &decided.grid);
     let prepared = prepare::run(context, &input.particles, &options, said.scratch.as_deref(), &fingerprint)?;
-    encode_kit::keep_images(context.folder(), &prepared.0)?;
+    encode_kit::keep_images(context.folder(), &(&prepared.0).into())?;
     let ground = base::run(context, &input, &decided, &prepared, mask)?;
     let scores = subspace::run(context, &decided, &prepared.0, &ground)?;
     let outcome = train::run(context, &mut engine, &decided, &ground, scores)?;
@@ -59,6 +59,7 @@ fn settle(context: &mut Context<'_>, engine: &Engine, input: &read::Input, decid
         mask_fingerprint: input.mask.as_ref().map(|m| m.fingerprint.clone()),
         reference: input.reference.as_ref().map(|r| r.path.clone()),
         reference_fingerprint: input.reference.as_ref().map(|r| r.fingerprint.clone()),
+        unseen_box_px: None,
     };
     let now = provenance(context, engine, from, decided);
     say_decided(context, engine, decided);

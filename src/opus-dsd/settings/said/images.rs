@@ -65,6 +65,7 @@ impl ImagesSaid {
             poses: self.poses.clone(),
             ctf: self.ctf.clone().filter(|_| !without_ctf),
             without_ctf,
+            unseen: None,
         }
     }
 
