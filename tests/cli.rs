@@ -16,8 +16,8 @@ fn output(arguments: &[&str]) -> (String, String, Option<i32>) {
 fn help_texts() {
     insta::assert_snapshot!("help", output(&["--help"]).0);
     for verb in [
-        "train", "analyse", "decode", "encode", "select", "check", "import", "run", "simulate", "demo", "status", "doctor", "clean", "install",
-        "manifest", "serve",
+        "train", "analyse", "decode", "encode", "select", "check", "import", "run", "simulate", "demo", "status", "doctor", "clean",
+        "install", "manifest", "serve",
     ] {
         insta::assert_snapshot!(format!("help_{verb}"), output(&[verb, "--help"]).0);
     }

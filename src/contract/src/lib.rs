@@ -19,8 +19,8 @@ pub use prepared::{GroupSummary, PREPARED_SCHEMA, Prepared};
 pub use problem::{Kind, Problem, Result};
 pub use results::{ClusterSize, RESULTS_SCHEMA, Results, Series, SeriesVolume, StateHalves, StateVolume};
 pub use training::{
-    BaseVolume, EncoderGrid, EncoderInput, Guards, Hypotheses, LearningRate, ModelLayout, Numerics, Precision, ResizeAt, Schedule, TrainSettings,
-    WarmStart, Width,
+    BaseVolume, EncoderGrid, EncoderInput, Guards, Hypotheses, LearningRate, ModelLayout, Numerics, Precision, ResizeAt, Schedule,
+    TrainSettings, WarmStart, Width,
 };
 
 /// The program's version.

@@ -2,8 +2,8 @@
 
 use contract::memory::Footprint;
 use contract::{
-    BaseVolume, EncoderGrid, EncoderInput, Guards, Hypotheses, LearningRate, ModelLayout, Numerics, Precision, Problem, ResizeAt, Result, Schedule,
-    TrainSettings, Width,
+    BaseVolume, EncoderGrid, EncoderInput, Guards, Hypotheses, LearningRate, ModelLayout, Numerics, Precision, Problem, ResizeAt, Result,
+    Schedule, TrainSettings, Width,
 };
 use serde::{Deserialize, Serialize};
 

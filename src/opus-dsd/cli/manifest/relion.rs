@@ -10,8 +10,13 @@ const PARAMETERS: usize = 10;
 const EXECUTABLE: &str = "opus-dsd";
 
 /// What a job cannot do without, where one of several options must be given: verb, option, and a value to start from.
-const NEEDED: [(&str, &str, &str); 5] =
-    [("select", "clusters", "1"), ("decode", "pc", "1"), ("decode", "points", "10"), ("encode", "job", "External/job001/"), ("import", "original", "FOLDER")];
+const NEEDED: [(&str, &str, &str); 5] = [
+    ("select", "clusters", "1"),
+    ("decode", "pc", "1"),
+    ("decode", "points", "10"),
+    ("encode", "job", "External/job001/"),
+    ("import", "original", "FOLDER"),
+];
 
 /// A version of RELION: folder, version line, and the head that names the job's type.
 const VERSIONS: [(&str, u32, &str); 3] = [
