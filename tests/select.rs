@@ -1,9 +1,11 @@
 //! `select`: what is chosen is read by RELION and by Python as it stood in the source.
 
+#[path = "../src/report/tests/support/browser.rs"]
+mod browser;
 #[path = "support/job.rs"]
 mod job;
 
-use job::{Ended, Project, program};
+use job::{Ended, Project, TRAINED, program};
 use starfile::{SetColumn, StarFile};
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -12,8 +14,36 @@ const GENERATIONS: [&str; 4] = ["relion30", "relion31", "relion4", "relion5"];
 /// Clusters of the made jobs; particle i is in cluster 1 + i % 3.
 const CLUSTERS: usize = 3;
 
+/// Tables that programs wrote, below the `star` folder of the extra data.
+const WRITTEN: [&str; 11] = [
+    "relion30/aspire_sample_particles_relion30",
+    "relion30/sta_testing_bin8",
+    "relion30/toy_projections",
+    "relion31/aspire_sample_particles_relion31",
+    "relion31/bgal_relion_proj_batch",
+    "relion31/isecc_aberrations",
+    "relion31/relion31",
+    "relion31/relion31.v2",
+    "relion31/relion31.6opticsgroups",
+    "relion31/scipion_written_particles.head330",
+    "relion5/relion5_spa_aberrations",
+];
+
 fn fixture(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/select").join(format!("{name}.star"))
+}
+
+/// Name and file of the fixtures of this project, and of the tables in the folder that `OPUS_DSD_EXTRA_DATA` names.
+fn tables() -> Vec<(String, PathBuf)> {
+    let mut all: Vec<(String, PathBuf)> = GENERATIONS.iter().map(|name| ((*name).to_owned(), fixture(name))).collect();
+    match std::env::var_os("OPUS_DSD_EXTRA_DATA") {
+        Some(extra) => {
+            let folder = PathBuf::from(extra).canonicalize().unwrap().join("star");
+            all.extend(WRITTEN.iter().map(|name| (name.replace('/', "_"), folder.join(format!("{name}.star")))));
+        }
+        None => eprintln!("SKIPPED: tables of other programs; name the extra data in OPUS_DSD_EXTRA_DATA"),
+    }
+    all
 }
 
 fn particles(file: &StarFile) -> usize {
@@ -55,9 +85,9 @@ fn cells(path: &Path) -> Vec<Vec<String>> {
 #[test]
 fn clusters_of_every_generation_keep_every_cell() {
     let folder = tempfile::tempdir().unwrap();
-    for generation in GENERATIONS {
-        let job = folder.path().join(generation);
-        made_job(&job, &fixture(generation));
+    for (generation, file) in tables() {
+        let job = folder.path().join(&generation);
+        made_job(&job, &file);
         let source = cells(&job.join("particles.star"));
         let whole = std::fs::read_to_string(job.join("particles.star")).unwrap();
         let mut seen = 0;
@@ -146,6 +176,8 @@ fn wrong_wishes_are_told_and_write_nothing() {
         ("--job job --o out/ --clusters 1 --rest a/b.star", 2, "`--rest`"),
         ("--job job --o out/ --clusters 1 --where z1=3", 2, "not a condition"),
         ("--job gone --o out/ --clusters 1", 2, "no trained job"),
+        ("--in_parts job/cluster001_particles.star --o out/ --clusters 1", 2, "is not a job's `particles.star`"),
+        ("--in_parts job/selected_particles.star --o out/", 2, "is not a job's `particles.star`"),
         ("--job job --o out/", 2, ""),
     ] {
         let ended = select(folder.path(), line);
@@ -163,13 +195,20 @@ fn wrong_wishes_are_told_and_write_nothing() {
 fn python_reads_the_rows_of_the_source() {
     const SCRIPT: &str = r#"
 import sys, starfile
-source, chosen, cluster = starfile.read(sys.argv[1], always_dict=True), starfile.read(sys.argv[2], always_dict=True), int(sys.argv[3])
+def cells(path):
+    """Every cell as it is written."""
+    labels = {label for block in starfile.read(path, always_dict=True).values() for label in getattr(block, "columns", block)}
+    return starfile.read(path, always_dict=True, parse_as_string=sorted(labels))
+source, chosen, cluster, rows = cells(sys.argv[1]), cells(sys.argv[2]), sys.argv[3], int(sys.argv[4])
 assert source.keys() == chosen.keys(), (source.keys(), chosen.keys())
+looked_at = 0
 for name, block in source.items():
-    if name in ("particles", "images"):
+    if "rlnImageName" in block:
         block = block[block.rlnClassNumber == cluster].reset_index(drop=True)
-        assert len(block) == 8
+        assert len(block) == rows, (len(block), rows)
+        looked_at += block.size
     assert block.equals(chosen[name]) if hasattr(block, "equals") else block == chosen[name], name
+assert looked_at > rows
 "#;
     let Ok(python) = std::env::var("OPUS_DSD_TEST_PYTHON") else {
         assert!(std::env::var_os("CI").is_none(), "CI names a Python with starfile in OPUS_DSD_TEST_PYTHON");
@@ -177,14 +216,15 @@ for name, block in source.items():
         return;
     };
     let folder = tempfile::tempdir().unwrap();
-    for generation in GENERATIONS {
-        made_job(&folder.path().join(generation), &fixture(generation));
+    for (generation, file) in tables() {
+        made_job(&folder.path().join(&generation), &file);
         let out = format!("{generation}_out");
         assert_eq!(select(folder.path(), &format!("--job {generation} --o {out}/ --clusters 2")).status, Some(0));
+        let rows = (cells(&file).len() + 1) / CLUSTERS;
         let read = Command::new(&python)
             .args(["-c", SCRIPT])
-            .args([folder.path().join(generation).join("particles.star"), folder.path().join(out).join("particles.star")])
-            .arg("2")
+            .args([folder.path().join(&generation).join("particles.star"), folder.path().join(out).join("particles.star")])
+            .args(["2", &rows.to_string()])
             .output()
             .unwrap();
         assert!(read.status.success(), "{generation}: {}", String::from_utf8_lossy(&read.stderr));
@@ -199,25 +239,35 @@ fn relion_reads_the_rows_of_the_source() {
         return;
     }
     let folder = tempfile::tempdir().unwrap();
-    for generation in GENERATIONS {
-        made_job(&folder.path().join(generation), &fixture(generation));
+    // RELION reads a file and writes all that it understood of it; false where it cannot read it.
+    let again = folder.path().join("again.star");
+    let reads = |file: &Path| {
+        let _ = std::fs::remove_file(&again);
+        let mut relion = Command::new("relion_star_handler");
+        relion.arg("--i").arg(file).arg("--o").arg(&again).args(["--select", "rlnClassNumber", "--minval", "0", "--maxval", "1000000"]);
+        relion.output().unwrap().status.success() && again.exists()
+    };
+    for (generation, file) in tables() {
+        made_job(&folder.path().join(&generation), &file);
         let out = format!("{generation}_out");
         assert_eq!(select(folder.path(), &format!("--job {generation} --o {out}/ --clusters 3")).status, Some(0));
-        // RELION reads the file and writes all that it understood of it.
-        let again = folder.path().join("again.star");
-        let mut relion = Command::new("relion_star_handler");
-        relion.arg("--i").arg(folder.path().join(&out).join("particles.star")).arg("--o").arg(&again);
-        relion.args(["--select", "rlnDefocusU", "--minval", "0", "--maxval", "1000000"]);
-        let done = relion.output().unwrap();
-        assert!(done.status.success(), "{generation}: {}", String::from_utf8_lossy(&done.stderr));
-        let (source, read) =
-            (StarFile::read(&folder.path().join(generation).join("particles.star")).unwrap(), StarFile::read(&again).unwrap());
+        let whole = folder.path().join(&generation).join("particles.star");
+        if !reads(&whole) {
+            assert!(!GENERATIONS.contains(&generation.as_str()), "{generation} is read");
+            println!("{generation}: RELION cannot read what it comes from");
+            continue;
+        }
+        assert!(reads(&folder.path().join(&out).join("particles.star")), "{generation}");
+        let (source, read) = (StarFile::read(&whole).unwrap(), StarFile::read(&again).unwrap());
         let (source, read) = (source.block_at(particles(&source)), read.block_at(particles(&read)));
-        assert_eq!(read.rows(), 8, "{generation}");
+        assert_eq!(read.rows(), source.rows() / CLUSTERS, "{generation}");
+        println!("{generation}: {} rows read by RELION", read.rows());
         for row in 0..read.rows() {
             let from = row * CLUSTERS + 2;
             assert_eq!(read.find("rlnImageName").unwrap().text(row), source.find("rlnImageName").unwrap().text(from), "{generation}");
-            for label in ["rlnDefocusU", "rlnAngleRot", "rlnAngleTilt", "rlnClassNumber", "rlnRandomSubset"] {
+            for label in
+                ["rlnDefocusU", "rlnAngleRot", "rlnAngleTilt", "rlnClassNumber", "rlnRandomSubset"].iter().filter(|l| source.has(l))
+            {
                 let value = |block: &starfile::Block<'_>, row| block.find(label).unwrap().number(row).unwrap();
                 // RELION computes and writes in single precision.
                 let (found, expected) = (value(&read, row), value(&source, from));
@@ -230,14 +280,91 @@ fn relion_reads_the_rows_of_the_source() {
 #[test]
 fn a_real_job_hands_out_its_input() {
     job::engine();
-    let project = Project::new();
-    let ended = project.train("job", "--epochs 1 --clusters 2");
-    assert_eq!(ended.status, Some(0), "{}", ended.err);
-    let ended = select(&project.path(""), "--job job --o subset/ --clusters 1 --rest others.star");
+    let project = job::trained();
+    let ended = select(&project.path(""), &format!("--job {TRAINED} --o subset/ --clusters 1 --rest others.star"));
     assert_eq!(ended.status, Some(0), "{}", ended.err);
     let (chosen, others) = (cells(&project.path("subset/particles.star")), cells(&project.path("subset/others.star")));
     let source = cells(&project.path("sim/particles.star"));
     assert_eq!(chosen.len() + others.len(), source.len());
     assert!(chosen.iter().chain(&others).all(|row| source.contains(row)), "cells are those of the job's input");
-    assert_eq!(chosen, cells(&project.path("job/cluster001_particles.star")));
+    assert_eq!(chosen, cells(&project.path(TRAINED).join("cluster001_particles.star")));
+}
+
+/// Draws around a part of the picture named by `EMBEDDING`, and saves the selection; the file's text goes to `#seen`.
+const LASSO: &str = r##"
+setTimeout(() => {
+  const byName = (id) => document.getElementById(id), canvas = byName("scatter"), saved = [];
+  HTMLAnchorElement.prototype.click = function () { saved.push({ name: this.download, text: decodeURIComponent(this.href.split(",").slice(1).join(",")) }); };
+  Element.prototype.setPointerCapture = () => {};
+  const axes = byName("embedding");
+  axes.value = [...axes.options].find((o) => o.textContent === "EMBEDDING").value;
+  axes.dispatchEvent(new Event("change"));
+  byName("lasso").click();
+  const box = canvas.getBoundingClientRect();
+  const at = (type, x, y, buttons) => canvas.dispatchEvent(new PointerEvent(type, { clientX: box.left + x * box.width, clientY: box.top + y * box.height, buttons, pointerId: 1, bubbles: true }));
+  at("pointerdown", 0.05, 0.1, 1);
+  for (const [x, y] of [[0.55, 0.05], [0.5, 0.6], [0.8, 0.95], [0.1, 0.9]]) at("pointermove", x, y, 1);
+  at("pointerup", 0.1, 0.9, 0);
+  byName("selection-save").click();
+  const seen = Object.assign(document.createElement("pre"), { id: "seen" });
+  seen.textContent = JSON.stringify({ saved, count: Number(byName("selection").dataset.count) });
+  document.body.append(seen);
+}, 300);
+"##;
+
+#[test]
+fn a_lasso_drawn_in_the_report_selects_what_lies_inside() {
+    let Some(chromium) = browser::found() else { return };
+    job::engine();
+    let project = job::trained();
+    let job = project.path(TRAINED);
+    let source = cells(&project.path("sim/particles.star"));
+    let npy = |name: &str| -> Vec<f32> {
+        let bytes = std::fs::read(job.join(name)).unwrap();
+        let header = 10 + usize::from(u16::from_le_bytes([bytes[8], bytes[9]]));
+        bytes[header..].chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect()
+    };
+    let umap: Vec<[f64; 2]> = npy("umap.npy").chunks_exact(2).map(|p| [f64::from(p[0]), f64::from(p[1])]).collect();
+    let latents = ndarray::Array2::from_shape_vec((source.len(), npy("latents.npy").len() / source.len()), npy("latents.npy")).unwrap();
+    let scores = analysis::pca(latents.view()).unwrap().project(latents.view());
+    let pca: Vec<[f64; 2]> = scores.rows().into_iter().map(|r| [f64::from(r[0]), f64::from(r[1])]).collect();
+    for (shown, points) in [("UMAP", umap), ("principal components", pca)] {
+        let page = folder_of(project, shown).join("report.html");
+        std::fs::copy(job.join("report.html"), &page).unwrap();
+        let seen = browser::drive(&chromium, &page, &LASSO.replace("EMBEDDING", shown), &[]);
+        assert_eq!((seen["saved"].as_array().unwrap().len(), &seen["saved"][0]["name"]), (1, &"selection.json".into()), "{seen}");
+        let text = seen["saved"][0]["text"].as_str().unwrap();
+        std::fs::write(project.path("selection.json"), text).unwrap();
+        let _ = std::fs::remove_dir_all(project.path("drawn"));
+        let ended = select(&project.path(""), &format!("--job {TRAINED} --o drawn/ --region selection.json --rest others.star"));
+        assert_eq!(ended.status, Some(0), "{}", ended.err);
+        let region: serde_json::Value = serde_json::from_str(text).unwrap();
+        let polygon: Vec<[f64; 2]> = serde_json::from_value(region["polygon"].clone()).unwrap();
+        let (inside, outside): (Vec<usize>, Vec<usize>) = (0..points.len()).partition(|&row| winds_around(&polygon, points[row]));
+        let rows = |of: &[usize]| of.iter().map(|&row| source[row].clone()).collect::<Vec<_>>();
+        assert_eq!(cells(&project.path("drawn/particles.star")), rows(&inside), "{shown}");
+        assert_eq!(cells(&project.path("drawn/others.star")), rows(&outside), "{shown}");
+        println!("{shown}: {} of {} particles inside", inside.len(), points.len());
+        assert!(inside.len() > 10 && outside.len() > 10, "{shown}: {}", inside.len());
+        // The page has coordinates of 16 bits: a particle on the line may fall on either side.
+        let counted = seen["count"].as_u64().unwrap() as usize;
+        assert!(counted.abs_diff(inside.len()) <= 1, "{shown}: {counted} in the page, {} selected", inside.len());
+    }
+}
+
+/// A folder of its own for a page.
+fn folder_of(project: &Project, name: &str) -> PathBuf {
+    let folder = project.path(&format!("page {name}").replace(' ', "-"));
+    std::fs::create_dir_all(&folder).unwrap();
+    folder
+}
+
+/// Whether a polygon goes around a point, by the sum of the angles that its sides are seen under.
+fn winds_around(polygon: &[[f64; 2]], [x, y]: [f64; 2]) -> bool {
+    let seen = |[ax, ay]: [f64; 2], [bx, by]: [f64; 2]| {
+        let (ax, ay, bx, by) = (ax - x, ay - y, bx - x, by - y);
+        (ax * by - ay * bx).atan2(ax * bx + ay * by)
+    };
+    let sides = polygon.iter().zip(polygon.iter().cycle().skip(1));
+    sides.map(|(a, b)| seen(*a, *b)).sum::<f64>().abs() > std::f64::consts::PI
 }

@@ -1,5 +1,7 @@
 //! Sets with fewer particles, or with a fault in what the STAR file or the stack says.
 
+#![allow(dead_code, reason = "each test program uses a part")]
+
 use crate::runs;
 use std::path::{Path, PathBuf};
 
@@ -24,8 +26,13 @@ impl Row<'_> {
     }
 }
 
-/// A copy of a set with its first particles, each row edited. Image stack and mask are linked; truth is cut to the same rows.
+/// A copy of a set with its first particles, each row edited.
 pub(crate) fn copy(set: &Path, name: &str, particles: usize, edit: impl Fn(&mut Row<'_>)) -> PathBuf {
+    chosen(set, name, |row| row < particles, |_, row| edit(row))
+}
+
+/// A copy of a set with the chosen rows (from 0), each edited. Image stack and mask are linked; truth is cut to the same rows.
+pub(crate) fn chosen(set: &Path, name: &str, choice: impl Fn(usize) -> bool, edit: impl Fn(usize, &mut Row<'_>)) -> PathBuf {
     let folder = runs::scratch(name);
     for file in ["particles.mrcs", "mask.mrc"] {
         std::os::unix::fs::symlink(set.join(file), folder.join(file)).unwrap();
@@ -33,18 +40,19 @@ pub(crate) fn copy(set: &Path, name: &str, particles: usize, edit: impl Fn(&mut 
     let text = std::fs::read_to_string(set.join("particles.star")).unwrap();
     let (head, table) = text.split_once("\ndata_particles").unwrap();
     let mut labels = Vec::new();
-    let (mut out, mut kept) = (format!("{head}\ndata_particles"), 0);
+    let (mut out, mut met) = (format!("{head}\ndata_particles"), 0);
     for line in table.lines() {
         if let Some(label) = line.strip_prefix('_') {
             labels.push(label.split_whitespace().next().unwrap().to_owned());
         }
         if line.contains(".mrcs") {
-            kept += 1;
-            if kept > particles {
+            let number = met;
+            met += 1;
+            if !choice(number) {
                 continue;
             }
             let mut row = Row { labels: &labels, cells: line.split_whitespace().map(String::from).collect() };
-            edit(&mut row);
+            edit(number, &mut row);
             out.push_str(&row.cells.join(" "));
         } else {
             out.push_str(line);
@@ -53,7 +61,7 @@ pub(crate) fn copy(set: &Path, name: &str, particles: usize, edit: impl Fn(&mut 
     }
     std::fs::write(folder.join("particles.star"), out).unwrap();
     let truth = std::fs::read_to_string(set.join("labels.csv")).unwrap();
-    let rows: Vec<&str> = truth.lines().take(particles + 1).collect();
+    let rows: Vec<&str> = truth.lines().enumerate().filter(|(line, _)| *line == 0 || choice(line - 1)).map(|(_, text)| text).collect();
     std::fs::write(folder.join("labels.csv"), rows.join("\n")).unwrap();
     folder
 }

@@ -1,8 +1,11 @@
 //! Sets and trained jobs. Tests share them: each is run once.
 
+#![allow(dead_code, reason = "each test program uses a part")]
+
 use std::fs::File;
+use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, ExitStatus};
 use std::sync::OnceLock;
 
 /// The front's executable.
@@ -115,15 +118,21 @@ pub(crate) fn simulate(name: &str, options: &str) -> PathBuf {
 
 /// Trains on a set with preset tiny on the CPU, with one thread.
 pub(crate) fn train(name: &str, set: &Path, more: &str) -> Run {
+    let (status, run) = attempt(name, set, more);
+    let errors = std::fs::read_to_string(run.job.join("run.err")).unwrap_or_default();
+    assert_eq!(status, 0, "{name}: {errors}");
+    run
+}
+
+/// The same, which may fail, and its exit status.
+pub(crate) fn attempt(name: &str, set: &Path, more: &str) -> (i32, Run) {
     let job = scratch(name).join("job");
     let mut command = Command::new(program());
     command.args(["train", "--preset", "tiny", "--device", "cpu", "--j", "1"]);
     command.arg("--o").arg(&job).arg("--in_parts").arg(set.join("particles.star")).arg("--in_mask").arg(set.join("mask.mrc"));
     command.args(more.split_whitespace()).env("OMP_NUM_THREADS", "1");
     let (status, cpu_seconds) = timed(command, &scratch(name).join("console"));
-    let errors = std::fs::read_to_string(job.join("run.err")).unwrap_or_default();
-    assert_eq!(status, 0, "{name}: {errors}");
-    Run { set: set.to_path_buf(), job, cpu_seconds }
+    (status, Run { set: set.to_path_buf(), job, cpu_seconds })
 }
 
 /// Decodes maps of a job into a folder beside it; `what` is the rest of the command line.
@@ -159,5 +168,6 @@ fn timed(mut command: Command, console: &Path) -> (i32, f64) {
         usage
     };
     let seconds = |t: libc::timeval| t.tv_sec as f64 + 1e-6 * t.tv_usec as f64;
-    (status, seconds(usage.ru_utime) + seconds(usage.ru_stime))
+    let exit_status = ExitStatus::from_raw(status).code().unwrap_or_else(|| panic!("ended by a signal: {status}"));
+    (exit_status, seconds(usage.ru_utime) + seconds(usage.ru_stime))
 }

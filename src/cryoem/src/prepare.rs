@@ -64,6 +64,15 @@ pub struct Preparation {
     pub prepared: Prepared,
     /// Lines for the log.
     pub notes: Vec<String>,
+    /// What people should know before they go on.
+    pub warnings: Vec<String>,
+}
+
+/// What there is to be said of the images.
+#[derive(Clone, Debug, Default)]
+struct Remarks {
+    notes: Vec<String>,
+    warnings: Vec<String>,
 }
 
 /// Pixel size of the prepared grid, Å.
@@ -117,19 +126,19 @@ pub fn prepare(
 
     let grids: Vec<Grid> = set.groups.iter().map(|g| Grid::new(g.box_px, g.apix, options.size_px, apix)).collect();
     let counts = counts(set);
-    let mut notes = Vec::new();
+    let mut remarks = Remarks::default();
     let used: Vec<usize> = (0..grids.len()).filter(|&g| counts[g] > 0).collect();
     for &g in &used {
         // One line for all groups of the same box and pixel size.
         let alike: Vec<usize> = used.iter().copied().filter(|&other| grids[other] == grids[g]).collect();
         match alike.as_slice() {
-            [only] => notes.push(grids[g].note(&format!("optics group `{}`", set.groups[*only].name))),
-            [first, ..] if *first == g => notes.push(grids[g].note(&format!("{} optics groups", alike.len()))),
+            [only] => remarks.notes.push(grids[g].note(&format!("optics group `{}`", set.groups[*only].name))),
+            [first, ..] if *first == g => remarks.notes.push(grids[g].note(&format!("{} optics groups", alike.len()))),
             _ => {}
         }
     }
     let mut source = Source::new(set);
-    let levels = levels(set, options, &grids, &counts, &mut source, &mut notes)?;
+    let levels = levels(set, options, &grids, &counts, &mut source, &mut remarks)?;
 
     let largest_box = set.groups.iter().map(|g| g.box_px).max().unwrap_or(1);
     let chunk = (CHUNK_BYTES / (4 * largest_box * largest_box)).clamp(8, 1024);
@@ -155,7 +164,7 @@ pub fn prepare(
     let rows: Vec<Row> = set.rows.iter().map(|row| table_row(set, row, &grids)).collect();
     let groups = set.groups.iter().zip(&levels).zip(&counts).map(|((g, level), &n)| summary(g, level, n)).collect();
     let prepared = writer.finish(&rows, groups, apix, fingerprint)?;
-    Ok(Preparation { prepared, notes })
+    Ok(Preparation { prepared, notes: remarks.notes, warnings: remarks.warnings })
 }
 
 /// Particles in each group.
@@ -174,7 +183,7 @@ fn levels(
     grids: &[Grid],
     counts: &[usize],
     source: &mut Source,
-    notes: &mut Vec<String>,
+    remarks: &mut Remarks,
 ) -> Result<Vec<Level>> {
     let mut levels = Vec::with_capacity(grids.len());
     let mut signs = Vec::with_capacity(grids.len());
@@ -190,18 +199,18 @@ fn levels(
         let take = members.len().min(SAMPLE);
         let sample: Vec<Particle> = (0..take).map(|i| *members[i * members.len() / take]).collect();
         let measured = measure(set, g, grid, source, &sample)?;
-        let mut remarks = Vec::new();
-        let found = Level::estimate(&measured.backgrounds, &set.groups[g].name, &mut remarks);
+        let mut notes = Vec::new();
+        let found = Level::estimate(&measured.backgrounds, &set.groups[g].name, &mut notes);
         let vote = sign::vote(&measured.contrasts);
-        let (level, settled) = known::level(&set.groups[g], options, found, known::Sample { images: take, vote }, &mut remarks);
+        let (level, settled) = known::level(&set.groups[g], options, found, known::Sample { images: take, vote }, &mut notes);
         if settled {
             open[g] = 0;
         }
-        notes.append(&mut remarks);
+        remarks.notes.append(&mut notes);
         levels.push(level);
         signs.push(vote);
     }
-    sign::settle(set, options.invert, &open, &signs, &mut levels, notes);
+    sign::settle(set, options.invert, &open, &signs, &mut levels, remarks);
     Ok(levels)
 }
 

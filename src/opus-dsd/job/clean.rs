@@ -166,7 +166,7 @@ impl Plan {
 
 /// Folders of prepared images: in the job, and below the scratch that it was given.
 fn prepared(folder: &Path) -> Vec<PathBuf> {
-    let noted = Ledger::outputs(folder, "prepare").first().and_then(|path| Some(path.parent()?.to_path_buf()));
+    let noted = Ledger::outputs(folder, prepare::STAGE).first().and_then(|path| Some(path.parent()?.to_path_buf()));
     // A job that was ended while it prepared has noted nothing.
     let order = settings_file::read(folder).ok().flatten().and_then(|settings| settings.order);
     let scratch = order.as_ref().and_then(Order::scratch).map(Path::to_path_buf);

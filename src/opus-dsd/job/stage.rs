@@ -17,6 +17,9 @@ struct Record {
     schema: u32,
     fingerprint: String,
     outputs: Vec<Output>,
+    /// What it warned of.
+    #[serde(default)]
+    warnings: Vec<String>,
 }
 
 /// A file that a stage left.
@@ -49,11 +52,11 @@ impl Ledger {
             && record.outputs.iter().all(|o| std::fs::metadata(self.job_folder.join(&o.path)).is_ok_and(|m| m.len() == o.bytes))
     }
 
-    /// Notes that a stage is done.
+    /// Notes that a stage is done, and what it warned of.
     ///
     /// # Errors
     /// An output is missing, or the record cannot be written.
-    pub(crate) fn done(&self, stage: &str, fingerprint: &str, outputs: &[PathBuf]) -> Result<()> {
+    pub(crate) fn done(&self, stage: &str, fingerprint: &str, outputs: &[PathBuf], warnings: &[String]) -> Result<()> {
         let outputs = outputs
             .iter()
             .map(|path| {
@@ -62,14 +65,25 @@ impl Ledger {
                 Ok(Output { path, bytes: metadata.len() })
             })
             .collect::<Result<Vec<_>>>()?;
-        atomic::write_json(&self.path(stage), &Record { schema: LEDGER_SCHEMA, fingerprint: fingerprint.into(), outputs })
+        atomic::write_json(
+            &self.path(stage),
+            &Record { schema: LEDGER_SCHEMA, fingerprint: fingerprint.into(), outputs, warnings: warnings.to_vec() },
+        )
     }
 
     /// What a stage left, whatever its ground; nothing where it was never done.
     pub(crate) fn outputs(job_folder: &Path, stage: &str) -> Vec<PathBuf> {
+        Self::record(job_folder, stage).into_iter().flat_map(|r| r.outputs).map(|o| job_folder.join(o.path)).collect()
+    }
+
+    /// What a stage warned of when it was done; nothing where it never was.
+    pub(crate) fn warnings(job_folder: &Path, stage: &str) -> Vec<String> {
+        Self::record(job_folder, stage).map(|r| r.warnings).unwrap_or_default()
+    }
+
+    fn record(job_folder: &Path, stage: &str) -> Option<Record> {
         let ledger = Self { job_folder: job_folder.to_path_buf(), folder: job_folder.join(FOLDER) };
-        let record = atomic::read_json::<Record>(&ledger.path(stage)).ok().flatten();
-        record.into_iter().flat_map(|r| r.outputs).map(|o| job_folder.join(o.path)).collect()
+        atomic::read_json(&ledger.path(stage)).ok().flatten()
     }
 
     fn path(&self, stage: &str) -> PathBuf {
@@ -121,9 +135,10 @@ mod tests {
         let ledger = Ledger::open(folder.path()).unwrap();
         let output = folder.path().join("out.mrc");
         assert!(!ledger.is_fresh("base", "a"));
-        assert!(ledger.done("base", "a", std::slice::from_ref(&output)).is_err());
+        assert!(ledger.done("base", "a", std::slice::from_ref(&output), &[]).is_err());
         std::fs::write(&output, b"map").unwrap();
-        ledger.done("base", "a", std::slice::from_ref(&output)).unwrap();
+        ledger.done("base", "a", std::slice::from_ref(&output), &["take care".into()]).unwrap();
+        assert_eq!((Ledger::warnings(folder.path(), "base"), Ledger::warnings(folder.path(), "check")), (vec!["take care".into()], vec![]));
         assert!(ledger.is_fresh("base", "a"));
         assert!(!ledger.is_fresh("base", "b"));
         std::fs::write(&output, b"half").unwrap();
@@ -136,7 +151,7 @@ mod tests {
         let (first, second) = (folder.path().join("job001"), folder.path().join("job002"));
         let ledger = Ledger::open(&first).unwrap();
         std::fs::write(first.join("out.mrc"), b"map").unwrap();
-        ledger.done("base", "a", &[first.join("out.mrc")]).unwrap();
+        ledger.done("base", "a", &[first.join("out.mrc")], &[]).unwrap();
         let copy = Ledger::open(&second).unwrap();
         std::fs::copy(first.join("stages/base.json"), second.join("stages/base.json")).unwrap();
         assert!(!copy.is_fresh("base", "a"), "its own file is not there");

@@ -109,13 +109,9 @@ pub fn check_set(set: &ParticleSet, given: Given<'_>, invert: Invert, options: &
     let apix = native.apix.map(|apix| apix * native.size_px as f64 / size_px as f64);
     let images = ImageStream::open(set, &PrepareOptions { size_px, apix, invert, known: Vec::new() })?;
     let mut report = check(&images, given, options)?;
-    let turned = (0..set.len()).filter(|i| images.inverted(*i)).count();
-    if turned > 0 && invert == Invert::Auto {
-        let who = if turned == set.len() { "the particles".to_owned() } else { format!("{turned} of the particles") };
-        let text =
-            format!("the contrast of the images is inverted: {who} are black where white is expected; they are turned when they are read");
-        report.findings.push(Finding::new(Subject::Images, Verdict::Noted, text, ""));
-    }
+    // Found out and mended, or done against what the images say.
+    let verdict = if invert == Invert::Auto { Verdict::Noted } else { Verdict::Doubtful };
+    report.findings.extend(images.warnings().iter().map(|text| Finding::new(Subject::Images, verdict, text.as_str(), "")));
     Ok(report)
 }
 

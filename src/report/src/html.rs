@@ -2,7 +2,6 @@
 
 mod data;
 mod evidence;
-mod verdict;
 
 pub(crate) use evidence::local_scale;
 

@@ -16,6 +16,7 @@ mod story;
 mod surface;
 mod thumbnail;
 mod typeface;
+mod verdict;
 
 pub use chimerax::write_chimerax;
 pub use html::write_html;
@@ -24,3 +25,4 @@ pub use pdf::{write_figures, write_pdf, write_png};
 pub use story::{
     Column, Difference, Differences, Embedding, EpochRecord, Evidence, ImagePanels, Part, PartMotion, State, Story, Variability, Way,
 };
+pub use verdict::Verdict;

@@ -1,74 +1,29 @@
 //! `report.html` in a real Chromium, from `file://`: it draws, answers pointer and keyboard, and asks nobody for anything. Without Chromium the tests
 //! fail under CI and say loudly elsewhere that they were skipped.
 
+#[path = "support/browser.rs"]
+mod browser;
 #[path = "support/story.rs"]
 mod support;
 
+use browser::{console, drive, found, open};
 use opus_dsd_report::{Story, write_html};
 use serde_json::Value;
-use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::path::Path;
 use support::{folder, story};
 
 /// What is done to the page, as its user would; it leaves what it saw in `#seen`.
 const DRIVER: &str = include_str!("support/driver.js");
-
-fn browser() -> Option<PathBuf> {
-    let found = ["chromium", "chromium-browser", "google-chrome"]
-        .into_iter()
-        .map(PathBuf::from)
-        .find(|name| Command::new(name).arg("--version").output().is_ok_and(|o| o.status.success()));
-    assert!(found.is_some() || std::env::var_os("CI").is_none(), "Chromium is not installed, and CI must not skip its tests");
-    if found.is_none() {
-        eprintln!("SKIPPED: Chromium is not installed");
-    }
-    found
-}
-
-fn open(browser: &Path, page: &Path, more: &[&str]) -> Output {
-    let profile = page.with_extension("profile");
-    let done = Command::new(browser)
-        .args([
-            "--headless=new",
-            "--no-sandbox",
-            "--disable-gpu",
-            "--hide-scrollbars",
-            "--window-size=1280,1000",
-            "--enable-logging=stderr",
-            "--v=0",
-        ])
-        .args(["--disable-background-networking", "--no-first-run", "--disable-component-update", "--disable-sync"])
-        .arg(format!("--user-data-dir={}", profile.display()))
-        .args(more)
-        .arg(format!("file://{}", page.display()))
-        .output()
-        .unwrap();
-    assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
-    done
-}
-
-/// Lines that the page itself wrote to the console; the hint about reading pixels back is about the driver, which does so.
-fn console(done: &Output) -> Vec<String> {
-    let all = String::from_utf8_lossy(&done.stderr);
-    all.lines().filter(|l| l.contains(":CONSOLE") && !l.contains("willReadFrequently")).map(String::from).collect()
-}
 
 /// The page with the driver in it, opened; what the driver saw.
 fn driven(browser: &Path, told: &Story, name: &str) -> Value {
     let folder = folder(name);
     let page = folder.join("report.html");
     write_html(told, &page).unwrap();
-    let text = std::fs::read_to_string(&page).unwrap();
-    let with_driver = folder.join("driven.html");
-    std::fs::write(&with_driver, text.replace("</body>", &format!("<script>{DRIVER}</script></body>"))).unwrap();
     let net = folder.join("net.json");
-    let done = open(browser, &with_driver, &["--virtual-time-budget=20000", "--dump-dom", &format!("--log-net-log={}", net.display())]);
-    let dom = String::from_utf8_lossy(&done.stdout).into_owned();
-    assert_eq!(console(&done), Vec::<String>::new());
-    let seen = dom.split("<pre id=\"seen\">").nth(1).unwrap_or_else(|| panic!("the driver left nothing: {}", &dom[..dom.len().min(2000)]));
-    let seen = seen.split("</pre>").next().unwrap().replace("&lt;", "<").replace("&gt;", ">").replace("&amp;", "&");
+    let seen = drive(browser, &page, DRIVER, &[&format!("--log-net-log={}", net.display())]);
     assert_eq!(requests(&net), Vec::<String>::new());
-    serde_json::from_str(&seen).unwrap_or_else(|e| panic!("{e}: {seen}"))
+    seen
 }
 
 /// Addresses that the page asked for (the browser's own errands for its updates are not the page's).
@@ -85,7 +40,7 @@ fn requests(net: &Path) -> Vec<String> {
 
 #[test]
 fn it_answers_pointer_and_keyboard() {
-    let Some(browser) = browser() else { return };
+    let Some(browser) = found() else { return };
     let told = story(2000, 4, 5);
     let seen = driven(&browser, &told, "html");
     assert_eq!(seen["ready"], "yes");
@@ -135,7 +90,7 @@ fn contains(polygon: &[[f64; 2]], x: f64, y: f64) -> bool {
 
 #[test]
 fn a_million_particles_fit_and_open_fast() {
-    let Some(browser) = browser() else { return };
+    let Some(browser) = found() else { return };
     let told = million();
     let folder = folder("html-million");
     let page = folder.join("report.html");
@@ -188,7 +143,7 @@ fn text_is_never_markup() {
 
 #[test]
 fn pictures_of_the_page_for_people() {
-    let Some(browser) = browser() else { return };
+    let Some(browser) = found() else { return };
     let folder = folder("html-pictures");
     let page = folder.join("report.html");
     write_html(&story(3000, 6, 6), &page).unwrap();

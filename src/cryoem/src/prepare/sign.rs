@@ -7,7 +7,7 @@
 
 use super::background::Level;
 use super::grid::Grid;
-use super::{Invert, SAMPLE};
+use super::{Invert, Remarks, SAMPLE};
 use crate::ctf::Ctf;
 use crate::fft;
 use crate::particles::ParticleSet;
@@ -73,11 +73,13 @@ pub(super) fn vote(sample: &[Contrast]) -> f64 {
 }
 
 /// Sets every group's sign and says why: each group's own where it is sure beyond doubt, else that of all groups together.
-pub(super) fn settle(set: &ParticleSet, invert: Invert, counts: &[usize], votes: &[f64], levels: &mut [Level], notes: &mut Vec<String>) {
+pub(super) fn settle(set: &ParticleSet, invert: Invert, counts: &[usize], votes: &[f64], levels: &mut [Level], remarks: &mut Remarks) {
     // Votes weighted by the root of the number of images behind them (Stouffer).
     let behind = |g: usize| counts[g].min(SAMPLE) as f64;
     let total: f64 = (0..votes.len()).map(behind).sum();
     let all = votes.iter().enumerate().map(|(g, z)| z * behind(g).sqrt()).sum::<f64>() / total.max(1.0).sqrt();
+    let (mut turned, mut opposed) = (Vec::new(), Vec::new());
+    let notes = &mut remarks.notes;
     for (g, level) in levels.iter_mut().enumerate().filter(|(g, _)| counts[*g] > 0) {
         let name = &set.groups[g].name;
         let own = votes[g];
@@ -93,10 +95,8 @@ pub(super) fn settle(set: &ParticleSet, invert: Invert, counts: &[usize], votes:
         };
         if invert != Invert::Auto {
             if sure && level.inverted != black {
-                let done = if level.inverted { "turned" } else { "left" };
-                notes.push(format!(
-                    "optics group `{name}`: particles look {seen} ({z:.1} sigma), yet the sign is {done} as `--invert-data` says"
-                ));
+                notes.push(format!("optics group `{name}`: particles look {seen} ({z:.1} sigma)"));
+                opposed.push(name.as_str());
             }
         } else if !sure {
             notes.push(format!(
@@ -109,5 +109,37 @@ pub(super) fn settle(set: &ParticleSet, invert: Invert, counts: &[usize], votes:
             let done = if black { "turned" } else { "left" };
             notes.push(format!("optics group `{name}`: white or black cannot be told from its images alone ({own:.1} sigma); the sign is {done}, as in the other groups"));
         }
+        if invert == Invert::Auto && black {
+            turned.push(name.as_str());
+        }
     }
+    let groups = counts.iter().filter(|n| **n > 0).count();
+    if !turned.is_empty() {
+        remarks.warnings.push(format!(
+            "the contrast of the images is inverted: {} are black where white is expected, and their sign is turned; nothing is to be done, unless \
+             they are white in truth: then say `--invert-data no`",
+            whose(&turned, groups)
+        ));
+    }
+    if !opposed.is_empty() {
+        let (seen, done, word) = if invert == Invert::Yes { ("white", "turned", "yes") } else { ("black", "left", "no") };
+        remarks.warnings.push(format!(
+            "the contrast of the images is inverted: {} look {seen}, yet their sign is {done} as `--invert-data {word}` says, and density comes out \
+             negative; leave `--invert-data` out to have the sign found from the images",
+            whose(&opposed, groups)
+        ));
+    }
+}
+
+/// The particles of some of the groups.
+fn whose(names: &[&str], groups: usize) -> String {
+    /// Groups that are named; a set can have hundreds.
+    const NAMED: usize = 3;
+    if names.len() == groups {
+        return "the particles".into();
+    }
+    let named: Vec<String> = names.iter().take(NAMED).map(|name| format!("`{name}`")).collect();
+    let more = names.len().saturating_sub(NAMED);
+    let rest = if more > 0 { format!(" and {more} more") } else { String::new() };
+    format!("the particles of optics group{} {}{rest}", if names.len() > 1 { "s" } else { "" }, named.join(", "))
 }

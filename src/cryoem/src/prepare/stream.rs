@@ -3,7 +3,7 @@
 
 use super::background::Level;
 use super::grid::Grid;
-use super::{PrepareOptions, counts, grid_apix, levels, source};
+use super::{PrepareOptions, Remarks, counts, grid_apix, levels, source};
 use crate::ctf::Ctf;
 use crate::geometry::{Euler, Matrix3};
 use crate::mrc::StackReader;
@@ -23,7 +23,7 @@ pub struct ImageStream<'a> {
     grids: Vec<Grid>,
     levels: Vec<Level>,
     mapped: Mutex<HashMap<u32, Arc<StackReader>>>,
-    notes: Vec<String>,
+    remarks: Remarks,
 }
 
 impl<'a> ImageStream<'a> {
@@ -37,9 +37,9 @@ impl<'a> ImageStream<'a> {
             return Err(Problem::input("there are no particles"));
         }
         let grids: Vec<Grid> = set.groups.iter().map(|g| Grid::new(g.box_px, g.apix, options.size_px, apix)).collect();
-        let mut notes = Vec::new();
-        let levels = levels(set, options, &grids, &counts(set), &mut source::Source::new(set), &mut notes)?;
-        Ok(Self { set, size_px: options.size_px, apix, grids, levels, mapped: Mutex::new(HashMap::new()), notes })
+        let mut remarks = Remarks::default();
+        let levels = levels(set, options, &grids, &counts(set), &mut source::Source::new(set), &mut remarks)?;
+        Ok(Self { set, size_px: options.size_px, apix, grids, levels, mapped: Mutex::new(HashMap::new()), remarks })
     }
 
     /// Side of the images, pixels.
@@ -63,7 +63,13 @@ impl<'a> ImageStream<'a> {
     /// What is to be said about background, noise and sign.
     #[must_use]
     pub fn notes(&self) -> &[String] {
-        &self.notes
+        &self.remarks.notes
+    }
+
+    /// What people should know before they go on: images whose sign is turned, or not turned though they look so.
+    #[must_use]
+    pub fn warnings(&self) -> &[String] {
+        &self.remarks.warnings
     }
 
     /// Whether the sign of a particle's image is turned.

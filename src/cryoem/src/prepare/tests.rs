@@ -202,10 +202,11 @@ fn black_particles_are_turned() {
         let black = Plan { height: -height, ..plan };
         let nothing = Plan { height: 0.0, ..plan };
         let (white, _) = run(&make(folder.path(), &[plan]), &options(32), &out);
-        assert!(!white.prepared.groups[0].inverted && white.notes.len() == 1, "{:?}", white.notes);
+        assert!(!white.prepared.groups[0].inverted && white.notes.len() == 1 && white.warnings.is_empty(), "{white:?}");
         let set = make(folder.path(), &[black, nothing]);
         let (turned, prepared) = run(&set, &options(32), &out);
         assert!(turned.prepared.groups.iter().all(|g| g.inverted), "{:?}", turned.notes);
+        assert!(turned.warnings.len() == 1 && turned.warnings[0].contains("the particles are black"), "{:?}", turned.warnings);
         assert!(turned.notes.iter().any(|n| n.contains("`group1`: particles are black")), "{:?}", turned.notes);
         assert!(turned.notes.iter().any(|n| n.contains("`group2`") && n.contains("as in the other groups")), "{:?}", turned.notes);
         if !ctf_known {
@@ -214,7 +215,11 @@ fn black_particles_are_turned() {
         let no = PrepareOptions { invert: Invert::No, ..options(32) };
         let (left, _) = run(&set, &no, &out);
         assert!(!left.prepared.groups[0].inverted);
-        assert!(left.notes.iter().any(|n| n.contains("look black") && n.contains("left")), "{:?}", left.notes);
+        assert!(
+            left.warnings.len() == 1 && left.warnings[0].contains("look black") && left.warnings[0].contains("left"),
+            "{:?}",
+            left.warnings
+        );
     }
 }
 

@@ -10,7 +10,7 @@ use crate::job::stages::context::Context;
 use crate::job::stages::read::Input;
 use crate::job::stages::report::Material;
 use crate::job::stages::series::Extent;
-use crate::job::stages::{cluster, decode, differences, embed, publish, reconstruct, report, series, train};
+use crate::job::stages::{check, cluster, decode, differences, embed, prepare, publish, reconstruct, report, series, train};
 use crate::job::trained::Trained;
 use crate::job::{npy, wishes};
 use crate::settings::decided::{self, Decided, Reason};
@@ -38,6 +38,9 @@ pub(super) fn run(context: &mut Context<'_>, said: &AnalyseSaid) -> Result<()> {
     engine.greet()?;
     let decided = decide(said, &trained, &before, &engine, threads(context.job))?;
     settle(context, &trained, &before, &decided, &engine)?;
+    for stage in [check::STAGE, prepare::STAGE] {
+        context.warn_as_before(&trained.folder, stage);
+    }
     let outcome = outcome(context, &trained)?;
     let found = cluster::find(&decided, &outcome)?;
     let umap = embed::run(context, &found, decided.train.seed)?;

@@ -35,21 +35,26 @@ impl<'a> Wish<'a> {
     }
 }
 
+/// Its name in the ledger.
+pub(crate) const STAGE: &str = "check";
+
 /// `images` is a fingerprint of the particles and their images.
 pub(crate) fn run(context: &mut Context<'_>, particles: &ParticleSet, wish: &Wish<'_>, images: &str) -> Result<()> {
     if !wish.wanted || particles.len() < LEAST_PARTICLES {
         return Ok(());
     }
-    let ground = Fingerprint::new("check").and(&images).and(&wish.mask.map(|m| &m.fingerprint)).and(&wish.map.map(|r| &r.fingerprint));
-    context.stage("check", &ground, |context| {
+    let ground = Fingerprint::new(STAGE).and(&images).and(&wish.mask.map(|m| &m.fingerprint)).and(&wish.map.map(|r| &r.fingerprint));
+    context.stage(STAGE, &ground, |context| {
         let given = check::Given { map: wish.map.map(|r| &r.volume), mask: wish.mask.map(|m| &m.volume) };
         let report = check::check_set(particles, given, wish.invert, &CheckOptions::default())?;
         let stops = |finding: &Finding| finding.subject != Subject::Poses && report.particles >= wish.stops_from;
         for finding in &report.findings {
             let line = format!("{}: {}: {}", finding.subject.word(), finding.verdict.word(), finding.text);
-            // Of a few particles nobody expects a proof.
+            // Of a few particles nobody expects a proof; the images' sign is told where they are prepared, checked or not.
             let only_warned_of = finding.verdict == Verdict::Wrong && !stops(finding);
-            if only_warned_of || finding.verdict == Verdict::Doubtful && report.particles >= ENOUGH_PARTICLES {
+            let doubtful =
+                finding.verdict == Verdict::Doubtful && finding.subject != Subject::Images && report.particles >= ENOUGH_PARTICLES;
+            if only_warned_of || doubtful {
                 context.warn(&format!("{line}: {}", finding.hint));
             } else {
                 context.say(&line);

@@ -51,20 +51,26 @@ impl<'a> Context<'a> {
         }
     }
 
-    /// Runs a stage unless its outputs are there on the same ground. `work` returns what it wrote.
+    /// Warns of what a stage of this or of another job warned of when it was done.
+    pub(crate) fn warn_as_before(&mut self, job_folder: &Path, stage: &str) {
+        Ledger::warnings(job_folder, stage).iter().for_each(|line| self.warn(line));
+    }
+
+    /// Runs a stage unless its outputs are there on the same ground; then what it warned of is said again. `work` returns what it wrote.
     pub(crate) fn stage(&mut self, name: &str, ground: &Fingerprint, work: impl FnOnce(&mut Self) -> Result<Vec<PathBuf>>) -> Result<()> {
         let ground = ground.text();
         if self.ledger.is_fresh(name, &ground) {
             self.say(&format!("{name}: done before"));
             self.events.add(&OwnEvent::Fresh { name });
+            self.warn_as_before(&self.job.folder.clone(), name);
             return Ok(());
         }
         self.results.reopen()?;
         self.say(&format!("{name}: begins"));
         self.events.add(&OwnEvent::Stage { name });
-        let began = Instant::now();
+        let (began, known) = (Instant::now(), self.warnings.len());
         let outputs = work(self)?;
-        self.ledger.done(name, &ground, &outputs)?;
+        self.ledger.done(name, &ground, &outputs, &self.warnings[known..])?;
         let seconds = began.elapsed().as_secs_f64();
         self.events.add(&OwnEvent::Done { name, seconds });
         self.say(&format!("{name}: done in {}", duration(seconds)));

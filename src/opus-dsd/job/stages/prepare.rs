@@ -15,6 +15,8 @@ use cryoem::prepare::PrepareOptions;
 use cryoem::volume::Volume;
 use std::path::{Path, PathBuf};
 
+/// Its name in the ledger.
+pub(crate) const STAGE: &str = "prepare";
 /// Folder of the prepared images in a job without scratch.
 pub(crate) const FOLDER: &str = "prepared";
 /// Describes the prepared folder; written last.
@@ -77,9 +79,9 @@ pub(crate) fn run(
 ) -> Result<(Prepared, PathBuf)> {
     let folder = folder(context.folder(), scratch)?;
     let description = folder.join(DESCRIPTION);
-    let ground = Fingerprint::new("prepare").and(&FORM).and(&fingerprint).and(&folder);
+    let ground = Fingerprint::new(STAGE).and(&FORM).and(&fingerprint).and(&folder);
     let written = description.clone();
-    context.stage("prepare", &ground, |context| {
+    context.stage(STAGE, &ground, |context| {
         let mut said = 0;
         let console = &mut *context.console;
         let made = cryoem::prepare::prepare(particles, options, &folder, &mut |done, all| {
@@ -90,9 +92,8 @@ pub(crate) fn run(
             }
             Ok(())
         })?;
-        for note in &made.notes {
-            context.say(note);
-        }
+        made.notes.iter().for_each(|note| context.say(note));
+        made.warnings.iter().for_each(|warning| context.warn(warning));
         Ok(vec![written, made.prepared.images, made.prepared.table])
     })?;
     let prepared = atomic::read_json(&description)?.ok_or_else(|| Problem::failed("is gone").at(description.display().to_string()))?;

@@ -12,7 +12,7 @@ use cryoem::geometry::{Euler, Hopf};
 use cryoem::mrc::read_volume;
 use cryoem::particles::ParticleSet;
 use ndarray::Array2;
-use report::{Column, Embedding, Story, Way};
+use report::{Column, Embedding, Story, Verdict, Way};
 use std::path::PathBuf;
 
 mod states;
@@ -94,6 +94,10 @@ fn story(
     let leakage = analysis::leakage(found.latents.view(), directions(&input.particles).view(), &defoci(&input.particles))?;
     for line in leakage.warnings() {
         context.warn(&line);
+    }
+    let verdict = Verdict::of(&epochs, found.latents.ncols());
+    if !verdict.good {
+        context.warn(&verdict.text);
     }
     let mut facts = vec![
         ("particles".to_owned(), format!("{} rows, {} used, of {}", input.particles.len(), input.particles.len(), input.path.display())),

@@ -145,8 +145,9 @@ pub(super) fn pose_deviations(report: &Report) -> f64 {
 
 fn poses(report: &Report) -> Finding {
     let deviations = pose_deviations(report);
+    let better = if deviations < 0.5 { "no better".to_owned() } else { format!("{deviations:.0} deviations better") };
     let found = format!(
-        "two halves of {} particles agree to {}; {deviations:.0} deviations better than with the poses dealt out at random",
+        "two halves of {} particles agree to {}, {better} than with the poses dealt out at random",
         report.particles,
         report.resolution_angstrom.map_or("no resolution".to_owned(), |d| format!("{d:.1} Å"))
     );

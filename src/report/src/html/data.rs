@@ -1,6 +1,6 @@
 //! What the page shows, as JSON; arrays and pictures in base64.
 
-use super::{evidence, verdict};
+use super::evidence;
 use crate::pages::images::pictures;
 use crate::pages::maps::{density_scale, slices};
 use crate::palette;
@@ -8,6 +8,7 @@ use crate::picture::Frames;
 use crate::story::{State, Story, Way};
 use crate::surface::View;
 use crate::thumbnail::{Scale, grey};
+use crate::verdict::Verdict;
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use contract::Result;
@@ -34,13 +35,16 @@ pub(super) fn of(story: &Story) -> Result<Value> {
     let frames = if story.states.len() > MANY_STATES { FEW_FRAMES } else { FRAMES };
     let states = story.states.iter().map(|s| state(story, s, shown, frames)).collect::<Result<Vec<_>>>()?;
     let ways = story.ways.iter().map(|way| way_data(way, shown)).collect::<Result<Vec<_>>>()?;
+    let verdict = Verdict::of(&story.epochs, story.latents.ncols());
+    // It stands above them already.
+    let warnings: Vec<&String> = story.warnings.iter().filter(|line| **line != verdict.text).collect();
     Ok(json!({
         "version": contract::VERSION,
         "title": story.title,
         "subtitle": story.subtitle,
         "facts": story.facts,
-        "verdict": verdict::of(story),
-        "warnings": story.warnings,
+        "verdict": { "good": verdict.good, "text": verdict.text },
+        "warnings": warnings,
         "next_steps": story.next_steps,
         "epochs": epochs(story),
         "particles": story.latents.nrows(),
