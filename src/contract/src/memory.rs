@@ -1,7 +1,7 @@
 //! How much memory training takes, from the shapes of the networks alone: before anything is allocated.
 //!
 //! Counts of weights and of what the levels hold are exact (tests of the engine hold them against the networks); what comes on top of
-//! them at the peak of a step was measured (docs/benchmarks/memory.md).
+//! them at the peak of a step is estimated (docs/benchmarks/memory.md holds it against measurements).
 
 use crate::{EncoderGrid, ModelLayout, ResizeAt, TrainSettings, Width};
 
