@@ -11,7 +11,7 @@ pub mod protocol;
 mod results;
 mod training;
 
-pub use engine::{Command, DecodeSpec, Device, EncodeSpec, Event, LossTerms, MapForm, TrainOutcome, TrainSpec};
+pub use engine::{Command, DecodeSpec, Device, EncodeSpec, Event, LossTerms, MapForm, TrainOutcome, TrainSpec, World};
 pub use prepared::{GroupSummary, PREPARED_SCHEMA, Prepared};
 pub use problem::{Kind, Problem, Result};
 pub use results::{ClusterSize, RESULTS_SCHEMA, Results, Series, SeriesVolume, StateHalves, StateVolume};

@@ -56,7 +56,8 @@ impl Assembly {
         let store = VarStore::new(device);
         let as_original = settings.base == BaseVolume::None && settings.warm_start.is_none();
         let kind = kind_of(settings.precision);
-        let shape = EncoderConfig { logstd_bias: if as_original { 0.0 } else { LOGSTD_START }, kind, ..EncoderConfig::of(&settings.layout) };
+        let shape =
+            EncoderConfig { logstd_bias: if as_original { 0.0 } else { LOGSTD_START }, kind, ..EncoderConfig::of(&settings.layout) };
         let grid = shape.grid;
         let (encoder, decoder) = {
             let _alone = GENERATOR.lock().unwrap_or_else(PoisonError::into_inner);

@@ -1,8 +1,8 @@
 //! What is measured: named shapes, and what a command line changes of them.
 
 use contract::{
-    BaseVolume, EncoderGrid, EncoderInput, Guards, Hypotheses, LearningRate, ModelLayout, Numerics, Precision, Problem, ResizeAt, Result, Schedule,
-    TrainSettings, Width,
+    BaseVolume, EncoderGrid, EncoderInput, Guards, Hypotheses, LearningRate, ModelLayout, Numerics, Precision, Problem, ResizeAt, Result,
+    Schedule, TrainSettings, Width,
 };
 use serde::{Deserialize, Serialize};
 

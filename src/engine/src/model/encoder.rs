@@ -2,8 +2,8 @@
 
 use super::layers::{HALVING, Layer, RECTIFIED_GAIN, channels_last, resize};
 use contract::{EncoderGrid, ModelLayout, Width};
-use tch::{Kind, Tensor};
 use tch::nn::Path;
+use tch::{Kind, Tensor};
 
 /// Side that the original's newer encoder resamples its third level to.
 const WAIST: i64 = 12;
