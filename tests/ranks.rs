@@ -58,8 +58,8 @@ fn two_processes_train_as_one_does() {
 
 #[test]
 fn a_killed_rank_ends_the_job_with_its_cause() {
-    let project = Project::new();
     for victim in [1, 0] {
+        let project = Project::new();
         let (mut guard, worker, engines) = training(&project);
         let began = Instant::now();
         signal(engines[victim], libc::SIGKILL);
