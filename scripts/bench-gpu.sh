@@ -42,7 +42,7 @@ run() {
   export OPUS_DSD_ENGINE="$folder/bin/opus-dsd-engine" GOLDEN_DIR="$folder/golden" OMP_WAIT_POLICY=passive
   { date -u; cat "$folder/commit"; nvidia-smi --query-gpu=name,driver_version,memory.total,clocks.max.sm --format=csv; lscpu; } >"$out/machine.txt"
 
-  # GPU against CPU; these tests say SKIPPED where there is no GPU, which is a failure here.
+  # GPU against CPU, and NCCL with one GPU; these tests say SKIPPED where there is no GPU, which is a failure here.
   "$folder/tests/device" --nocapture 2>&1 | tee "$out/device.txt"
   if grep -q SKIPPED "$out/device.txt"; then
     echo "the engine finds no GPU on this machine" >&2

@@ -17,7 +17,7 @@ fn main() {
     build_id::stamp(&Path::new(&package).join("../.."));
 }
 
-/// Compiles `native/bridge.cpp` against libtorch's headers, which lie beside its libraries.
+/// Compiles `native/` against libtorch's headers, which lie beside its libraries.
 fn compile_bridge(lib: &Path) {
     let include = lib.join("../include");
     println!("cargo::rerun-if-changed=native");
@@ -26,10 +26,11 @@ fn compile_bridge(lib: &Path) {
         .std("c++17")
         .pic(true)
         .warnings(false) // libtorch's headers have many
-        .includes([include.clone(), include.join("torch/csrc/api/include")])
+        .includes([include.clone(), include.join("torch/csrc/api/include"), "native/declared".into()])
+        .define("USE_C10D_GLOO", None) // as the libraries were built
         // Messages of libtorch name its headers; not by the place where they were built against.
         .flag_if_supported(format!("-ffile-prefix-map={}=libtorch", include.display()))
-        .file("native/bridge.cpp")
+        .files(["native/bridge.cpp", "native/world.cpp"])
         .compile("opus_dsd_bridge");
     // Again behind the bridge: what it uses of them.
     for library in ["torch_cpu", "c10", "stdc++"] {

@@ -27,6 +27,7 @@ use crate::job::console::Console;
 use crate::job::lock;
 use crate::job::order::Order;
 use crate::job::presence::Presence;
+use crate::machine::launch::Launch;
 use clap::{ArgMatches, Command};
 use contract::{Problem, Result};
 use std::path::PathBuf;
@@ -41,7 +42,12 @@ pub(crate) fn run(argv: &[String]) -> u8 {
     }
     match dispatch(argv) {
         Ok(status) => status,
-        Err(problem) => report(&problem, arguments::scan_for_folder(argv).filter(|_| is_job(argv) && !dry_run::is_meant(argv)), argv),
+        Err(problem) => {
+            // Of several processes that were started with the same words, the first one says it in the folder.
+            let is_first = Launch::of_this_process().ok().flatten().is_none_or(|launch| launch.rank == 0);
+            let in_folder = is_job(argv) && !dry_run::is_meant(argv) && is_first;
+            report(&problem, arguments::scan_for_folder(argv).filter(|_| in_folder), argv)
+        }
     }
 }
 

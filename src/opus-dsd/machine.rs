@@ -2,6 +2,7 @@
 
 pub(crate) mod disk;
 pub(crate) mod identity;
+pub(crate) mod launch;
 pub(crate) mod limits;
 pub(crate) mod memory;
 pub(crate) mod nvidia;

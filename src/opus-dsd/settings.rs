@@ -3,6 +3,7 @@
 mod checks;
 pub(crate) mod decided;
 pub(crate) mod defaults;
+pub(crate) mod devices;
 pub(crate) mod form;
 pub(crate) mod imported;
 mod plan;

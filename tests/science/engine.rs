@@ -30,6 +30,7 @@ pub(crate) fn train(from: &Run, name: &str, change: impl FnOnce(&mut TrainSettin
         settings,
         device: "cpu".into(),
         threads: 1,
+        world: None,
     };
     command(&Command::Train(Box::new(spec)))
 }

@@ -50,6 +50,28 @@ pub struct TrainSpec {
     pub device: String,
     /// Threads of the tensor library.
     pub threads: usize,
+    /// The engines that train together; `None`: this one alone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub world: Option<World>,
+}
+
+/// An engine's place among those that train together, one process a device. Rank 0 writes all files and speaks for all.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct World {
+    /// Which one, from 0.
+    pub rank: usize,
+    /// How many.
+    pub size: usize,
+    /// How many on this machine; they share its memory.
+    pub here: usize,
+    /// Where they meet. Rank 0: the address (without a port) that the others reach it at; it answers with [`Event::Meeting`]. The others:
+    /// that event's address.
+    pub meeting: String,
+}
+
+impl World {
+    /// What the problem of a rank begins with whose only trouble is that another one is gone: that one's end is the cause.
+    pub const LOST: &str = "the ranks lost each other";
 }
 
 /// Encoding all particles.
@@ -187,6 +209,11 @@ pub enum Event {
         torch: String,
         /// What can be run on, best first.
         devices: Vec<Device>,
+    },
+    /// Rank 0 of several listens; the others may be told to train now.
+    Meeting {
+        /// Address and port.
+        address: String,
     },
     /// At least once a second while training.
     Progress {

@@ -14,7 +14,7 @@ mod results;
 mod training;
 
 pub use differences::{Differences, LevelOccupancy, Motion, Region, StateDifference, StateOccupancy, VoxelVariability};
-pub use engine::{AdoptSpec, Command, DecodeSpec, Device, EncodeSpec, Event, LossTerms, MapForm, TrainOutcome, TrainSpec};
+pub use engine::{AdoptSpec, Command, DecodeSpec, Device, EncodeSpec, Event, LossTerms, MapForm, TrainOutcome, TrainSpec, World};
 pub use prepared::{GroupSummary, PREPARED_SCHEMA, Prepared};
 pub use problem::{Kind, Problem, Result};
 pub use results::{

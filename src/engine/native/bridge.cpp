@@ -1,14 +1,12 @@
 // What libtorch offers to C++ and its Rust bindings do not: operators with a backward of their own, a leaky rectifier with a slope,
 // the fused optimiser, gradients that are dropped instead of zeroed, a device allocator's cache and statistics.
-//
-// Every function returns 0, or 1 with the reason in `what` (no exception may cross into Rust).
 
 #include <ATen/ops/_fused_adamw.h>
 #include <ATen/ops/leaky_relu.h>
 #include <c10/core/CachingDeviceAllocator.h>
 #include <torch/csrc/autograd/custom_function.h>
 
-#include <cstring>
+#include "guarded.h"
 
 using torch::autograd::AutogradContext;
 using torch::autograd::Variable;
@@ -23,20 +21,6 @@ typedef void (*opus_release)(void* state);
 }
 
 namespace {
-
-template <typename Work>
-int guarded(char* what, size_t room, Work work) {
-  try {
-    work();
-    return 0;
-  } catch (const std::exception& error) {
-    if (room > 0) {
-      std::strncpy(what, error.what(), room - 1);
-      what[room - 1] = 0;
-    }
-    return 1;
-  }
-}
 
 // Owns the Rust side of an operator for as long as the graph needs it.
 struct State : torch::CustomClassHolder {
@@ -105,6 +89,11 @@ int opus_leaky_relu_(at::Tensor* x, double slope, char* what, size_t room) {
 // Forgets a gradient, so that the next backward hands its own over without adding.
 int opus_drop_gradient(at::Tensor* x, char* what, size_t room) {
   return guarded(what, room, [&] { x->mutable_grad() = at::Tensor(); });
+}
+
+// Gives a tensor its gradient.
+int opus_set_gradient(at::Tensor* x, at::Tensor* gradient, char* what, size_t room) {
+  return guarded(what, room, [&] { x->mutable_grad() = *gradient; });
 }
 
 // One AdamW step of all parameters; `steps` are one-element tensors beside them that count the steps.

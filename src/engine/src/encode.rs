@@ -1,7 +1,7 @@
 //! Particles to latents.
 
 use crate::assembly::Assembly;
-use crate::data::{Particles, runs};
+use crate::data::Particles;
 use crate::devices;
 use crate::link::Link;
 use crate::training::checkpoint::{Checkpoint, read_npy, replace_npy};
@@ -72,8 +72,20 @@ pub fn read_scores(path: &Path, particles: usize, most: usize) -> Result<Tensor>
 /// Latent means of all particles, `[n, d]`; `None` when `stop` said so. `anchors` are [`Assembly::anchors`] of their scores.
 #[must_use]
 pub fn means(assembly: &Assembly, particles: &Particles, anchors: Option<&Tensor>, stop: &dyn Fn() -> bool) -> Option<Tensor> {
+    means_of(assembly, particles, &(0..particles.len()).collect::<Vec<_>>(), anchors, stop)
+}
+
+/// The same of `chosen` particles, in their order; `anchors` are those of all.
+#[must_use]
+pub fn means_of(
+    assembly: &Assembly,
+    particles: &Particles,
+    chosen: &[usize],
+    anchors: Option<&Tensor>,
+    stop: &dyn Fn() -> bool,
+) -> Option<Tensor> {
     let mut parts = Vec::new();
-    for mut batch in particles.stream(runs(particles.len(), AT_ONCE)) {
+    for mut batch in particles.stream(chosen.chunks(AT_ONCE).map(<[usize]>::to_vec).collect()) {
         if stop() {
             return None;
         }

@@ -15,6 +15,7 @@ pub mod scene;
 pub mod session;
 pub mod torch;
 pub mod training;
+pub mod world;
 
 /// Identifies the sources that this engine was built from; the front carries the same one or refuses it.
 pub const BUILD_ID: &str = env!("OPUS_DSD_BUILD_ID");

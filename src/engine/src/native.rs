@@ -28,6 +28,7 @@ unsafe extern "C" {
     ) -> c_int;
     fn opus_leaky_relu_(x: *mut C_tensor, slope: f64, what: *mut c_char, room: usize) -> c_int;
     fn opus_drop_gradient(x: *mut C_tensor, what: *mut c_char, room: usize) -> c_int;
+    fn opus_set_gradient(x: *mut C_tensor, gradient: *mut C_tensor, what: *mut c_char, room: usize) -> c_int;
     fn opus_fused_adamw_(
         values: *const *mut C_tensor,
         gradients: *const *mut C_tensor,
@@ -52,12 +53,23 @@ unsafe extern "C" {
 /// # Panics
 /// With libtorch's reason, as its Rust bindings do.
 fn call(work: impl FnOnce(*mut c_char, usize) -> c_int) {
-    let mut reason = [0 as c_char; REASON_BYTES];
-    if work(reason.as_mut_ptr(), reason.len()) != 0 {
-        // SAFETY: the bridge ends every reason with a zero inside the room.
-        let text = unsafe { CStr::from_ptr(reason.as_ptr()) };
-        panic!("{}", text.to_string_lossy());
+    if let Err(reason) = try_call(work) {
+        panic!("{reason}");
     }
+}
+
+/// Calls into the bridge.
+///
+/// # Errors
+/// libtorch's reason.
+pub(crate) fn try_call(work: impl FnOnce(*mut c_char, usize) -> c_int) -> Result<(), String> {
+    let mut reason = [0 as c_char; REASON_BYTES];
+    if work(reason.as_mut_ptr(), reason.len()) == 0 {
+        return Ok(());
+    }
+    // SAFETY: the bridge ends every reason with a zero inside the room.
+    let text = unsafe { CStr::from_ptr(reason.as_ptr()) };
+    Err(text.to_string_lossy().into_owned())
 }
 
 /// An operator whose backward is its own.
@@ -185,6 +197,12 @@ pub fn leaky_relu_(mut x: Tensor, slope: f64) -> Tensor {
 pub fn drop_gradient(x: &mut Tensor) {
     // SAFETY: `x` is alive during the call.
     call(|what, room| unsafe { opus_drop_gradient(x.as_mut_ptr(), what, room) });
+}
+
+/// Gives a tensor its gradient, in place of the one that it had.
+pub fn set_gradient(x: &mut Tensor, gradient: &mut Tensor) {
+    // SAFETY: both are alive during the call, and tensors count their owners.
+    call(|what, room| unsafe { opus_set_gradient(x.as_mut_ptr(), gradient.as_mut_ptr(), what, room) });
 }
 
 /// Constants of AdamW.

@@ -8,6 +8,7 @@ pub mod inputs;
 pub mod meters;
 pub mod monitor;
 pub mod optimiser;
+pub mod reduction;
 pub mod resume;
 pub mod step;
 pub mod trainer;

@@ -2,7 +2,7 @@
 //!
 //! Without a GPU these tests say SKIPPED and check nothing.
 
-use contract::{BaseVolume, EncoderGrid, ModelLayout, Numerics, ResizeAt, Width};
+use contract::{BaseVolume, EncoderGrid, ModelLayout, Numerics, ResizeAt, Width, World};
 use cryoem::geometry::{Matrix3, random_rotation};
 use cryoem::random::Random;
 use opus_dsd_engine::model::ctf::ctf_half_plane;
@@ -16,6 +16,7 @@ use opus_dsd_engine::model::projector::{Projector, ProjectorConfig, Region};
 use opus_dsd_engine::model::volume::VolumeModel;
 use opus_dsd_engine::torch::init_torch;
 use opus_dsd_engine::training::optimiser::{AdamW, Parameter};
+use opus_dsd_engine::world::Ranks;
 use std::collections::HashMap;
 use tch::nn::VarStore;
 use tch::{Cuda, Device, Kind, Tensor};
@@ -157,4 +158,26 @@ fn what_is_compared_repeats_and_is_sensitive() {
     assert!(one.len() > 20 && one.iter().all(|(name, tensor)| tensor.equal(&other[name])));
     assert!(one.values().all(|tensor| tensor.isfinite().all().int64_value(&[]) == 1));
     assert!(relative(&(&one["mu"] * 1.01), &one["mu"]) > TOLERANCE);
+}
+
+/// The whole of what several GPUs do, with one: a communicator, sums beside what is computed meanwhile, and the order of both.
+#[test]
+fn nccl_adds_up_beside_the_running_computation() {
+    let Some(device) = gpu("nccl_adds_up_beside_the_running_computation") else { return };
+    let world = World { rank: 0, size: 1, here: 1, meeting: "127.0.0.1".into() };
+    let ranks = Ranks::join(Some(&world), device, &|_| {}).unwrap();
+    let values = numbers(&[1 << 20]).to_device(device);
+    for _ in 0..20 {
+        // The sum must wait for its input, and what follows for the sum.
+        let product = numbers(&[512, 512]).to_device(device);
+        let made = (0..4).fold(values.shallow_clone(), |x, _| x * 0.5);
+        let pending = ranks.begin_sum(&[made]).expect("a group, though of one");
+        let meanwhile = product.matmul(&product);
+        let sum = ranks.finish(pending) * 16.0;
+        assert!(relative(&sum, &values.to_device(CPU)) < 1e-6);
+        assert!(meanwhile.isfinite().all().int64_value(&[]) != 0);
+    }
+    let share = ranks.share(3);
+    let rows = numbers(&[3, 4]).to_device(device);
+    assert!(relative(&ranks.rows(&rows, share), &rows.to_device(CPU)) < 1e-7);
 }

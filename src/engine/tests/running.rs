@@ -1,12 +1,14 @@
 //! The engine at work on a small set.
 //!
 //! Index: `training` (repeatable, resumable, guarded) · `decode_encode` (from a checkpoint alone) · `session` (as a process) ·
-//! `bench` (figures that hang together).
+//! `ranks` (several train as one) · `bench` (figures that hang together).
 
 #[path = "running/bench.rs"]
 mod bench;
 #[path = "running/decode_encode.rs"]
 mod decode_encode;
+#[path = "running/ranks.rs"]
+mod ranks;
 #[path = "running/session.rs"]
 mod session;
 #[path = "running/tiny_set.rs"]

@@ -34,7 +34,7 @@ const STRAY: &str = "[PARTICLES]";
 const RETIRED: &[(&str, bool, &str)] = &[
     ("--lazy-single", false, "images are always streamed"),
     ("--lazy", false, "images are always streamed"),
-    ("--multigpu", false, "`--gpu` chooses the device"),
+    ("--multigpu", false, "`--gpu` or `--num-gpus` choose the devices"),
     ("--relion31", false, "the STAR file's version is recognised"),
     ("--pe-type", true, "there is no positional encoding"),
     ("--encode-mode", true, "there is one encoder"),

@@ -3,7 +3,7 @@
 use super::arguments::Said;
 use crate::host::relion::job_star;
 use crate::job::console::Console;
-use crate::job::{guard, order::Job, order::Order};
+use crate::job::{guard, launcher, order::Job, order::Order};
 use contract::{Problem, Result};
 
 /// Starts a job and returns its exit status.
@@ -30,5 +30,10 @@ pub(super) fn start(mut order: Order, said: Said) -> Result<u8> {
         notes.push(format!("`--j {threads}` is taken from job.star"));
     }
     let command = std::env::args().take(1).chain(said.argv).collect();
-    Ok(guard::run(&Job { folder, folder_name, order, command, notes }))
+    let launch = order.launch()?;
+    let job = Job { folder, folder_name, order, command, notes };
+    Ok(match launch {
+        Some(launch) if launch.rank > 0 => launcher::run(&job, &launch),
+        _ => guard::run(&job),
+    })
 }

@@ -3,6 +3,7 @@
 use contract::{Problem, Result};
 use std::fs::File;
 use std::io::Write;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 /// Depth of folders below the job folder in which unfinished files can lie.
@@ -38,9 +39,25 @@ pub(crate) fn replace(path: &Path, fill: impl FnOnce(&Path) -> std::io::Result<(
 
 /// Writes a value as indented JSON.
 pub(crate) fn write_json<T: serde::Serialize>(path: &Path, value: &T) -> Result<()> {
-    let mut text = serde_json::to_string_pretty(value).map_err(|e| Problem::failed(e.to_string()).at(path.display().to_string()))?;
-    text.push('\n');
-    write(path, text.as_bytes())
+    write(path, &json(path, value)?)
+}
+
+/// The same in a file that nobody but the user may read, at any moment.
+pub(crate) fn write_private_json<T: serde::Serialize>(path: &Path, value: &T) -> Result<()> {
+    let text = json(path, value)?;
+    replace(path, |part| {
+        // One that is left over might be readable.
+        let _ = std::fs::remove_file(part);
+        let mut file = File::options().write(true).create_new(true).mode(0o600).open(part)?;
+        file.write_all(&text)?;
+        file.sync_all()
+    })
+}
+
+fn json<T: serde::Serialize>(path: &Path, value: &T) -> Result<Vec<u8>> {
+    let mut text = serde_json::to_vec_pretty(value).map_err(|e| Problem::failed(e.to_string()).at(path.display().to_string()))?;
+    text.push(b'\n');
+    Ok(text)
 }
 
 /// Reads a value from JSON; `None` where there is no file.

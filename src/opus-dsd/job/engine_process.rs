@@ -161,6 +161,14 @@ impl Engine {
         self.child.id()
     }
 
+    /// Ends it at once; for an engine that has nothing to bring to an end.
+    pub(crate) fn kill(&mut self) {
+        self.heard.store(true, Ordering::SeqCst);
+        // One that is gone already is as good.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+
     fn post_mortem(&mut self) -> Problem {
         self.heard.store(true, Ordering::SeqCst);
         match self.child.wait() {

@@ -1,5 +1,6 @@
 //! What a job is to do: what the guard was told, and hands to the worker as a line of JSON.
 
+use crate::machine::launch::Launch;
 use crate::settings::said::{AnalyseSaid, CheckSaid, DecodeSaid, EncodeSaid, ImportSaid, SelectSaid, TrainSaid};
 use contract::{Problem, Result};
 use serde::{Deserialize, Serialize};
@@ -49,6 +50,17 @@ impl Order {
             Self::Select(said) => Some(&said.o),
             Self::Check(said) => said.folder().map(PathBuf::as_path),
             Self::Import(said) => Some(&said.o),
+        }
+    }
+
+    /// This process among those that a cluster's launcher started for the job; `None`: it stands for itself.
+    ///
+    /// # Errors
+    /// The launcher's variables contradict each other.
+    pub(crate) fn launch(&self) -> Result<Option<Launch>> {
+        match self {
+            Self::Train(said) if said.ranks.is_none() => Launch::of_this_process(),
+            _ => Ok(None),
         }
     }
 

@@ -1,13 +1,13 @@
 //! What is decided: every value of a job, nothing optional that matters, each with its reason. Written to `settings.json`.
 
 use super::defaults::{BATCH, BETA, CHECKPOINT_MINUTES, PREVIEW, SEED, ZDIM};
+use super::devices::{choose_devices, engines};
 use super::plan;
 use super::rules::{self, Ruled};
 use super::said::{Grouping, TrainSaid};
 use super::values::{Base, BetaWish, ClusterMethod, JobEpoch, Preset, WarmStartWish};
 use contract::{
-    BaseVolume, Device, EncoderInput, Kind, MapForm, ModelLayout, Numerics, Precision, Problem, ResizeAt, Result, Schedule, TrainSettings,
-    WarmStart,
+    BaseVolume, Device, EncoderInput, MapForm, ModelLayout, Numerics, Precision, ResizeAt, Result, Schedule, TrainSettings, WarmStart,
 };
 use serde::{Deserialize, Serialize};
 
@@ -54,10 +54,20 @@ pub(crate) struct Grid {
     pub(crate) preset: Preset,
     /// Side of the prepared images, pixels.
     pub(crate) size_px: usize,
-    /// Device that trains.
+    /// Device that trains, or the first of them.
     pub(crate) device: Device,
-    /// Threads.
+    /// Devices of the engines that train together on this machine, one each.
+    #[serde(default)]
+    pub(crate) engines: Vec<String>,
+    /// Threads, of all engines together.
     pub(crate) threads: usize,
+}
+
+impl Grid {
+    /// Threads of each engine.
+    pub(crate) fn threads_an_engine(&self) -> usize {
+        (self.threads / self.engines.len().max(1)).max(1)
+    }
 }
 
 /// Where maps lie, and what is done to them before they are written.
@@ -174,15 +184,20 @@ impl Show for Preset {
 /// A device that is not there.
 pub(crate) fn grid(said: &TrainSaid, facts: &DataFacts, devices: &[Device]) -> Result<(Grid, Book)> {
     let mut book = Book::default();
-    let device = choose_device((said.device.as_deref(), said.gpu.as_deref(), said.num_gpus), devices)?;
+    let chosen = choose_devices((said.device.as_deref(), said.gpu.as_deref(), said.num_gpus), devices)?;
+    let device = chosen[0].clone();
+    let engines = engines(&chosen, said.ranks)?;
     let why = if said.device.is_some() || said.gpu.is_some() || said.num_gpus.is_some() { "as said" } else { "the best there is" };
     book.note("device", format!("{} ({})", device.id, device.name), why);
+    if engines.len() > 1 {
+        book.note("ranks", format!("{} ({})", engines.len(), engines.join(", ")), why);
+    }
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     let threads = book.take("j", said.threads, || Ruled { value: cores, reason: "all cores".into() });
     let preset = book.take("preset", said.preset, || rules::preset(device.id != "cpu", facts.box_px));
     let size = rules::size_px(preset, facts.box_px, said.downfrac);
     book.note("image size", format!("{} pixels of {:.4} Å", size.value, facts.box_px as f64 * facts.apix / size.value as f64), size.reason);
-    Ok((Grid { preset, size_px: size.value, device, threads }, book))
+    Ok((Grid { preset, size_px: size.value, device, engines, threads }, book))
 }
 
 /// Second half: everything else. `mask_crop_px` is the side of the region of the render grid that holds the mask, pixels.
@@ -340,30 +355,6 @@ fn beta(said: &TrainSaid, book: &mut Book) -> Schedule {
     }
 }
 
-/// The device that is asked for (by `--device`, `--gpu` or `--num-gpus`, in this order), else the first there is.
-///
-/// # Errors
-/// It is not there.
-pub(crate) fn choose_device(said: (Option<&str>, Option<&str>, Option<usize>), devices: &[Device]) -> Result<Device> {
-    let (option, wanted) = match said {
-        (Some(d), ..) => ("`--device`", d.to_ascii_lowercase()),
-        (None, Some(g), _) => ("`--gpu`", g.to_ascii_lowercase()),
-        (None, None, Some(0)) => ("`--num-gpus`", "cpu".into()),
-        (None, None, Some(_)) => ("`--num-gpus`", "cuda".into()),
-        (None, None, None) => return devices.first().cloned().ok_or_else(|| Problem::new(Kind::Device, "nothing to run on")),
-    };
-    let first = wanted.strip_prefix("cuda:").unwrap_or(&wanted).split([',', ':']).next().unwrap_or_default().to_owned();
-    let id = match first.as_str() {
-        "cpu" | "none" => "cpu".to_owned(),
-        "cuda" | "gpu" => "cuda:0".into(),
-        number => format!("cuda:{number}"),
-    };
-    devices.iter().find(|d| d.id == id).cloned().ok_or_else(|| {
-        let there: Vec<_> = devices.iter().map(|d| format!("`{}` ({})", d.id, d.name)).collect();
-        Problem::new(Kind::Device, format!("`{id}` is not here")).at(option).hint(format!("choose among {}", there.join(", ")))
-    })
-}
-
 #[cfg(test)]
 pub(super) mod tests {
     use super::*;
@@ -403,21 +394,5 @@ pub(super) mod tests {
     fn without_a_base_it_trains_as_the_original() {
         let d = decided(&TrainSaid { base: Some(Base::None), ..TrainSaid::default() }, &devices()[2..]);
         assert_eq!((d.train.base, d.train.warm_start, d.train.encoder_input), (BaseVolume::None, None, EncoderInput::Image));
-    }
-
-    #[test]
-    fn devices_are_chosen_by_any_spelling() {
-        for (said, id) in [
-            (TrainSaid { gpu: Some("1".into()), ..TrainSaid::default() }, "cuda:1"),
-            (TrainSaid { gpu: Some("0:1".into()), ..TrainSaid::default() }, "cuda:0"),
-            (TrainSaid { device: Some("cuda:1".into()), ..TrainSaid::default() }, "cuda:1"),
-            (TrainSaid { device: Some("cpu".into()), ..TrainSaid::default() }, "cpu"),
-            (TrainSaid { num_gpus: Some(0), ..TrainSaid::default() }, "cpu"),
-            (TrainSaid::default(), "cuda:0"),
-        ] {
-            assert_eq!(choose_device((said.device.as_deref(), said.gpu.as_deref(), said.num_gpus), &devices()).unwrap().id, id);
-        }
-        let problem = choose_device((None, Some("7"), None), &devices()).unwrap_err();
-        assert_eq!(problem.kind, Kind::Device);
     }
 }

@@ -12,6 +12,7 @@ use crate::training::ground;
 use crate::training::inputs::Inputs;
 use crate::training::optimiser::{AdamW, Parameter};
 use crate::training::step::{Classes, Draws, Step, TermWeights};
+use crate::world::Ranks;
 use contract::{Problem, Result};
 use serde::{Deserialize, Serialize};
 use std::time::Instant;
@@ -97,6 +98,7 @@ impl<'a> Runner<'a> {
         let Fixture { particles, assembly, .. } = self.fixture;
         let weights = self.weights();
         let Self { inputs, bank, optimiser, classes, rows, shape, .. } = self;
+        let ranks = Ranks::alone();
         let mut number = 0;
         measure(self.device, self.repeat.0, self.repeat.1, || {
             let batch = particles.batch(rows);
@@ -106,14 +108,15 @@ impl<'a> Runner<'a> {
                 inputs,
                 bank,
                 classes: classes.as_ref(),
+                ranks: &ranks,
                 weights,
                 draws: Draws { seed: 1, epoch: 1, attempt: 0, batch: number },
                 box_px: shape.box_px,
                 injected: None,
             };
-            if let Some(result) = step.gradients(&batch, &|_| false) {
+            if let Some(result) = step.gradients(&batch, rows, &|_| false) {
                 optimiser.step(1e-5);
-                bank.update(&batch.index, &result.means);
+                bank.update(&result.index, &result.means);
             }
             number += 1;
         })

@@ -6,6 +6,7 @@ use crate::assembly::Assembly;
 use crate::data::Particles;
 use crate::encode;
 use crate::scene::{Maps, from_volume};
+use crate::world::Ranks;
 use contract::{BaseVolume, Problem, Result, TrainSpec};
 use cryoem::geometry::Hopf;
 use cryoem::healpix::VIEW_CLASS_NSIDE;
@@ -38,15 +39,53 @@ pub fn fresh(spec: &TrainSpec, mut maps: Maps, particles: &Particles, device: De
     }
     let mut assembly = Assembly::new(settings, maps, device)?;
     assembly.scene.input_scale = inputs::input_scale(&assembly, particles);
-    if settings.warm_start.is_some() {
+    read_start(spec, particles, device, &mut assembly)?;
+    if assembly.scores.is_some() {
+        assembly.silence_mean();
+    }
+    Ok(Some(assembly))
+}
+
+/// Tells the other ranks the grey scales that the first one's model has.
+pub fn lead(assembly: &Assembly, ranks: &Ranks) {
+    let _ = ranks.words_of_first(scales_to_words(assembly.maps.base_scale, assembly.scene.input_scale));
+}
+
+/// The model of another rank than the first, for the first one's weights: scales from the first, scores from the command.
+///
+/// # Errors
+/// The scores do not fit the particles.
+pub fn following(spec: &TrainSpec, mut maps: Maps, ranks: &Ranks, particles: &Particles, device: Device) -> Result<Assembly> {
+    let words = ranks.words_of_first(String::new());
+    let (base_scale, input_scale) =
+        scales_of_words(&words).ok_or_else(|| Problem::failed(format!("the first rank's scales are not understood: {words}")))?;
+    maps.base_scale = base_scale;
+    let mut assembly = Assembly::new(&spec.settings, maps, device)?;
+    assembly.scene.input_scale = input_scale;
+    read_start(spec, particles, device, &mut assembly)?;
+    Ok(assembly)
+}
+
+/// By their bits, so that all ranks have the same.
+fn scales_to_words(base: f64, input: f64) -> String {
+    format!("{} {}", base.to_bits(), input.to_bits())
+}
+
+fn scales_of_words(words: &str) -> Option<(f64, f64)> {
+    let (base, input) = words.split_once(' ')?;
+    Some((f64::from_bits(base.parse().ok()?), f64::from_bits(input.parse().ok()?)))
+}
+
+/// Reads the scores of a warm start.
+fn read_start(spec: &TrainSpec, particles: &Particles, device: Device, assembly: &mut Assembly) -> Result<()> {
+    if spec.settings.warm_start.is_some() {
         let path = spec
             .scores
             .as_ref()
             .ok_or_else(|| Problem::input("the settings ask for a warm start, but the command names no scores").at("scores"))?;
-        assembly.scores = Some(encode::read_scores(path, particles.len(), settings.layout.zdim)?.to_device(device));
-        assembly.silence_mean();
+        assembly.scores = Some(encode::read_scores(path, particles.len(), spec.settings.layout.zdim)?.to_device(device));
     }
-    Ok(Some(assembly))
+    Ok(())
 }
 
 /// Mask and base of a command, in their own grey scale.

@@ -31,10 +31,16 @@ pub struct Inputs {
 }
 
 impl Inputs {
-    /// Keeps of all particles what fits into a part of the free memory; `None` when `stop` said so.
+    /// Keeps of all particles what fits into a part of the free memory, which `processes` share; `None` when `stop` said so.
     #[must_use]
-    pub fn new(assembly: &Assembly, particles: &Particles, anchors: Option<Tensor>, stop: &dyn Fn() -> bool) -> Option<Self> {
-        let room = (SHARE_OF_MEMORY * devices::host_memory_free_bytes() as f64).min(MOST_CACHED_BYTES as f64);
+    pub fn new(
+        assembly: &Assembly,
+        particles: &Particles,
+        anchors: Option<Tensor>,
+        processes: usize,
+        stop: &dyn Fn() -> bool,
+    ) -> Option<Self> {
+        let room = (SHARE_OF_MEMORY * devices::host_memory_free_bytes() as f64).min(MOST_CACHED_BYTES as f64) / processes.max(1) as f64;
         Self::within(assembly, particles, anchors, room, stop)
     }
 

@@ -56,6 +56,11 @@ impl AdamW {
         self.steps
     }
 
+    /// Goes on after so many steps.
+    pub fn set_steps(&mut self, steps: u64) {
+        self.steps = steps;
+    }
+
     /// Forgets the gradients: the next backward pass leaves its own without adding.
     pub fn zero_grad(&mut self) {
         for slot in &mut self.slots {

@@ -4,16 +4,21 @@
 //! encoder takes that gradient together with the terms that live on latents. So nothing but rounding depends on the parts' size.
 //!
 //! Nothing here waits for a GPU: figures stay where they are made until somebody reads them.
+//!
+//! Of several ranks each takes its share of the batch. All means are over the whole batch, and gradients and figures are summed over
+//! ranks, so that nothing but rounding depends on the number of ranks either.
 
 use super::batches::Purpose;
 use super::inputs::Inputs;
 use super::meters::PendingFigures;
+use super::reduction::{Half, Reduction};
 use crate::assembly::Assembly;
 use crate::data::{Batch, runs};
 use crate::devices::send;
 use crate::model::bank::{LatentBank, draw_pool, draw_random, far_of, near_of};
 use crate::model::loss::{Fit, divergence_nats, gated_prior_weight, mean_magnitude, total_variation};
 use crate::model::prior::Prior;
+use crate::world::{Ranks, Share};
 use cryoem::random::Random;
 use tch::{Device, Kind, Tensor};
 
@@ -67,9 +72,11 @@ pub struct Classes {
 
 /// What a batch left besides the gradients.
 pub struct Yield {
-    /// Figures for meters and guards.
+    /// Figures of the whole batch, for meters and guards.
     pub figures: PendingFigures,
-    /// Latent means, `[b, d]`.
+    /// Particles of the whole batch, `[b]`.
+    pub index: Tensor,
+    /// Their latent means, `[b, d]`.
     pub means: Tensor,
 }
 
@@ -83,6 +90,8 @@ pub struct Step<'a> {
     pub bank: &'a LatentBank,
     /// View classes, where the prior has a weight.
     pub classes: Option<&'a Classes>,
+    /// Who else works on the batch.
+    pub ranks: &'a Ranks,
     /// Terms' weights.
     pub weights: TermWeights,
     /// Random numbers.
@@ -94,13 +103,15 @@ pub struct Step<'a> {
 }
 
 impl Step<'_> {
-    /// Adds the batch's gradients to the parameters. `stop` is asked before every part and told how many images
-    /// of the batch are done; `None` when it said so, and the gradients are then of no use.
+    /// Adds the gradients of the `whole` batch to the parameters; `batch` holds this rank's share of it. `stop` is asked before every part
+    /// and told how many images of the share are done; `None` when it said so, and the gradients are then of no use.
     #[must_use]
-    pub fn gradients(&self, batch: &Batch, stop: &dyn Fn(usize) -> bool) -> Option<Yield> {
+    pub fn gradients(&self, batch: &Batch, whole: &[usize], stop: &dyn Fn(usize) -> bool) -> Option<Yield> {
         let settings = &self.assembly.settings;
-        let count = batch.len() as f64;
-        let area = self.inputs.mean_area;
+        let share = self.ranks.share(whole.len());
+        let (count, area) = (whole.len() as f64, self.inputs.mean_area);
+        // Of an image in the mean over the whole batch.
+        let portion = share.weight() / (count * area);
         let anchors = self.inputs.anchors(batch);
         let (mu, raw_logstd) = self.assembly.encode(&self.inputs.cubes(self.assembly, batch), anchors.as_ref());
         let (mu, raw_logstd) = self.inject_latents(mu, raw_logstd);
@@ -121,49 +132,60 @@ impl Step<'_> {
                 return None;
             }
             let loss = self.decode_part(&batch.part(from, size), &leaf.narrow(0, from as i64, size as i64), &mut sums);
-            (loss / (count * area)).backward();
+            (loss * portion).backward();
         }
+        let decoder = Reduction::begin(self.assembly, Half::Decoder, self.ranks);
         let nothing = Tensor::zeros([], (Kind::Double, mu.device()));
         let (mut kl, mut prior, mut warm_start) = (nothing.shallow_clone(), nothing.shallow_clone(), nothing);
         // Of the unclamped deviation: the clamp has no gradient, this draws it back.
-        let divergence = divergence_nats(&mu, &raw_logstd).mean(Kind::Float);
+        let divergence = divergence_nats(&mu, &raw_logstd).sum(Kind::Float);
         let mut latent_loss = if let Some(scores) = &scores {
             let misfit =
                 (&mu - scores).square().sum(Kind::Float) * FIT_MEAN + (&raw_logstd - FIT_LOGSTD_TO).square().sum(Kind::Float) * FIT_LOGSTD;
-            let fit = misfit / (count * area);
+            let fit = misfit * portion;
             warm_start = figure(&fit);
             fit
         } else {
-            let weighted = &divergence * (self.weights.divergence / area);
+            let weighted = &divergence * (self.weights.divergence * portion);
             kl = figure(&weighted);
             weighted + (&sampled * leaf.grad()).sum(Kind::Float)
         };
+        let index = send(&Tensor::from_slice(&whole.iter().map(|&i| i as i64).collect::<Vec<_>>()), mu.device());
+        let means = self.ranks.rows(&mu.detach(), share);
         if self.weights.prior > 0.0 && !self.weights.warm {
-            let magnitude = &sums.magnitude / count;
+            let magnitude = self.ranks.total(&sums.magnitude * share.weight()) / count;
             let gated = gated_prior_weight(self.weights.prior, self.weights.snr, &magnitude) * (ORIGINAL_WEIGHT / area);
-            if let Some(term) = self.prior(batch, &mu, &sampled) {
+            let samples = self.ranks.rows(&sampled, share);
+            // Computed whole on every rank; the gradient goes to the rank's own latents.
+            if let Some(term) = self.prior(whole, &index, &own_among(&means, &mu, share), &own_among(&samples, &sampled, share)) {
                 let weighted = term * gated.to_kind(Kind::Float);
-                prior = figure(&weighted);
+                if self.ranks.is_first() {
+                    prior = figure(&weighted);
+                }
                 latent_loss += weighted;
             }
         }
         latent_loss.backward();
+        let encoder = Reduction::begin(self.assembly, Half::Encoder, self.ranks);
         let raw = raw_logstd.detach();
         // In the order that the figures are read in.
-        let values = [
-            sums.half_error / (count * area),
+        let own = [
+            sums.half_error * portion,
             kl,
             prior,
-            sums.volume / (count * area),
+            sums.volume * portion,
             warm_start,
-            figure(&divergence),
-            sums.snr / count,
-            sums.magnitude / count,
-            sums.volume_std / count,
-            figure(&raw.min()),
-            figure(&raw.max()),
+            figure(&divergence) * (share.weight() / count),
+            sums.snr * (share.weight() / count),
+            sums.magnitude * (share.weight() / count),
+            sums.volume_std * (share.weight() / count),
         ];
-        Some(Yield { figures: PendingFigures { images: batch.len(), values: Tensor::stack(&values, 0) }, means: mu.detach() })
+        let range = self.ranks.largest(Tensor::stack(&[-figure(&raw.min()), figure(&raw.max())], 0));
+        let values = Tensor::cat(&[self.ranks.total(Tensor::stack(&own, 0)), -range.narrow(0, 0, 1), range.narrow(0, 1, 1)], 0);
+        for reduction in [decoder, encoder].into_iter().flatten() {
+            reduction.finish(self.ranks);
+        }
+        Some(Yield { figures: PendingFigures { images: whole.len(), values }, index, means })
     }
 
     /// The part's loss, summed over its images; adds its figures to `sums`.
@@ -194,23 +216,23 @@ impl Step<'_> {
         loss
     }
 
-    /// The disentanglement prior against latents of other view classes; `None` where there are too few of them.
-    fn prior(&self, batch: &Batch, mu: &Tensor, sampled: &Tensor) -> Option<Tensor> {
+    /// The disentanglement prior of the `whole` batch against latents of other view classes; `None` where there are too few of them.
+    fn prior(&self, whole: &[usize], index: &Tensor, mu: &Tensor, sampled: &Tensor) -> Option<Tensor> {
         let classes = self.classes?;
         let Draws { seed, epoch, attempt, batch: number } = self.draws;
         let mut random = Random::keyed(seed, &[Purpose::Bank as u64, epoch, attempt, number]);
         let mut draw = |n: usize| random.below(n as u64) as usize;
         // Batches of one view class are held against the other classes, random ones against all.
-        let class = if self.assembly.settings.view_class_batches { classes.of[batch.particles[0]] } else { usize::MAX };
+        let class = if self.assembly.settings.view_class_batches { classes.of[whole[0]] } else { usize::MAX };
         let pool = draw_pool(&classes.members, class, 1, &mut draw);
         if near_of(pool.len() as i64) < 1 {
             return None;
         }
         let far = far_of(pool.len() as i64);
-        let rows = draw_random(pool.len(), far as usize, batch.len(), &mut draw);
+        let rows = draw_random(pool.len(), far as usize, whole.len(), &mut draw);
         let device = mu.device();
-        let rows = send(&Tensor::from_slice(&rows).view([batch.len() as i64, far]), device);
-        let contrast = self.bank.contrast(&batch.index, &send(&Tensor::from_slice(&pool), device), &rows);
+        let rows = send(&Tensor::from_slice(&rows).view([whole.len() as i64, far]), device);
+        let contrast = self.bank.contrast(index, &send(&Tensor::from_slice(&pool), device), &rows);
         Some(Prior::new(mu, sampled, &contrast.near, &contrast.far).total())
     }
 
@@ -248,6 +270,16 @@ impl Step<'_> {
             _ => net,
         }
     }
+}
+
+/// The rows of the whole batch, this rank's with their graph.
+fn own_among(all: &Tensor, own: &Tensor, share: Share) -> Tensor {
+    if share.count == share.of {
+        return own.shallow_clone();
+    }
+    let (from, to) = (share.from as i64, (share.from + share.count) as i64);
+    let others = |from: i64, to: i64| all.narrow(0, from, to - from);
+    Tensor::cat(&[others(0, from), own.narrow(0, 0, to - from), others(to, share.of as i64)], 0)
 }
 
 /// A scalar that is only to be looked at.

@@ -18,6 +18,7 @@ use crate::link::Link;
 use crate::model::bank::LatentBank;
 use crate::model::loss::Fit;
 use crate::model::schedules;
+use crate::world::Ranks;
 use contract::{BaseVolume, Event, Kind, MapForm, Problem, Result, TrainOutcome, TrainSettings, TrainSpec};
 use cryoem::mrc;
 use std::any::Any;
@@ -46,9 +47,10 @@ pub fn train(spec: &TrainSpec, link: &dyn Link, faults: Faults) -> Result<Outcom
     tch::set_num_threads(i32::try_from(spec.threads).unwrap_or(1).max(1));
     devices::keep_freed_memory(device);
     let particles = Particles::open(&spec.prepared, device)?;
+    let ranks = Ranks::join(spec.world.as_ref(), device, &|event| link.tell(event))?;
     let ignored = |path: &Path, problem: &Problem| link.warn(format!("ignoring the checkpoint {}: {problem}", path.display()));
-    let newest = checkpoint::newest(&spec.checkpoints, ignored)?;
-    match Trainer::new(spec, link, &particles, device, faults, newest)? {
+    let newest = if ranks.is_first() { checkpoint::newest(&spec.checkpoints, ignored)? } else { None };
+    match Trainer::new(spec, link, &particles, device, faults, newest, ranks)? {
         Some(mut trainer) => trainer.run(),
         None => Ok(Outcome::Stopped),
     }
@@ -60,6 +62,7 @@ struct Trainer<'a> {
     link: &'a dyn Link,
     particles: &'a Particles,
     device: Device,
+    ranks: Ranks,
     assembly: Assembly,
     inputs: Inputs,
     optimiser: AdamW,
@@ -71,7 +74,8 @@ struct Trainer<'a> {
     classes: Option<Classes>,
     data: DataFacts,
     box_px: usize,
-    monitor: Monitor,
+    /// Of the first rank.
+    monitor: Option<Monitor>,
     notes: Vec<String>,
     faults: Faults,
     progress: Cell<Progress>,
@@ -106,6 +110,7 @@ impl<'a> Trainer<'a> {
         device: Device,
         faults: Faults,
         newest: Option<(std::path::PathBuf, Checkpoint)>,
+        ranks: Ranks,
     ) -> Result<Option<Self>> {
         let settings = &spec.settings;
         let stop = || link.stop_asked();
@@ -129,20 +134,24 @@ impl<'a> Trainer<'a> {
                 assembly.take_settings(settings);
                 assembly
             }
-            None => match ground::fresh(spec, maps, particles, device, &stop)? {
+            None if ranks.is_first() => match ground::fresh(spec, maps, particles, device, &stop)? {
                 Some(assembly) => assembly,
                 None => return Ok(None),
             },
+            None => ground::following(spec, maps, &ranks, particles, device)?,
         };
         if let Some(problem) = assembly.scene.without_kernel() {
             link.warn(format!("projections take longer and more memory than they need: {problem}"));
+        }
+        if ranks.is_first() {
+            ground::lead(&assembly, &ranks);
         }
         data.base_scale = assembly.maps.base_scale;
         if settings.base != BaseVolume::None {
             notes.push(format!("grey scale of the base volume in the images: {:.4}", data.base_scale));
         }
         let anchors = assembly.scores.as_ref().map(|scores| assembly.anchors(scores));
-        let Some(inputs) = Inputs::new(&assembly, particles, anchors, &stop) else { return Ok(None) };
+        let Some(inputs) = Inputs::new(&assembly, particles, anchors, ranks.here(), &stop) else { return Ok(None) };
         let parameters = assembly.weights().into_iter().map(|(name, value)| Parameter { name, value, rate: 1.0 }).collect();
         let split = Split::new(settings.seed, particles.len(), settings.validation_fraction);
         let batches = if settings.view_class_batches {
@@ -159,7 +168,10 @@ impl<'a> Trainer<'a> {
             latents: start,
             classes: (settings.lamb > 0.0).then(|| ground::view_classes(particles, &split.training)),
             box_px: prepared.groups.first().map_or(prepared.size_px, |group| group.box_px),
-            monitor: Monitor::open(&spec.monitor, newest.as_ref().map_or(0, |(_, checkpoint)| checkpoint.position.losses_bytes))?,
+            monitor: ranks
+                .is_first()
+                .then(|| Monitor::open(&spec.monitor, newest.as_ref().map_or(0, |(_, checkpoint)| checkpoint.position.losses_bytes)))
+                .transpose()?,
             progress: Cell::new(Progress { told: Instant::now(), at: Instant::now(), images: 0 }),
             saved_at: Instant::now(),
             pending: None,
@@ -168,6 +180,7 @@ impl<'a> Trainer<'a> {
             link,
             particles,
             device,
+            ranks,
             assembly,
             inputs,
             position,
@@ -182,8 +195,10 @@ impl<'a> Trainer<'a> {
                 trainer.restore(&checkpoint)?;
                 link.log(format!("going on from {}", folder.display()));
             }
-            None => trainer.begin()?,
+            None if trainer.ranks.is_first() => trainer.begin()?,
+            None => {}
         }
+        trainer.follow_first()?;
         Ok(Some(trainer))
     }
 
@@ -221,11 +236,17 @@ impl<'a> Trainer<'a> {
             }
         }
         let anchors = self.inputs.all_anchors();
-        let Some(latents) = encode::means(&self.assembly, self.particles, anchors, &|| self.link.stop_asked()) else {
+        let share = self.ranks.share(self.particles.len());
+        let own: Vec<usize> = (share.from..share.from + share.count).collect();
+        let own = if own.is_empty() { vec![0] } else { own };
+        let Some(means) = encode::means_of(&self.assembly, self.particles, &own, anchors, &|| self.link.stop_asked()) else {
             return Ok(Outcome::Stopped);
         };
+        let latents = self.ranks.rows(&means, share);
         let path = self.latents_path(self.position.epoch);
-        checkpoint::replace_npy(&path, &latents)?;
+        if self.ranks.is_first() {
+            checkpoint::replace_npy(&path, &latents)?;
+        }
         Ok(Outcome::Complete(TrainOutcome {
             checkpoint: self.spec.checkpoints.join(format!("epoch-{:03}", self.position.epoch)),
             epochs: self.position.epoch,
@@ -239,34 +260,35 @@ impl<'a> Trainer<'a> {
         let began = Instant::now();
         let order = self.batches.epoch(self.position.epoch + 1, self.position.guard.roll_backs);
         let particles = self.particles;
-        for batch in particles.stream(order[self.position.batches..].to_vec()) {
-            match self.batch(&batch)? {
+        let rest = &order[self.position.batches..];
+        let own = rest.iter().map(|whole| self.ranks.share(whole.len()).select(whole)).collect();
+        for (batch, whole) in particles.stream(own).zip(rest) {
+            match self.batch(&batch, whole)? {
                 Course::Done => {}
                 other => return Ok(other),
-            }
-            if self.saved_at.elapsed().as_secs_f64() > 60.0 * self.settings.checkpoint_minutes && self.position.batches < order.len() {
-                match self.settle()? {
-                    Course::Done => drop(self.save()?),
-                    other => return Ok(other),
-                }
             }
         }
         self.end_epoch(began.elapsed())
     }
 
-    /// One effective batch. The figures of the one before are read while the device works on this one, so that it never waits for being read;
-    /// a fault is seen one batch later, and the roll-back undoes that batch, too.
-    fn batch(&mut self, batch: &Batch) -> Result<Course> {
+    /// One effective batch, of which `batch` is this rank's share. The figures of the one before are read while the device works on this one, so
+    /// that it never waits for being read; a fault is seen one batch later, and the roll-back undoes that batch, too.
+    fn batch(&mut self, batch: &Batch, whole: &[usize]) -> Result<Course> {
         let weights = self.weights();
-        let Some(result) = self.gradients(batch, weights)? else { return Ok(Course::Stop) };
+        let Some(result) = self.gradients(batch, whole, weights)? else { return Ok(Course::Stop) };
         match self.settle()? {
             Course::Done => {}
             other => return Ok(other),
         }
+        // Here all figures are read, on all ranks after the same batch, and this one's gradients have not been used yet.
+        let overdue = self.saved_at.elapsed().as_secs_f64() > 60.0 * self.settings.checkpoint_minutes;
+        if overdue && self.ranks.is_first() && self.position.batches > 0 {
+            self.save()?;
+        }
         let rate = self.learning_rate();
         self.optimiser.step(rate);
-        self.bank.update(&batch.index, &result.means);
-        let _ = self.latents.index_copy_(0, &batch.index, &result.means);
+        self.bank.update(&result.index, &result.means);
+        let _ = self.latents.index_copy_(0, &result.index, &result.means);
         let position = &mut self.position;
         position.images += result.figures.images;
         position.batches += 1;
@@ -277,7 +299,7 @@ impl<'a> Trainer<'a> {
     }
 
     /// The batch's gradients, in parts that fit into memory; `None`: stopped as asked.
-    fn gradients(&mut self, batch: &Batch, weights: TermWeights) -> Result<Option<Yield>> {
+    fn gradients(&mut self, batch: &Batch, whole: &[usize], weights: TermWeights) -> Result<Option<Yield>> {
         loop {
             self.optimiser.zero_grad();
             let step = Step {
@@ -285,6 +307,7 @@ impl<'a> Trainer<'a> {
                 inputs: &self.inputs,
                 bank: &self.bank,
                 classes: self.classes.as_ref(),
+                ranks: &self.ranks,
                 weights,
                 draws: Draws {
                     seed: self.settings.seed,
@@ -296,10 +319,10 @@ impl<'a> Trainer<'a> {
                 injected: self.injected(),
             };
             let asked = |done: usize| {
-                self.tell_progress(done);
+                self.tell_progress(done * self.ranks.size());
                 self.link.stop_asked()
             };
-            match catch_unwind(AssertUnwindSafe(|| step.gradients(batch, &asked))) {
+            match catch_unwind(AssertUnwindSafe(|| step.gradients(batch, whole, &asked))) {
                 Ok(result) => return Ok(result),
                 Err(panic) => self.shrink(panic)?,
             }
@@ -311,6 +334,10 @@ impl<'a> Trainer<'a> {
         let what = panic_text(panic.as_ref()).to_owned();
         if !devices::is_out_of_memory(&what) {
             resume_unwind(panic);
+        }
+        if !self.ranks.is_alone() {
+            // The others are in the middle of this batch and cannot begin it again.
+            return Err(devices::problem(&what).at(self.spec.device.clone()).hint("several processes need `--micro-batch` or `--gpu-memory` lower from the start"));
         }
         let settings = &mut self.assembly.settings;
         let before = settings.micro_batch.min(settings.batch);
@@ -350,8 +377,7 @@ impl<'a> Trainer<'a> {
         let (epoch, images) = (self.position.epoch + 1, self.position.images);
         if self.position.interval_meter.images() >= self.settings.log_interval {
             let meter = std::mem::take(&mut self.position.interval_meter);
-            self.monitor.line(&Line::new("interval", epoch, images, &meter, rate, None))?;
-            self.position.losses_bytes = self.monitor.bytes();
+            self.note(&Line::new("interval", epoch, images, &meter, rate, None))?;
             self.link.tell(Event::Metric {
                 epoch,
                 images,
@@ -360,6 +386,15 @@ impl<'a> Trainer<'a> {
                 snr: meter.snr(),
                 learning_rate: rate,
             });
+        }
+        Ok(())
+    }
+
+    /// Adds a line to the loss figures.
+    fn note(&mut self, line: &Line) -> Result<()> {
+        if let Some(monitor) = &mut self.monitor {
+            monitor.line(line)?;
+            self.position.losses_bytes = monitor.bytes();
         }
         Ok(())
     }
@@ -413,13 +448,14 @@ impl<'a> Trainer<'a> {
         self.progress.set(Progress { at: Instant::now(), images: 0, ..self.progress.get() });
         let epoch = self.position.epoch;
         let line = Line::new("epoch", epoch, meter.images(), &meter, rate, validation).with_active_dimensions(self.active_dimensions());
-        self.monitor.line(&line)?;
-        self.position.losses_bytes = self.monitor.bytes();
-        self.monitor.panels(&self.assembly, self.particles, &self.inputs, &self.latents, self.box_px)?;
-        self.write_preview()?;
-        checkpoint::replace_npy(&self.latents_path(epoch), &self.latents)?;
-        self.save()?;
-        checkpoint::tidy(&self.spec.checkpoints, self.settings.keep_every)?;
+        self.note(&line)?;
+        if let Some(monitor) = &self.monitor {
+            monitor.panels(&self.assembly, self.particles, &self.inputs, &self.latents, self.box_px)?;
+            self.write_preview()?;
+            checkpoint::replace_npy(&self.latents_path(epoch), &self.latents)?;
+            self.save()?;
+            checkpoint::tidy(&self.spec.checkpoints, self.settings.keep_every)?;
+        }
         self.link.tell(Event::Epoch {
             epoch,
             epochs: self.settings.epochs,
@@ -439,17 +475,22 @@ impl<'a> Trainer<'a> {
         if self.split.validation.is_empty() {
             return None;
         }
-        let chosen: Vec<Vec<usize>> = runs(self.split.validation.len(), self.assembly.settings.micro_batch)
-            .into_iter()
-            .map(|run| run.into_iter().map(|i| self.split.validation[i]).collect())
-            .collect();
-        let mut sum = 0.0;
+        let validation = &self.split.validation;
+        let share = self.ranks.share(validation.len());
+        let own = share.select(validation);
+        let chosen: Vec<Vec<usize>> =
+            runs(own.len(), self.assembly.settings.micro_batch).into_iter().map(|run| run.into_iter().map(|i| own[i]).collect()).collect();
+        let (mut sum, mut means) = ([0.0], Vec::new());
         for batch in self.particles.stream(chosen) {
-            let (means, error) = tch::no_grad(|| self.misfit(&batch));
-            sum += error;
-            let _ = self.latents.index_copy_(0, &batch.index, &means);
+            let (of_batch, error) = tch::no_grad(|| self.misfit(&batch));
+            sum[0] += share.weight() * error;
+            means.push(of_batch);
         }
-        Some(sum / (self.split.validation.len() as f64 * self.inputs.mean_area))
+        self.ranks.sum(&mut sum);
+        let index = Tensor::from_slice(&validation.iter().map(|&i| i as i64).collect::<Vec<_>>()).to_device(self.device);
+        let means = self.ranks.rows(&Tensor::cat(&means, 0), share);
+        let _ = self.latents.index_copy_(0, &index, &means);
+        Some(sum[0] / (validation.len() as f64 * self.inputs.mean_area))
     }
 
     /// Latent means, and half the squared error of the renderings at them, summed.
@@ -477,11 +518,14 @@ impl<'a> Trainer<'a> {
         let factor = self.position.step_factor * self.settings.guards.step_factor;
         let folder = self.spec.checkpoints.join(format!("epoch-{:03}", self.position.epoch));
         self.link.warn(format!("{place}: {fault}; going back to {} with {factor:.3} times the learning rate", folder.display()));
-        checkpoint::remove_after(&self.spec.checkpoints, self.position.epoch)?;
-        let good = Checkpoint::load(&folder)?;
-        self.restore(&good)?;
-        self.position.guard.roll_backs = roll_backs;
-        self.position.step_factor = factor;
+        if self.ranks.is_first() {
+            checkpoint::remove_after(&self.spec.checkpoints, self.position.epoch)?;
+            let good = Checkpoint::load(&folder)?;
+            self.restore(&good)?;
+            self.position.guard.roll_backs = roll_backs;
+            self.position.step_factor = factor;
+        }
+        self.follow_first()?;
         if !self.faults.again {
             self.faults.inject = None;
         }
@@ -497,8 +541,27 @@ impl<'a> Trainer<'a> {
         self.bank = LatentBank::new(&state.bank(&self.spec.checkpoints)?.to_device(self.device));
         self.latents = state.latents.to_device(self.device).copy();
         self.position = state.position.clone();
-        self.monitor.rewind(self.position.losses_bytes)?;
+        if let Some(monitor) = &mut self.monitor {
+            monitor.rewind(self.position.losses_bytes)?;
+        }
         self.progress.set(Progress { at: Instant::now(), images: self.position.images, ..self.progress.get() });
+        Ok(())
+    }
+
+    /// Brings all that is learned, and where the run stands, into step with the first rank.
+    fn follow_first(&mut self) -> Result<()> {
+        if self.ranks.is_alone() {
+            return Ok(());
+        }
+        let mut named: Vec<(String, Tensor)> = self.assembly.weights().into_iter().chain(self.optimiser.moments()).collect();
+        named.sort_by(|a, b| a.0.cmp(&b.0));
+        let mut tensors: Vec<Tensor> = named.into_iter().map(|(_, tensor)| tensor).collect();
+        tensors.extend([self.latents.shallow_clone(), self.bank.latents().shallow_clone()]);
+        self.ranks.copy_of_first(&mut tensors);
+        let unread = |e: serde_json::Error| Problem::failed(format!("the first rank's position is not understood: {e}"));
+        let position = serde_json::to_string(&self.position).map_err(unread)?;
+        self.position = serde_json::from_str(&self.ranks.words_of_first(position)).map_err(unread)?;
+        self.optimiser.set_steps(self.position.steps);
         Ok(())
     }
 

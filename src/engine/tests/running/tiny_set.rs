@@ -109,6 +109,7 @@ pub(crate) fn command(folder: &Path) -> TrainSpec {
         settings: settings(),
         device: "cpu".into(),
         threads: 1,
+        world: None,
     }
 }
 

@@ -10,6 +10,7 @@ use opus_dsd_engine::training::checkpoint::Checkpoint;
 use opus_dsd_engine::training::inputs::Inputs;
 use opus_dsd_engine::training::step::{Draws, Step, TermWeights};
 use opus_dsd_engine::training::{self, Faults, Injection, Outcome};
+use opus_dsd_engine::world::Ranks;
 use std::path::Path;
 use tch::{Device, Tensor};
 
@@ -19,7 +20,7 @@ fn folder() -> tempfile::TempDir {
 }
 
 /// A command whose files lie in a sub-folder of their own, on shared data.
-fn in_folder(spec: &TrainSpec, folder: &Path) -> TrainSpec {
+pub(crate) fn in_folder(spec: &TrainSpec, folder: &Path) -> TrainSpec {
     TrainSpec {
         checkpoints: folder.join("checkpoint"),
         preview: folder.join("preview.mrc"),
@@ -69,19 +70,20 @@ fn the_split_into_parts_changes_nothing_but_rounding() {
         assembly.settings.micro_batch = micro_batch;
         assembly.settings.recompute_encoder = recompute_encoder;
         let anchors = assembly.scores.as_ref().map(|scores| assembly.anchors(scores));
-        let inputs = Inputs::new(&assembly, &particles, anchors, &|| false).unwrap();
+        let inputs = Inputs::new(&assembly, &particles, anchors, 1, &|| false).unwrap();
         let bank = LatentBank::new(&checkpoint.bank);
         let step = Step {
             assembly: &assembly,
             inputs: &inputs,
             bank: &bank,
             classes: None,
+            ranks: &Ranks::alone(),
             weights: TermWeights { divergence: 0.1, prior: 0.0, magnitude: 0.1, variation: 0.1, snr: 0.1, warm: false },
             draws: Draws { seed: 1, epoch: 1, attempt: 0, batch: 0 },
             box_px: crate::tiny_set::SIZE,
             injected: None,
         };
-        step.gradients(&batch, &|_| false).unwrap();
+        step.gradients(&batch, &batch.particles, &|_| false).unwrap();
         let mut named: Vec<(String, Tensor)> = assembly.weights().into_iter().map(|(name, value)| (name, value.grad())).collect();
         named.sort_by(|a, b| a.0.cmp(&b.0));
         named

@@ -15,8 +15,9 @@ use crate::job::stages::series::Extent;
 use crate::job::stages::{check, cluster, decode, differences, embed, prepare, publish, reconstruct, report, series, train};
 use crate::job::trained::Trained;
 use crate::job::{atomic, npy, wishes};
-use crate::settings::decided::{self, Decided, Reason};
+use crate::settings::decided::{Decided, Reason};
 use crate::settings::defaults::{POINTS, VARIABILITY};
+use crate::settings::devices;
 use crate::settings::rules;
 use crate::settings::said::{AnalyseSaid, MapsSaid};
 use crate::settings::values::{Epoch, JobEpoch};
@@ -118,7 +119,7 @@ fn read_particles(context: &mut Context<'_>, trained: &Trained, options: &ReadOp
 /// The trained job's values, with what is said now.
 fn decide(said: &AnalyseSaid, trained: &Trained, before: &Provenance, engine: &Engine, threads: usize) -> Result<Decided> {
     let mut decided = before.settings.clone();
-    decided.grid.device = decided::choose_device((said.machine.device.as_deref(), said.machine.gpu.as_deref(), None), &engine.devices)?;
+    decided.grid.device = devices::choose_device((said.machine.device.as_deref(), said.machine.gpu.as_deref(), None), &engine.devices)?;
     decided.grid.threads = threads;
     decided.set_map_form(wishes::form(&said.maps, trained)?);
     decided.cluster_method = said.grouping.cluster_method.unwrap_or_default();

@@ -7,7 +7,7 @@ use crate::job::stages::decode;
 use crate::job::stages::series::{self, map_file};
 use crate::job::trained::Trained;
 use crate::job::{atomic, npy, wishes};
-use crate::settings::decided;
+use crate::settings::devices;
 use crate::settings::said::DecodeSaid;
 use contract::{DecodeSpec, Problem, Result, Series, SeriesVolume};
 use cryoem::mrc::read_volume;
@@ -22,7 +22,7 @@ pub(super) fn run(context: &mut Context<'_>, said: &DecodeSaid) -> Result<()> {
     let wish = wishes::wish(said, &trained)?;
     let form = wishes::form(&said.maps, &trained)?;
     engine.greet()?;
-    let device = decided::choose_device((said.machine.device.as_deref(), said.machine.gpu.as_deref(), None), &engine.devices)?;
+    let device = devices::choose_device((said.machine.device.as_deref(), said.machine.gpu.as_deref(), None), &engine.devices)?;
     context.say(&format!(
         "{} volumes of {}, from epoch {} of {}",
         wish.latents.nrows(),

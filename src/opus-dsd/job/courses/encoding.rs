@@ -11,7 +11,8 @@ use crate::job::stages::read::{self, Input};
 use crate::job::stages::{check, cluster, encode, prepare, publish, subspace};
 use crate::job::trained::{self, Trained};
 use crate::job::{checkpoints, encode_kit};
-use crate::settings::decided::{self, Decided, Reason};
+use crate::settings::decided::{Decided, Reason};
+use crate::settings::devices;
 use crate::settings::rules;
 use crate::settings::said::EncodeSaid;
 use crate::settings::values::Epoch;
@@ -119,7 +120,7 @@ impl Known {
 /// The trained job's values, with what is said now.
 fn decide(said: &EncodeSaid, trained: &Trained, known: &Known, model: &Provenance, engine: &Engine, threads: usize) -> Result<Decided> {
     let mut decided = model.settings.clone();
-    decided.grid.device = decided::choose_device((said.machine.device.as_deref(), said.machine.gpu.as_deref(), None), &engine.devices)?;
+    decided.grid.device = devices::choose_device((said.machine.device.as_deref(), said.machine.gpu.as_deref(), None), &engine.devices)?;
     decided.grid.threads = threads;
     let clusters = known.results.volumes.len();
     decided.clusters = Some(clusters);

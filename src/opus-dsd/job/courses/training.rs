@@ -3,18 +3,26 @@
 use super::{provenance, say_decided, start_engine};
 use crate::job::encode_kit;
 use crate::job::engine_process::Engine;
+use crate::job::muster::Muster;
 use crate::job::settings_file;
 use crate::job::stages::context::Context;
 use crate::job::stages::report::Material;
 use crate::job::stages::{base, check, cluster, decode, embed, prepare, publish, read, report, subspace, train};
 use crate::settings::decided::{self, Decided};
+use crate::settings::devices;
 use crate::settings::said::TrainSaid;
-use contract::Result;
+use contract::{Device, Result};
 
 pub(super) fn run(context: &mut Context<'_>, said: &TrainSaid) -> Result<()> {
+    let launch = context.job.order.launch()?;
+    let mut muster = launch.as_ref().map(|launch| Muster::call(context.folder(), launch)).transpose()?;
     let mut engine = start_engine(context.job)?;
     let input = read::run(context, said)?;
     engine.greet()?;
+    let said = &match &launch {
+        Some(launch) => on_device(said, &devices::launched_device(said, launch.local, &engine.devices)?),
+        None => said.clone(),
+    };
     let facts = input.facts()?;
     let (grid, book) = decided::grid(said, &facts, &engine.devices)?;
     let fingerprint = prepare::fingerprint(said, &input, &grid)?;
@@ -29,7 +37,7 @@ pub(super) fn run(context: &mut Context<'_>, said: &TrainSaid) -> Result<()> {
     encode_kit::keep_images(context.folder(), &(&prepared.0).into())?;
     let ground = base::run(context, &input, &decided, &prepared, mask)?;
     let scores = subspace::run(context, &decided, &prepared.0, &ground)?;
-    let outcome = train::run(context, &mut engine, &decided, &ground, scores)?;
+    let outcome = train::run(context, &mut engine, &decided, &ground, scores, muster.as_mut())?;
     for note in &outcome.notes {
         context.say(note);
     }
@@ -47,7 +55,15 @@ pub(super) fn run(context: &mut Context<'_>, said: &TrainSaid) -> Result<()> {
     };
     let plots = report::run(context, &input, &decided, &outcome, &found, &material)?;
     publish::run(context, &outcome, &found, &plots)?;
+    if let Some(muster) = muster {
+        muster.farewell();
+    }
     prepare::leave_scratch(context, said)
+}
+
+/// The same wishes for a process that has been given a device.
+fn on_device(said: &TrainSaid, device: &Device) -> TrainSaid {
+    TrainSaid { device: Some(device.id.clone()), ..said.clone() }
 }
 
 /// Holds what is decided against what was decided before, says it, and writes it.

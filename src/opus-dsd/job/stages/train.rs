@@ -3,13 +3,15 @@
 use super::context::Context;
 use super::publish;
 use crate::job::checkpoints::CHECKPOINTS;
+use crate::job::crew::Crew;
 use crate::job::engine_process::Engine;
+use crate::job::muster::Muster;
 use crate::job::progress::Progress;
 use crate::job::stage::Fingerprint;
 use crate::job::{atomic, drift};
 use crate::settings::decided::Decided;
 use crate::settings::values::JobEpoch;
-use contract::{Command, Event, Kind, Problem, Result, TrainOutcome, TrainSettings, TrainSpec};
+use contract::{Event, Kind, Problem, Result, TrainOutcome, TrainSettings, TrainSpec};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -39,6 +41,7 @@ pub(crate) fn run(
     decided: &Decided,
     ground: &Ground,
     scores: Option<PathBuf>,
+    muster: Option<&mut Muster>,
 ) -> Result<TrainOutcome> {
     let load = decided.load.as_ref().map(checkpoint_of).transpose()?;
     // How a batch is split has no say in the result, and may differ from machine to machine.
@@ -55,11 +58,13 @@ pub(crate) fn run(
         monitor: context.path(MONITOR),
         settings: decided.train.clone(),
         device: decided.grid.device.id.clone(),
-        threads: decided.grid.threads,
+        threads: decided.grid.threads_an_engine(),
+        world: None,
     };
     let written = context.path(CHECKPOINTS).join(OUTCOME);
     context.stage("train", &fingerprint, |context| {
-        let outcome = train(context, engine, decided, spec)?;
+        let crew = Crew::gather(context, engine, &decided.grid, muster)?;
+        let outcome = train(context, crew, decided, spec)?;
         let latents = outcome.latents.clone();
         atomic::write_json(&written, &within(context.folder(), outcome))?;
         Ok(vec![written, latents])
@@ -84,18 +89,18 @@ pub(crate) fn read_outcome(folder: &Path) -> Result<TrainOutcome> {
     Ok(TrainOutcome { checkpoint: folder.join(outcome.checkpoint), latents: folder.join(outcome.latents), ..outcome })
 }
 
-fn train(context: &mut Context<'_>, engine: &mut Engine, decided: &Decided, spec: TrainSpec) -> Result<TrainOutcome> {
+fn train(context: &mut Context<'_>, mut crew: Crew<'_>, decided: &Decided, spec: TrainSpec) -> Result<TrainOutcome> {
     for folder in [&spec.checkpoints, &spec.monitor] {
         std::fs::create_dir_all(folder).map_err(|e| Problem::io(folder, &e))?;
     }
     let monitor = spec.monitor.clone();
     drift::update(context.folder(), &monitor, None)?;
-    let mut progress = Progress::new(&decided.grid.device.id);
+    let mut progress = Progress::new(&crew.devices());
     let mut published = false;
-    engine.send(&Command::Train(Box::new(spec)))?;
-    context.stop.training_begins(engine.commands()?);
+    crew.begin(spec)?;
+    context.stop.training_begins(crew.commands()?);
     loop {
-        let Some(event) = engine.next(PATIENCE)? else { continue };
+        let Some(event) = crew.next(PATIENCE)? else { continue };
         context.events.add(&event);
         if let Some(line) = progress.line(&event) {
             context.say(&line);

@@ -22,6 +22,8 @@ const MOST_EPOCHS: u32 = 100_000;
 const MOST_BATCH: u32 = 65_536;
 pub(crate) const MOST_THREADS: u32 = 4096;
 const MOST_MEMORY_GB: u32 = 100_000;
+/// A batch is shared among all processes; more than this are a slip.
+const MOST_RANKS: u32 = 256;
 
 /// Switches that users of Scipion's older plugin know.
 const USE_MASK: Gate = Gate { name: "useMask", label: "Use a mask?", default: false, open: true };
@@ -159,11 +161,11 @@ pub(crate) struct TrainSaid {
     #[arg(long = "j", short = 'j', alias = "threads", value_name = "N", help_heading = MACHINE,
         add = field(Kind::Threads, "Threads").from(1).to(MOST_THREADS).decided("all cores"))]
     pub(crate) threads: Option<usize>,
-    /// GPU, as 0 or cuda:0 (the first of 0,1 or 0:1)
+    /// GPU, as 0 or cuda:0; several, as 0,1, train together
     #[arg(long, value_name = "ID", help_heading = MACHINE,
         add = field(Kind::Gpu, "GPU").decided("the first, else the CPU"))]
     pub(crate) gpu: Option<String>,
-    /// Number of GPUs; 0 runs on the CPU, and one is used of several
+    /// Number of GPUs that train together, from the first on; 0 runs on the CPU
     #[arg(long, value_name = "N", help_heading = MACHINE,
         add = field(Kind::Int, "Number of GPUs").from(0).advanced())]
     pub(crate) num_gpus: Option<usize>,
@@ -171,6 +173,10 @@ pub(crate) struct TrainSaid {
     #[arg(long, value_name = "DEVICE", help_heading = MACHINE,
         add = field(Kind::Text, "Device").decided("the best there is").advanced())]
     pub(crate) device: Option<String>,
+    /// Processes that train together on the CPU; 1 also takes no notice of srun, mpirun or torchrun
+    #[arg(long, value_name = "N", help_heading = MACHINE,
+        add = field(Kind::Int, "Processes on the CPU").from(1).to(MOST_RANKS).decided("1").advanced())]
+    pub(crate) ranks: Option<usize>,
     /// Fast local folder for the prepared images
     #[arg(long, value_name = "DIR", help_heading = MACHINE,
         add = field(Kind::Folder, "Scratch folder").decided("the job folder"))]

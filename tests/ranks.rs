@@ -1,0 +1,166 @@
+//! Jobs that train with several processes: started by the worker on one machine, or by a cluster's launcher. Every test runs the built
+//! executables on the CPU.
+
+#[path = "support/job.rs"]
+mod job;
+
+use job::{Project, descendants, is_alive, signal, wait_for};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+const JOB: &str = "External/job001";
+const SHORT: &str = "--epochs 2 --clusters 2 --plot no";
+const LONG: &str = "--epochs 4000 --clusters 2 --plot no";
+/// A loaded machine may take this long to come to a stage.
+const PATIENCE: Duration = Duration::from_secs(240);
+
+fn text(project: &Project, file: &str) -> String {
+    std::fs::read_to_string(project.path(JOB).join(file)).unwrap_or_default()
+}
+
+/// Latents of all particles as written, f32.
+fn latents(project: &Project, job: &str) -> Vec<f32> {
+    let bytes = std::fs::read(project.path(job).join("latents.npy")).unwrap();
+    let header = 10 + usize::from(u16::from_le_bytes([bytes[8], bytes[9]]));
+    bytes[header..].chunks_exact(4).map(|b| f32::from_le_bytes(b.try_into().unwrap())).collect()
+}
+
+fn assert_same_latents(a: &[f32], b: &[f32]) {
+    assert_eq!(a.len(), b.len());
+    let square = |values: &mut dyn Iterator<Item = f64>| values.map(|v| v * v).sum::<f64>();
+    let apart = square(&mut a.iter().zip(b).map(|(x, y)| f64::from(x - y)));
+    let size = square(&mut a.iter().map(|x| f64::from(*x)));
+    let relative = (apart / size).sqrt();
+    println!("latents differ by {relative:.1e}");
+    assert!(relative < 1e-4, "latents differ by {relative:.2e}");
+}
+
+/// A job of two ranks on this machine that trains: guard, worker, its two engines.
+fn training(project: &Project) -> (Child, u32, Vec<u32>) {
+    job::engine();
+    let guard = project.start(JOB, &format!("{LONG} --ranks 2"));
+    wait_for("training", PATIENCE, || text(project, "run.out").contains("epoch 1/"));
+    let below = descendants(guard.id());
+    let [worker, first, second] = below[..] else { panic!("a worker and two engines: {below:?}") };
+    (guard, worker, vec![first, second])
+}
+
+#[test]
+fn two_processes_train_as_one_does() {
+    let project = Project::new();
+    let one = project.train("External/job002", SHORT);
+    assert_eq!(one.status, Some(0), "{}", one.err);
+    let two = project.train(JOB, &format!("{SHORT} --ranks 2"));
+    assert_eq!(two.status, Some(0), "{}", two.err);
+    assert!(two.out.contains("2 (cpu, cpu)"), "{}", two.out);
+    assert_same_latents(&latents(&project, "External/job002"), &latents(&project, JOB));
+}
+
+#[test]
+fn a_killed_rank_ends_the_job_with_its_cause() {
+    for victim in [1, 0] {
+        let project = Project::new();
+        let (mut guard, worker, engines) = training(&project);
+        let began = Instant::now();
+        signal(engines[victim], libc::SIGKILL);
+        let status = guard.wait().unwrap();
+        assert!(began.elapsed() < Duration::from_secs(10), "{:?}", began.elapsed());
+        assert_eq!(status.code(), Some(1));
+        let error = project.last_error(JOB);
+        assert!(error.contains(&format!("rank {victim}")) && error.contains("was killed (SIGKILL)"), "{error}");
+        assert!(!is_alive(worker) && engines.iter().all(|&engine| !is_alive(engine)), "a process was left behind");
+        assert_eq!(project.exit_files(JOB), ["RELION_JOB_EXIT_FAILURE"]);
+    }
+}
+
+#[test]
+fn a_job_of_two_ranks_stops_in_order() {
+    let project = Project::new();
+    let (mut guard, worker, engines) = training(&project);
+    let began = Instant::now();
+    signal(guard.id(), libc::SIGTERM);
+    assert_eq!(guard.wait().unwrap().code(), Some(143));
+    assert!(began.elapsed() < Duration::from_secs(5), "{:?}", began.elapsed());
+    assert!(project.last_error(JOB).contains("stopped in order"), "{}", project.last_error(JOB));
+    assert!(!is_alive(worker) && engines.iter().all(|&engine| !is_alive(engine)), "a process was left behind");
+}
+
+/// Two processes as srun would start them.
+fn launched(project: &Project, more: &str) -> [Child; 2] {
+    [0, 1].map(|rank| {
+        let mut command: Command = project.command(&job::train_line(JOB, more));
+        command.env("SLURM_JOB_ID", "71").env("SLURM_STEP_ID", "0").env("SLURM_STEP_NUM_TASKS", "2");
+        command.env("SLURM_PROCID", rank.to_string()).env("SLURM_LOCALID", rank.to_string());
+        command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap()
+    })
+}
+
+#[test]
+fn processes_that_a_launcher_started_train_together() {
+    job::engine();
+    let project = Project::new();
+    let [mut first, mut second] = launched(&project, SHORT);
+    assert_eq!(first.wait().unwrap().code(), Some(0), "{}", text(&project, "run.err"));
+    let left = wait_for("the other process to leave", Duration::from_secs(10), || second.try_wait().unwrap().is_some());
+    assert_eq!(second.wait().unwrap().code(), Some(0), "{left:?}: {}", text(&project, "rank001.log"));
+    assert!(text(&project, "run.out").contains("2 processes train together, started by srun"));
+    let log = text(&project, "rank001.log");
+    assert!(log.contains("trains on cpu") && log.contains("the job has ended well"), "{log}");
+    assert!(!project.path(JOB).join("launch.json").exists());
+    let alone = project.train("External/job002", SHORT);
+    assert_eq!(alone.status, Some(0), "{}", alone.err);
+    assert_same_latents(&latents(&project, "External/job002"), &latents(&project, JOB));
+    // Nothing is left to be trained: the others leave with rank 0.
+    let again = launched(&project, SHORT);
+    for mut process in again {
+        assert_eq!(process.wait().unwrap().code(), Some(0));
+    }
+}
+
+#[test]
+fn a_launched_process_that_dies_ends_the_job() {
+    job::engine();
+    for victim in ["process", "engine"] {
+        let project = Project::new();
+        let [mut first, mut second] = launched(&project, LONG);
+        wait_for("training", PATIENCE, || text(&project, "run.out").contains("epoch 1/"));
+        let engine = descendants(second.id())[0];
+        let began = Instant::now();
+        signal(if victim == "process" { second.id() } else { engine }, libc::SIGKILL);
+        assert_eq!(first.wait().unwrap().code(), Some(1));
+        assert!(began.elapsed() < Duration::from_secs(10), "{:?}", began.elapsed());
+        let error = project.last_error(JOB);
+        let cause = if victim == "process" { "its process or machine is gone" } else { "was killed (SIGKILL)" };
+        assert!(error.contains("rank 1 on ") && error.contains(cause), "{error}");
+        second.wait().unwrap();
+        wait_for("its engine to end", Duration::from_secs(5), || !is_alive(engine));
+    }
+}
+
+#[test]
+fn the_others_leave_when_the_first_cannot_begin() {
+    job::engine();
+    let project = Project::new();
+    let [mut first, mut second] = launched(&project, "--zdim 3 --in_3dref nothing.mrc");
+    assert_ne!(first.wait().unwrap().code(), Some(0));
+    wait_for("the other process to leave", Duration::from_secs(20), || second.try_wait().unwrap().is_some());
+    assert_ne!(second.wait().unwrap().code(), Some(0));
+}
+
+#[test]
+fn a_process_alone_in_an_allocation_waits_for_nobody() {
+    job::engine();
+    let project = Project::new();
+    // A batch script of a job with four tasks; a step of one; and several, of which one is to be alone.
+    for (job, variables, more) in [
+        ("External/job011", "SLURM_JOB_ID=7 SLURM_NTASKS=4 SLURM_PROCID=0 SLURM_LOCALID=0", ""),
+        ("External/job012", "SLURM_JOB_ID=7 SLURM_STEP_ID=1 SLURM_STEP_NUM_TASKS=1 SLURM_PROCID=0", ""),
+        ("External/job013", "OMPI_COMM_WORLD_SIZE=4 OMPI_COMM_WORLD_RANK=0 OMPI_COMM_WORLD_LOCAL_RANK=0", "--ranks 1"),
+    ] {
+        let mut command = project.command(&job::train_line(job, &format!("--epochs 1 --clusters 2 --plot no {more}")));
+        command.envs(variables.split(' ').filter_map(|pair| pair.split_once('=')));
+        let ended = job::Ended::of(command.output().unwrap());
+        assert_eq!(ended.status, Some(0), "{}", ended.err);
+        assert!(!ended.out.contains("train together"), "{}", ended.out);
+    }
+}
