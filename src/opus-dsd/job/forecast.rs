@@ -5,6 +5,7 @@ use super::stages::{prepare, read};
 use super::status::{self, State};
 use crate::machine::{disk, memory};
 use crate::settings::decided::{self, Decided};
+use crate::settings::rules;
 use crate::settings::said::TrainSaid;
 use crate::settings::values::Preset;
 use contract::memory::{Cache, Footprint, MOST_CACHED_BYTES};

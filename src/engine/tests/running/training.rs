@@ -71,7 +71,7 @@ fn the_split_into_parts_changes_nothing_but_rounding() {
         assembly.settings.recompute_encoder = recompute_encoder;
         let anchors = assembly.scores.as_ref().map(|scores| assembly.anchors(scores));
         let inputs = Inputs::new(&assembly, &particles, anchors, 1, &|| false).unwrap();
-        let bank = LatentBank::new(&checkpoint.bank);
+        let bank = LatentBank::new(checkpoint.bank.as_ref().unwrap());
         let step = Step {
             assembly: &assembly,
             inputs: &inputs,

@@ -15,7 +15,7 @@ use crate::job::stages::series::Extent;
 use crate::job::stages::{check, cluster, decode, differences, embed, prepare, publish, reconstruct, report, series, train};
 use crate::job::trained::Trained;
 use crate::job::{atomic, npy, wishes};
-use crate::settings::decided::{Decided, Reason};
+use crate::settings::decided::{self, Decided, Reason};
 use crate::settings::defaults::{POINTS, VARIABILITY};
 use crate::settings::devices;
 use crate::settings::rules;
