@@ -43,6 +43,7 @@ fn settings(sizes: &Sizes) -> TrainSettings {
         keep_every: 0,
         log_interval: 1,
         precision: Precision::F32,
+        recompute_encoder: false,
     }
 }
 
@@ -108,6 +109,7 @@ fn an_adopted_model_encodes_and_decodes_as_the_original() {
         rotations: rotations(&case),
         ctf: numbers(9),
         apix: Tensor::full([count], APIX, (Kind::Float, CPU)),
+        apix_range: (APIX as f32, APIX as f32),
         ctf_known: numbers(1).view([-1]),
         premultiplied: numbers(1).view([-1]),
     };
