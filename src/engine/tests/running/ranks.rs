@@ -81,7 +81,7 @@ fn difference(a: &TrainOutcome, b: &TrainOutcome) -> (f64, f64) {
     };
     let weights: Vec<(&Tensor, &Tensor)> = one.weights.iter().map(|(name, tensor)| (tensor, &other.weights[name])).collect();
     let (x, y) = (Tensor::from_slice(&latents(&a.latents)), Tensor::from_slice(&latents(&b.latents)));
-    let rows = [(&x, &y), (&one.latents, &other.latents), (&one.bank, &other.bank)];
+    let rows = [(&x, &y), (&one.latents, &other.latents), (one.bank.as_ref().unwrap(), other.bank.as_ref().unwrap())];
     (relative(&weights), rows.iter().map(|pair| relative(&[*pair])).fold(0.0, f64::max))
 }
 
