@@ -33,6 +33,17 @@ fn other_clusters_and_series_from_the_same_training() {
     let found = results(project, "External/job002").unwrap();
     assert!(found.complete && found.verb == "analyse" && found.trained_job.as_deref() == Some(JOB));
     assert_eq!(found.volumes.iter().map(|v| v.n).sum::<usize>(), PARTICLES);
+    let clustering = found.clustering.as_ref().unwrap();
+    assert_eq!((clustering.method.as_str(), clustering.clusters, clustering.chosen), ("kmeans", 3, false));
+    assert!(clustering.curve.len() > 3 && clustering.reason.starts_with("3 clusters, as said"), "{clustering:?}");
+    assert_eq!(found.nuisances.iter().map(|n| n.name.as_str()).collect::<Vec<_>>()[..2], ["view direction", "defocus"]);
+    assert!(found.outlier_share.is_some_and(|share| share < 0.2));
+    // Of the trained job's two epochs, the first against where learning started.
+    assert_eq!(found.drift.iter().map(|d| d.epoch).collect::<Vec<_>>(), [1, 2]);
+    assert!(found.drift.iter().all(|d| (0.0..=1.0).contains(&d.alignment) && d.neighbours < 1.0), "{:?}", found.drift);
+    for figure in ["latents", "nuisances", "clusters", "training"] {
+        assert!(found.plots.contains(&format!("figures/{figure}.svg")) && found.plots.contains(&format!("figures/{figure}.png")));
+    }
     assert_eq!(
         found.series.iter().map(|s| (s.name.as_str(), s.volumes.len())).collect::<Vec<_>>(),
         [("pc1", 3), ("pc2", 3), ("path1-3", 3)]
@@ -64,6 +75,10 @@ fn other_clusters_and_series_from_the_same_training() {
     for stage in ["cluster", "decode", "pc1", "pc2", "path1-3", "report", "publish"] {
         assert!(again.out.contains(&format!("{stage}: done before")), "{stage}: {}", again.out);
     }
+
+    let redone = project.run(&format!("{line} --redo"));
+    assert_eq!(redone.status, Some(0), "{}", redone.err);
+    assert!(redone.out.contains("decode: begins") && !redone.out.contains("done before"), "{}", redone.out);
 
     // A job that looks at an analysis looks at what that one looks at.
     let next = project.run("decode --o External/job003/ --in_parts External/job002/particles.star --particles 0 --device cpu --j 1");
@@ -132,7 +147,7 @@ fn an_earlier_epoch_and_an_input_that_is_gone() {
     );
     assert_eq!(project.run(&line).status, Some(0));
     std::fs::remove_dir_all(project.path("in")).unwrap();
-    let ended = project.run(&format!("analyze --o again/ --job {JOB} --epoch 1 --device cpu --j 1 --plot no"));
+    let ended = project.run(&format!("analyze --o again/ --job {JOB} --epoch 1 --clusters 2 --device cpu --j 1 --plot no"));
     assert_eq!(ended.status, Some(0), "{}", ended.err);
     assert!(ended.err.contains("taking the job's own copy"), "{}", ended.err);
     let found = results(&project, "again").unwrap();
@@ -169,6 +184,67 @@ fn results_grow_while_a_job_runs_and_a_job_that_was_killed_can_be_analysed() {
 }
 
 #[test]
+fn another_job_is_held_against_this_one() {
+    let project = trained();
+    // With itself: everything agrees.
+    let line = format!("analyse --o External/job007/ --job {JOB} --clusters 2 --compare {JOB} --plot no --device cpu --j 1");
+    let ended = project.run(&line);
+    assert_eq!(ended.status, Some(0), "{}", ended.err);
+    assert!(
+        ended.out.contains(&format!("against {JOB}, epoch 2: {PARTICLES} particles; 2 of 2 states are found in both")),
+        "{}",
+        ended.out
+    );
+    let same = results(project, "External/job007").unwrap().comparison.unwrap();
+    assert_eq!((same.particles, same.rand_index, same.kept, same.neighbours), (PARTICLES, 1.0, 1.0, 1.0));
+    assert!((same.alignment - 1.0).abs() < 1e-6);
+    for state in &same.matches {
+        assert_eq!((state.here, state.overlap), (state.there, 1.0));
+        assert!(state.map_correlation > 0.9999 && state.difference_correlation.unwrap() > 0.999, "{state:?}");
+    }
+    let again = project.run(&line);
+    assert!(again.out.contains("compare: done before") && again.out.contains("report: done before"), "{}", again.out);
+
+    // An earlier epoch, whose clusters and maps are made here; mixtures say how certain they are.
+    let ended = project.run(&format!(
+        "analyse --o External/job008/ --job {JOB} --clusters 2 --cluster-method mixture --compare {JOB}:1 --plot no --device cpu --j 1"
+    ));
+    assert_eq!(ended.status, Some(0), "{}", ended.err);
+    let found = results(project, "External/job008").unwrap();
+    let earlier = found.comparison.unwrap();
+    assert_eq!((earlier.epoch, earlier.particles), (1, PARTICLES));
+    assert!(earlier.alignment < 0.999_999 && earlier.neighbours < 1.0 && !earlier.matches.is_empty(), "{earlier:?}");
+    let clustering = found.clustering.unwrap();
+    assert!(clustering.method == "mixture" && clustering.mean_certainty.is_some_and(|c| (0.5..=1.0).contains(&c)), "{clustering:?}");
+    let star = StarFile::read(&project.path("External/job008/latents.star")).unwrap();
+    let table = star.block("latents").unwrap();
+    for (label, least, most) in [("opusDensity", 0.0, 1.0), ("opusOutlier", -50.0, 50.0), ("opusCertainty", 0.5, 1.0)] {
+        let values = table.column(label).unwrap().numbers().unwrap();
+        assert!(values.len() == PARTICLES && values.iter().all(|v| (least..=most).contains(v)), "{label}: {values:?}");
+    }
+    let page = std::fs::read_to_string(project.path("External/job008/report.html")).unwrap();
+    assert!(page.contains(&format!("state in {JOB}, epoch 1")) && page.contains("certainty of the cluster"));
+
+    // The same job with the images of another stack is of other particles.
+    let folder = project.path("copy");
+    std::fs::create_dir(&folder).unwrap();
+    for name in ["particles.star", "particles.mrcs"] {
+        std::fs::copy(project.path("sim").join(name), folder.join(name)).unwrap();
+    }
+    for (name, bytes) in files(&project.path(JOB)) {
+        let path = project.path("External/job009").join(name);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, bytes).unwrap();
+    }
+    let settings = std::fs::read_to_string(project.path(JOB).join("settings.json")).unwrap();
+    assert!(settings.contains("sim/particles.star"));
+    std::fs::write(project.path("External/job009/settings.json"), settings.replace("sim/particles.star", "copy/particles.star")).unwrap();
+    let other = project.run(&format!("analyse --o refused2 --job {JOB} --compare External/job009 --device cpu --j 1"));
+    assert_eq!(other.status, Some(2), "{}", other.err);
+    assert!(other.last_error().contains("`--compare` External/job009: has 0 of this job's 96 particles; hint: "), "{}", other.err);
+}
+
+#[test]
 fn a_job_star_names_the_verb() {
     let project = trained();
     let folder = project.path("External/job004");
@@ -198,6 +274,8 @@ fn what_cannot_be_analysed_is_refused() {
         (format!("--job {JOB} --o refused --paths 1-3 --clusters 2"), "`--paths`"),
         (format!("--job {JOB} --o refused --clusters 0"), "`--clusters`"),
         ("--job nowhere --o refused".to_owned(), "nowhere"),
+        (format!("--job {JOB} --o refused --compare elsewhere"), "elsewhere"),
+        (format!("--job {JOB} --o refused --compare {JOB}:9"), JOB),
         ("--o refused".to_owned(), "`--job`"),
     ] {
         let ended = project.run(&format!("analyse {arguments}"));

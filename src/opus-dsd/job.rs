@@ -5,6 +5,7 @@ pub(crate) mod checkpoints;
 pub(crate) mod clean;
 pub(crate) mod console;
 pub(crate) mod courses;
+pub(crate) mod drift;
 pub(crate) mod encode_kit;
 pub(crate) mod engine_process;
 pub(crate) mod events;

@@ -38,7 +38,7 @@ class OpusDsdRsMaskRadiusWizard(ParticleMaskRadiusWizard):
 class OpusDsdRsClustersWizard(EmWizard):
     """Shows for several numbers of clusters how much of the latents' variance they hold apart."""
 
-    _targets = [(OpusDsdRsProtTrain, ["clusters"]), (OpusDsdRsProtAnalyze, ["ksamples"])]
+    _targets = [(OpusDsdRsProtTrain, ["ksamples"]), (OpusDsdRsProtAnalyze, ["ksamples"])]
 
     def latents(self, protocol):
         """Latents to look at: of the job that is analysed, or of the run itself; None before there are any."""

@@ -8,7 +8,7 @@ mod choice;
 mod order;
 
 pub use assign::{assign, distances};
-pub use choice::{Choice, CurvePoint, MOST_CLUSTERS, choose};
+pub use choice::{Choice, MOST_CLUSTERS, choose};
 pub use order::leaf_order;
 
 use crate::blocks::{check_latents, map_blocks};

@@ -32,7 +32,12 @@ impl Density {
             let first = &list[..NEIGHBOURS.min(list.len())];
             if first.is_empty() { 0.0 } else { (first.iter().map(|&d| f64::from(d)).sum::<f64>() / first.len() as f64) as f32 }
         };
-        let distance: Vec<f32> = (0..n).map(mean).collect();
+        Self::of_distances((0..n).map(mean).collect())
+    }
+
+    /// Density where the mean distances to the nearest others are known already.
+    #[must_use]
+    pub fn of_distances(distance: Vec<f32>) -> Self {
         Self { quantile: quantiles(&distance), outlier: outlier_scores(&distance), distance }
     }
 

@@ -10,7 +10,7 @@ pub use groups::{GroupLeakage, group_leakage, micrograph_leakage};
 
 use crate::blocks::check_latents;
 use crate::neighbours::{even_sample, nearest_outside_fold, neighbour_mean, random_folds};
-use contract::{Problem, Result};
+use contract::{Nuisance, Problem, Result};
 use ndarray::{Array2, ArrayView2, Axis};
 
 /// Particles looked at; enough for two digits of R², and under a second.
@@ -52,6 +52,21 @@ pub fn leakage(latents: ArrayView2<'_, f32>, view_directions: ArrayView2<'_, f64
     let view: Vec<Vec<f64>> = view_directions.columns().into_iter().map(|axis| rows.iter().map(|&row| axis[row]).collect()).collect();
     let defocus: Vec<f64> = rows.iter().map(|&row| defocus_angstrom[row]).collect();
     Ok(Leakage { view_r2: joint_r2(&neighbours, &view), defocus_r2: joint_r2(&neighbours, &[defocus]) })
+}
+
+/// How well each column (`[n]`) is read from latents `[n, d]`: cross-validated R² of the neighbours' mean, in the order of the columns.
+///
+/// # Errors
+/// If a column has another number of rows, or a latent is not finite.
+pub fn told(latents: ArrayView2<'_, f32>, columns: &[&[f32]]) -> Result<Vec<f64>> {
+    check_latents(latents)?;
+    let n = latents.nrows();
+    if let Some(column) = columns.iter().find(|column| column.len() != n) {
+        return Err(Problem::failed(format!("a column of {} values for {n} latents", column.len())));
+    }
+    let rows = even_sample(n, PARTICLES);
+    let neighbours = nearest_outside_fold(latents.select(Axis(0), &rows).view(), &random_folds(rows.len(), 0), NEIGHBOURS);
+    Ok(columns.iter().map(|column| joint_r2(&neighbours, &[rows.iter().map(|&row| f64::from(column[row])).collect()])).collect())
 }
 
 /// R² of the neighbours' means of several values taken together; 0 where nothing varies.
@@ -119,53 +134,58 @@ pub fn encoded(latents: ArrayView2<'_, f32>, nuisances: &Nuisances<'_>) -> Resul
 }
 
 impl Encoded {
+    /// What is known of each nuisance, with the limits beyond which people should know.
+    #[must_use]
+    pub fn nuisances(&self) -> Vec<Nuisance> {
+        let value = |name: &str, told: f64, share: f64| Nuisance {
+            name: name.into(),
+            told: told.max(0.0),
+            told_limit: READABLE_R2,
+            share: share.max(0.0),
+            share_limit: NOTEWORTHY_SHARE,
+            noteworthy: told > READABLE_R2 || share > NOTEWORTHY_SHARE,
+        };
+        let values =
+            [value("view direction", self.told.view_r2, self.share.view_r2), value("defocus", self.told.defocus_r2, self.share.defocus_r2)];
+        let groups = [("optics group", self.optics), ("micrograph", self.micrograph)];
+        values.into_iter().chain(groups.into_iter().filter_map(|(name, group)| Some(group?.nuisance(name)))).collect()
+    }
+
     /// A line for each nuisance that the latents know of, with what to do; none for healthy latents.
     #[must_use]
     pub fn warnings(&self) -> Vec<String> {
-        let leaks = |told: f64, share: f64| told > READABLE_R2 || share > NOTEWORTHY_SHARE;
-        let mut lines = Vec::new();
-        if leaks(self.told.view_r2, self.share.view_r2) {
-            lines.push(view_line(self.told.view_r2));
-        }
-        if leaks(self.told.defocus_r2, self.share.defocus_r2) {
-            lines.push(defocus_line(self.told.defocus_r2));
-        }
-        if let Some(optics) = self.optics.filter(GroupLeakage::is_noteworthy) {
-            lines.push(format!(
-                "latents tell the optics group ({:.0}% of a particle's neighbours are of its own group, {:.0}% by chance): clusters may be sessions rather than \
-                 states; compare the groups' shares in the clusters, and look at pixel sizes and CTF parameters of the groups",
-                100.0 * optics.same,
-                100.0 * optics.chance
-            ));
-        }
-        if let Some(micrograph) = self.micrograph.filter(GroupLeakage::is_noteworthy) {
-            lines.push(format!(
-                "latents tell the micrograph ({:.1}% of a particle's neighbours are of its own micrograph, {:.1}% by chance): clusters may be ice or background \
-                 rather than states; look for crowded or thick micrographs, and normalise the particles' background",
-                100.0 * micrograph.same,
-                100.0 * micrograph.chance
-            ));
-        }
-        lines
+        self.nuisances().iter().filter(|n| n.noteworthy).filter_map(|n| self.line(&n.name)).collect()
     }
-}
 
-fn view_line(r2: f64) -> String {
-    format!(
-        "latents tell the view direction (R² {r2:.2}): clusters may be views rather than states; compare the clusters' views, or train with more `--lamb`"
-    )
-}
-
-fn defocus_line(r2: f64) -> String {
-    format!("latents tell the defocus (R² {r2:.2}): clusters may be micrographs rather than states; check CTF parameters and pixel size")
-}
-
-impl Leakage {
-    /// A line for each nuisance that can mostly be read from the latents; none for healthy latents. [`Encoded::warnings`] sees more.
-    #[must_use]
-    pub fn warnings(&self) -> Vec<String> {
-        let view = (self.view_r2 > READABLE_R2).then(|| view_line(self.view_r2));
-        view.into_iter().chain((self.defocus_r2 > READABLE_R2).then(|| defocus_line(self.defocus_r2))).collect()
+    fn line(&self, name: &str) -> Option<String> {
+        let of_groups = |group: GroupLeakage| (100.0 * group.same, 100.0 * group.chance);
+        Some(match name {
+            "view direction" => format!(
+                "latents tell the view direction (R² {:.2}, {:.0}% of their variance): clusters may be views rather than states; compare the clusters' views, or \
+                 train with more `--lamb`",
+                self.told.view_r2,
+                100.0 * self.share.view_r2.max(0.0)
+            ),
+            "defocus" => format!(
+                "latents tell the defocus (R² {:.2}, {:.0}% of their variance): clusters may be micrographs rather than states; check CTF parameters and pixel size",
+                self.told.defocus_r2,
+                100.0 * self.share.defocus_r2.max(0.0)
+            ),
+            "optics group" => {
+                let (same, chance) = of_groups(self.optics?);
+                format!(
+                    "latents tell the optics group ({same:.0}% of a particle's neighbours are of its own group, {chance:.0}% by chance): clusters may be sessions \
+                     rather than states; compare the groups' shares in the clusters, and look at pixel sizes and CTF parameters of the groups"
+                )
+            }
+            _ => {
+                let (same, chance) = of_groups(self.micrograph?);
+                format!(
+                    "latents tell the micrograph ({same:.1}% of a particle's neighbours are of its own micrograph, {chance:.1}% by chance): clusters may be ice or \
+                     background rather than states; look for crowded or thick micrographs, and normalise the particles' background"
+                )
+            }
+        })
     }
 }
 
@@ -190,7 +210,10 @@ mod tests {
         let leaky = Array2::from_shape_fn((n, 2), |(i, j)| (if j == 0 { hash(i) } else { 0.05 * hash(i + n) }) as f32);
         let found = leakage(leaky.view(), view.view(), &defocus).unwrap();
         assert!(found.defocus_r2 > 0.95 && found.view_r2 < 0.1, "{found:?}");
-        assert_eq!(found.warnings().len(), 1);
+        let columns: [Vec<f32>; 2] = [defocus.iter().map(|&v| v as f32).collect(), (0..n).map(|i| hash(i * 13 + 7) as f32).collect()];
+        let both = told(leaky.view(), &[&columns[0], &columns[1]]).unwrap();
+        assert!((both[0] - found.defocus_r2).abs() < 1e-6 && both[1] < 0.1, "{both:?}");
+        assert!(told(leaky.view(), &[&columns[0][1..]]).is_err());
         let healthy = Array2::from_shape_fn((n, 2), |(i, j)| hash(i * 31 + j * 17 + 5 * n) as f32);
         assert!(leakage(healthy.view(), view.view(), &defocus[..n - 1]).is_err());
         let constant = leakage(healthy.view(), view.view(), &vec![1.0; n]).unwrap();

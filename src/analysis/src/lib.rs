@@ -17,10 +17,10 @@ pub mod score;
 pub mod select;
 pub mod umap;
 
-pub use clusters::{Clusters, kmeans};
+pub use clusters::{Choice, Clusters, choose, kmeans};
 pub use density::Density;
 pub use graph::NeighbourGraph;
-pub use leakage::{Encoded, Leakage, Nuisances, encoded, leakage};
+pub use leakage::{Encoded, Leakage, Nuisances, encoded, leakage, told};
 pub use mixture::{Mixture, mixture};
 pub use path::{Path, path};
 pub use pca::{Pca, pca};

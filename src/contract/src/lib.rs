@@ -17,7 +17,10 @@ pub use differences::{Differences, LevelOccupancy, Motion, Region, StateDifferen
 pub use engine::{AdoptSpec, Command, DecodeSpec, Device, EncodeSpec, Event, LossTerms, MapForm, TrainOutcome, TrainSpec};
 pub use prepared::{GroupSummary, PREPARED_SCHEMA, Prepared};
 pub use problem::{Kind, Problem, Result};
-pub use results::{ClusterSize, RESULTS_SCHEMA, Results, Series, SeriesVolume, StateHalves, StateVolume};
+pub use results::{
+    ClusterSize, Clustering, Comparison, CurvePoint, Drift, Nuisance, RESULTS_SCHEMA, Results, Series, SeriesVolume, StateHalves,
+    StateMatch, StateVolume,
+};
 pub use training::{
     BaseVolume, EncoderGrid, EncoderInput, Guards, Hypotheses, LearningRate, ModelLayout, Numerics, Precision, ResizeAt, Schedule,
     TrainSettings, WarmStart, Width,

@@ -1,5 +1,9 @@
 //! `results.json`: what a job has to show, rewritten by rename whenever it grows: after every epoch, at the clusters, after every map.
 
+mod latents;
+
+pub use latents::{Clustering, Comparison, CurvePoint, Drift, Nuisance, StateMatch};
+
 use crate::Differences;
 use serde::{Deserialize, Serialize};
 
@@ -60,6 +64,21 @@ pub struct Results {
     /// The states beside their consensus; none where they were not compared.
     #[serde(default)]
     pub differences: Option<Differences>,
+    /// How the clusters were made; none until they are.
+    #[serde(default)]
+    pub clustering: Option<Clustering>,
+    /// What the latents know that they should not; empty until the report is made.
+    #[serde(default)]
+    pub nuisances: Vec<Nuisance>,
+    /// Share of particles that lie outside all crowds of the latents.
+    #[serde(default)]
+    pub outlier_share: Option<f64>,
+    /// How far the latents moved, epoch by epoch.
+    #[serde(default)]
+    pub drift: Vec<Drift>,
+    /// Another job or epoch, held against this one, where that was asked for.
+    #[serde(default)]
+    pub comparison: Option<Comparison>,
     /// Figures, relative to the job folder.
     pub plots: Vec<String>,
 }

@@ -5,6 +5,7 @@ use super::stages::{prepare, read};
 use super::status::{self, State};
 use crate::machine::{disk, memory};
 use crate::settings::decided::{self, Decided};
+use crate::settings::rules;
 use crate::settings::said::TrainSaid;
 use crate::settings::values::Preset;
 use contract::memory::{Cache, Footprint, MOST_CACHED_BYTES};
@@ -155,7 +156,9 @@ fn results(decided: &Decided, particles: usize, table: u64) -> u64 {
     let grid = 4 * (decided.grid.size_px as u64).pow(3);
     let components = decided.train.warm_start.map_or(0, |w| w.components as u64);
     let latents = 4 * particles as u64 * decided.train.layout.zdim as u64 * (decided.train.epochs as u64 + 1);
-    (decided.clusters as u64 + 1) * map + (components + 2) * grid + COPIES_OF_INPUT * table + latents + REPORT_BYTES
+    // Where the number of clusters follows from the latents, the most that there can be.
+    let clusters = decided.clusters.unwrap_or(rules::MOST_DECIDED_CLUSTERS) as u64;
+    (clusters + 1) * map + (components + 2) * grid + COPIES_OF_INPUT * table + latents + REPORT_BYTES
 }
 
 /// What a step takes of its device.

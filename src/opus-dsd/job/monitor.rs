@@ -1,5 +1,6 @@
 //! What the engine leaves for people while it trains: loss figures (`losses.jsonl`) and pictures of a few particles (`panels.safetensors`).
 
+use super::drift;
 use contract::{LossTerms, Problem, Result};
 use ndarray::{Array2, ArrayView3, Axis};
 use report::{EpochRecord, ImagePanels};
@@ -31,6 +32,7 @@ pub(crate) fn epochs(folder: &Path) -> Result<Vec<EpochRecord>> {
         return Ok(Vec::new());
     }
     let text = std::fs::read_to_string(&path).map_err(|e| Problem::io(&path, &e))?;
+    let drift = drift::read(folder)?;
     text.lines()
         .map(|line| {
             serde_json::from_str::<Line>(line).map_err(|e| Problem::failed(format!("not understood: {e}")).at(path.display().to_string()))
@@ -44,6 +46,7 @@ pub(crate) fn epochs(folder: &Path) -> Result<Vec<EpochRecord>> {
                 kl_nats: l.kl_nats,
                 active_dimensions: l.active_dimensions,
                 snr: l.snr,
+                drift: drift.iter().find(|d| d.epoch == l.epoch).copied(),
             })
         })
         .collect()

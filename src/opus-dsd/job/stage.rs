@@ -34,17 +34,27 @@ struct Output {
 pub(crate) struct Ledger {
     job_folder: PathBuf,
     folder: PathBuf,
+    /// Whether nothing that was done before counts.
+    redo: bool,
 }
 
 impl Ledger {
     pub(crate) fn open(job_folder: &Path) -> Result<Self> {
         let folder = job_folder.join(FOLDER);
         std::fs::create_dir_all(&folder).map_err(|e| Problem::io(&folder, &e))?;
-        Ok(Self { job_folder: job_folder.to_path_buf(), folder })
+        Ok(Self { job_folder: job_folder.to_path_buf(), folder, redo: false })
+    }
+
+    /// From here on nothing that was done before counts.
+    pub(crate) fn redo(&mut self) {
+        self.redo = true;
     }
 
     /// Whether a stage was done on this ground, and all that it left is there.
     pub(crate) fn is_fresh(&self, stage: &str, fingerprint: &str) -> bool {
+        if self.redo {
+            return false;
+        }
         // A record that is not understood is a stage that has to run again.
         let Ok(Some(record)) = atomic::read_json::<Record>(&self.path(stage)) else { return false };
         record.schema == LEDGER_SCHEMA
@@ -82,7 +92,7 @@ impl Ledger {
     }
 
     fn record(job_folder: &Path, stage: &str) -> Option<Record> {
-        let ledger = Self { job_folder: job_folder.to_path_buf(), folder: job_folder.join(FOLDER) };
+        let ledger = Self { job_folder: job_folder.to_path_buf(), folder: job_folder.join(FOLDER), redo: false };
         atomic::read_json(&ledger.path(stage)).ok().flatten()
     }
 
@@ -132,7 +142,7 @@ mod tests {
     #[test]
     fn a_stage_is_fresh_on_the_same_ground_with_all_outputs() {
         let folder = tempfile::tempdir().unwrap();
-        let ledger = Ledger::open(folder.path()).unwrap();
+        let mut ledger = Ledger::open(folder.path()).unwrap();
         let output = folder.path().join("out.mrc");
         assert!(!ledger.is_fresh("base", "a"));
         assert!(ledger.done("base", "a", std::slice::from_ref(&output), &[]).is_err());
@@ -143,6 +153,9 @@ mod tests {
         assert!(!ledger.is_fresh("base", "b"));
         std::fs::write(&output, b"half").unwrap();
         assert!(!ledger.is_fresh("base", "a"));
+        ledger.done("base", "a", std::slice::from_ref(&output)).unwrap();
+        ledger.redo();
+        assert!(!ledger.is_fresh("base", "a"), "everything is to be made again");
     }
 
     #[test]

@@ -3,6 +3,7 @@
 pub(crate) mod base;
 pub(crate) mod check;
 pub(crate) mod cluster;
+pub(crate) mod compare;
 pub(crate) mod context;
 pub(crate) mod decode;
 pub(crate) mod differences;

@@ -3,8 +3,8 @@
 use super::defaults::{BATCH, BETA, CHECKPOINT_MINUTES, PREVIEW, SEED, ZDIM};
 use super::plan;
 use super::rules::{self, Ruled};
-use super::said::TrainSaid;
-use super::values::{Base, BetaWish, JobEpoch, Preset, WarmStartWish};
+use super::said::{Grouping, TrainSaid};
+use super::values::{Base, BetaWish, ClusterMethod, JobEpoch, Preset, WarmStartWish};
 use contract::{
     BaseVolume, Device, EncoderInput, Kind, MapForm, ModelLayout, Numerics, Precision, Problem, ResizeAt, Result, Schedule, TrainSettings,
     WarmStart,
@@ -80,8 +80,11 @@ pub(crate) struct Decided {
     pub(crate) schema: u32,
     /// Preset, image size, device.
     pub(crate) grid: Grid,
-    /// Clusters.
-    pub(crate) clusters: usize,
+    /// Clusters; none where their number follows from the latents.
+    pub(crate) clusters: Option<usize>,
+    /// How they are made.
+    #[serde(default)]
+    pub(crate) cluster_method: ClusterMethod,
     /// Box of the maps, voxels.
     pub(crate) map_box_px: usize,
     /// Voxel size of the maps, Å.
@@ -228,7 +231,7 @@ pub(crate) fn decide(said: &TrainSaid, facts: &DataFacts, grid: Grid, mut book: 
     let precision = said.precision.map_or(Precision::F32, Precision::from);
     book.note("precision", format!("{precision:?}").to_lowercase(), if said.precision.is_some() { "as said" } else { "default" });
     let log_interval = book.take("log-interval", said.log_interval, || rules::log_interval(facts.particles));
-    let clusters = book.take("clusters", said.clusters, || rules::clusters(facts.particles)).min(facts.particles);
+    book.0.extend(cluster_reasons(&said.grouping));
     let (map_box_px, map_apix, whence) = match (facts.reference, facts.mask) {
         (Some((n, apix)), _) => (n, apix, "as --in_3dref"),
         (None, Some((n, apix))) => (n, apix, "as --in_mask"),
@@ -273,7 +276,8 @@ pub(crate) fn decide(said: &TrainSaid, facts: &DataFacts, grid: Grid, mut book: 
     Decided {
         schema: SETTINGS_SCHEMA,
         grid,
-        clusters,
+        clusters: said.grouping.clusters.map(|k| k.min(facts.particles)),
+        cluster_method: said.grouping.cluster_method.unwrap_or_default(),
         map_box_px,
         map_apix,
         map_touch: MapTouch { origin_angstrom: facts.origin_angstrom, ..MapTouch::default() },
@@ -284,6 +288,22 @@ pub(crate) fn decide(said: &TrainSaid, facts: &DataFacts, grid: Grid, mut book: 
         train,
         reasons: book.0,
     }
+}
+
+/// How clusters are made, for people.
+pub(crate) fn cluster_reasons(said: &Grouping) -> [Reason; 2] {
+    let reason = |name: &str, value: String, reason: &str| Reason { name: name.into(), value, reason: reason.into() };
+    [
+        match said.clusters {
+            Some(k) => reason("clusters", k.to_string(), "as said"),
+            None => reason("clusters", "auto".into(), "from the latents, once they are there"),
+        },
+        reason(
+            "cluster-method",
+            said.cluster_method.unwrap_or_default().word().into(),
+            if said.cluster_method.is_some() { "as said" } else { "default" },
+        ),
+    ]
 }
 
 /// Whether the latents start from the linear subspace.
@@ -372,7 +392,7 @@ pub(super) mod tests {
     #[test]
     fn every_value_has_its_reason() {
         let d = decided(&TrainSaid { zdim: Some(5), ..TrainSaid::default() }, &devices()[2..]);
-        assert_eq!((d.grid.preset, d.grid.size_px, d.clusters), (Preset::Tiny, 32, 4));
+        assert_eq!((d.grid.preset, d.grid.size_px, d.clusters), (Preset::Tiny, 32, None));
         assert_eq!((d.map_box_px, d.map_apix), (64, 2.0));
         let zdim = d.reasons.iter().find(|r| r.name == "zdim").unwrap();
         assert_eq!((zdim.value.as_str(), zdim.reason.as_str()), ("5", "as said"));

@@ -3,7 +3,7 @@
 use super::decided::{Decided, Grid, MapTouch, Reason, SETTINGS_SCHEMA};
 use super::defaults::{BATCH, BETA, CHECKPOINT_MINUTES, PREVIEW, SEED};
 use super::rules;
-use super::values::Preset;
+use super::values::{ClusterMethod, Preset};
 use contract::{BaseVolume, Device, EncoderInput, ModelLayout, Numerics, Precision, Schedule, TrainSettings};
 use cryoem::legacy::original::Revision;
 
@@ -28,7 +28,6 @@ pub(crate) struct Model {
 pub(crate) fn decide(model: &Model, device: Device, threads: usize) -> Decided {
     let Model { layout, revision, .. } = model;
     let preset = Preset::Full;
-    let clusters = rules::clusters(model.particles).value.min(model.particles);
     let (volume_l1, volume_tv) = rules::volume_priors(false).value;
     let train = TrainSettings {
         numerics: Numerics {
@@ -81,7 +80,8 @@ pub(crate) fn decide(model: &Model, device: Device, threads: usize) -> Decided {
     Decided {
         schema: SETTINGS_SCHEMA,
         grid: Grid { preset, size_px: model.size_px, device, threads },
-        clusters,
+        clusters: None,
+        cluster_method: ClusterMethod::default(),
         map_box_px: layout.crop,
         map_apix: model.apix,
         map_touch: MapTouch::default(),

@@ -5,6 +5,9 @@
 use super::values::Preset;
 use contract::{EncoderGrid, Guards, Hypotheses, LearningRate, Width};
 
+/// Clusters where their number is not said, at most: twelve make 28 nodes with the four files of the whole.
+pub(crate) const MOST_DECIDED_CLUSTERS: usize = analysis::clusters::MOST_CLUSTERS;
+
 /// A value and why it is so.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Ruled<T> {
@@ -152,14 +155,19 @@ pub(crate) fn volume_priors(has_base: bool) -> Ruled<(f64, f64)> {
     if has_base { ruled((0.0, 0.0), "the base volume holds the map") } else { ruled((0.15, 0.5), "as the original, without a base volume") }
 }
 
-/// Number of clusters: few enough to look at, and to be offered as nodes by the host.
-pub(crate) fn clusters(particles: usize) -> Ruled<usize> {
+/// Number of clusters: where the latents have parted ones, theirs; else few enough to look at, and to be offered as nodes by the host.
+pub(crate) fn clusters(particles: usize, curve: &analysis::Choice) -> Ruled<usize> {
     /// Particles that a cluster should have to be worth a map.
     const A_CLUSTER: usize = 250;
     const FEWEST: usize = 4;
-    /// Twelve clusters make 28 nodes with the four files of the whole.
-    const MOST: usize = 12;
-    ruled((particles / A_CLUSTER).clamp(FEWEST, MOST), format!("a cluster for every {A_CLUSTER} particles, from {FEWEST} to {MOST}"))
+    if curve.is_parted() {
+        return ruled(curve.k, curve.reason.clone());
+    }
+    let value = (particles / A_CLUSTER).clamp(FEWEST, MOST_DECIDED_CLUSTERS).min(particles);
+    ruled(
+        value,
+        format!("one for every {A_CLUSTER} particles, from {FEWEST} to {MOST_DECIDED_CLUSTERS}, since none are parted: {}", curve.reason),
+    )
 }
 
 /// Images between two measurements of the loss.
@@ -254,8 +262,14 @@ mod tests {
     }
 
     #[test]
-    fn clusters_are_neither_few_nor_many() {
-        assert_eq!([32, 1000, 2000, 100_000].map(|n| clusters(n).value), [4, 4, 8, 12]);
+    fn clusters_are_those_of_the_latents_or_neither_few_nor_many() {
+        let curve = |silhouette| analysis::Choice {
+            k: 3,
+            curve: vec![contract::CurvePoint { k: 3, within: 0.2, silhouette }],
+            reason: "why".into(),
+        };
+        assert_eq!([32, 1000, 2000, 100_000].map(|n| clusters(n, &curve(0.4)).value), [4, 4, 8, 12]);
+        assert_eq!([32, 1000, 2000, 100_000].map(|n| clusters(n, &curve(0.6)).value), [3; 4]);
     }
 
     #[test]

@@ -89,6 +89,27 @@ impl From<InvertData> for Invert {
     }
 }
 
+/// How latents are divided into clusters.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum ClusterMethod {
+    /// The nearest of K centres
+    #[default]
+    Kmeans,
+    /// The most probable of K Gaussians, which may be wide, narrow, and overlap; says how certain each particle's is
+    Mixture,
+}
+
+impl ClusterMethod {
+    /// As it is written on a command line.
+    pub(crate) fn word(self) -> &'static str {
+        match self {
+            Self::Kmeans => "kmeans",
+            Self::Mixture => "mixture",
+        }
+    }
+}
+
 /// Length of the warm start of the latents.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) enum WarmStartWish {

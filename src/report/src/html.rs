@@ -13,9 +13,10 @@ use std::path::Path;
 const PAGE: &str = include_str!("html/page.html");
 const STYLE: &str = include_str!("html/page.css");
 /// In this order: later ones use earlier ones.
-const PROGRAM: [&str; 6] = [
+const PROGRAM: [&str; 7] = [
     include_str!("html/basics.js"),
     include_str!("html/charts.js"),
+    include_str!("html/latents.js"),
     include_str!("html/scatter.js"),
     include_str!("html/states.js"),
     include_str!("html/evidence.js"),

@@ -1,10 +1,12 @@
 //! The pages of a report, in order. One module a kind of page; each returns finished sheets.
 
+mod comparison;
 mod differences;
 mod evidence;
 pub(crate) mod images;
 mod latents;
 pub(crate) mod maps;
+mod nuisances;
 mod sizes;
 mod summary;
 mod table;
@@ -16,6 +18,9 @@ use contract::{Problem, Result};
 
 /// Name of the first pages, which hold text.
 pub(crate) const SUMMARY: &str = "summary";
+
+/// Groups of one kind, at most: their numbers travel in 16 bits.
+const MOST_GROUPS: usize = 1 << 16;
 
 /// A page and what its file is called when it stands alone.
 pub(crate) struct Figure {
@@ -41,10 +46,16 @@ pub(crate) fn pages(story: &Story) -> Result<Vec<Figure>> {
         add("training", vec![training::sheet(story)?]);
     }
     add("latents", vec![latents::sheet(story)?]);
+    if !story.nuisances.is_empty() {
+        add("nuisances", vec![nuisances::sheet(story)?]);
+    }
     add("clusters", vec![sizes::sheet(story)?]);
     add("states", maps::sheets(story));
     add("evidence", evidence::sheets(story)?);
     add("differences", differences::sheets(story)?);
+    if let Some(comparison) = &story.comparison {
+        add("comparison", comparison::sheets(comparison));
+    }
     add("images", images::sheets(story));
     Ok(figures)
 }
@@ -63,6 +74,14 @@ pub(crate) fn check(story: &Story) -> Result<()> {
             story.view_classes.len(),
             story.pca.mean.len()
         ));
+    }
+    let figures = story.columns.iter().map(|c| (&c.name, c.values.len())).chain(story.groupings.iter().map(|g| (&g.name, g.of.len())));
+    if let Some((name, rows)) = figures.into_iter().find(|(_, rows)| *rows != n) {
+        return wrong(format!("`{name}` of {rows} particles, of {n}"));
+    }
+    if let Some(grouping) = story.groupings.iter().find(|g| g.names.len() > MOST_GROUPS || g.of.iter().any(|&group| group >= g.names.len()))
+    {
+        return wrong(format!("groups of `{}` without a name, or more than {MOST_GROUPS}", grouping.name));
     }
     if let Some(class) = story.view_classes.iter().find(|&&class| class >= latents::VIEW_CLASSES) {
         return wrong(format!("view class {class}, of {}", latents::VIEW_CLASSES));

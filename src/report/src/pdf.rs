@@ -1,4 +1,4 @@
-//! Pages to files: PDF for people, SVG figures for their own papers, PNG pictures.
+//! Pages to files: PDF for people, figures as SVG and PNG for their own papers and slides.
 
 use crate::pages::{Figure, pages};
 use crate::sheet::Sheet;
@@ -11,6 +11,9 @@ use krilla::metadata::Metadata;
 use krilla::page::PageSettings;
 use krilla_svg::{SurfaceExt, SvgSettings};
 use std::path::{Path, PathBuf};
+
+/// Pixels a point of figures' pictures: 144 to the inch, sharp on a slide.
+const FIGURE_SCALE: f32 = 2.0;
 
 /// Writes the report. The file appears under its name only when it is whole; equal stories give equal bytes.
 ///
@@ -40,17 +43,20 @@ pub fn write_pdf(story: &Story, path: &Path) -> Result<()> {
     replace(path, &bytes)
 }
 
-/// Writes every page but the first as an SVG figure into a folder, which is made where it is missing; returns the files, in the order of the pages.
+/// Writes every page but the summary as a figure into a folder, which is made where it is missing: as SVG, and as PNG of [`FIGURE_SCALE`] pixels a
+/// point. Returns the files, in the order of the pages. Pictures need no fonts of the system: the typeface is embedded.
 ///
 /// # Errors
 /// As [`write_pdf`].
 pub fn write_figures(story: &Story, folder: &Path) -> Result<Vec<PathBuf>> {
     std::fs::create_dir_all(folder).map_err(|e| Problem::io(folder, &e))?;
+    let fonts = typeface::database();
     let mut files = Vec::new();
     for figure in pages(story)?.into_iter().filter(|figure| figure.name != crate::pages::SUMMARY) {
-        let path = folder.join(format!("{}.svg", figure.name));
-        replace(&path, figure.sheet.svg().as_bytes())?;
-        files.push(path);
+        let (drawing, picture) = (folder.join(format!("{}.svg", figure.name)), folder.join(format!("{}.png", figure.name)));
+        replace(&drawing, figure.sheet.svg().as_bytes())?;
+        replace(&picture, &png(&figure.sheet, &fonts, FIGURE_SCALE)?)?;
+        files.extend([drawing, picture]);
     }
     Ok(files)
 }
@@ -62,13 +68,17 @@ pub fn write_figures(story: &Story, folder: &Path) -> Result<Vec<PathBuf>> {
 pub fn write_png(story: &Story, page: usize, scale: f32, path: &Path) -> Result<()> {
     let Figure { sheet, .. } =
         pages(story)?.into_iter().nth(page.wrapping_sub(1)).ok_or_else(|| Problem::input(format!("the report has no page {page}")))?;
-    let tree = tree(&sheet, &typeface::database())?;
+    replace(path, &png(&sheet, &typeface::database(), scale)?)
+}
+
+/// The sheet as a PNG picture, `scale` pixels a point.
+fn png(sheet: &Sheet, fonts: &std::sync::Arc<usvg::fontdb::Database>, scale: f32) -> Result<Vec<u8>> {
+    let tree = tree(sheet, fonts)?;
     let (width, height) = sheet.size();
     let mut picture = resvg::tiny_skia::Pixmap::new((width as f32 * scale) as u32, (height as f32 * scale) as u32)
         .ok_or_else(|| Problem::input(format!("{scale} pixels a point make no picture")))?;
     resvg::render(&tree, resvg::tiny_skia::Transform::from_scale(scale, scale), &mut picture.as_mut());
-    let bytes = picture.encode_png().map_err(|e| Problem::failed(format!("picture could not be made: {e}")))?;
-    replace(path, &bytes)
+    picture.encode_png().map_err(|e| Problem::failed(format!("picture could not be made: {e}")))
 }
 
 /// The sheet as the SVG libraries understand it.

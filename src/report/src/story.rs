@@ -1,7 +1,7 @@
 //! What a report tells; filled by the job, drawn here.
 
-use analysis::{Clusters, Leakage, Pca};
-use contract::LossTerms;
+use analysis::{Clusters, Pca};
+use contract::{Clustering, Comparison, Drift, LossTerms, Nuisance};
 use ndarray::{Array2, Array3};
 
 /// Everything that a report shows. Empty parts leave their page out.
@@ -25,16 +25,22 @@ pub struct Story {
     pub pca: Pca,
     /// Their clusters.
     pub clusters: Clusters,
+    /// How these were made, and what speaks for their number.
+    pub clustering: Option<Clustering>,
     /// Other views of the latents in two dimensions, such as UMAP.
     pub embeddings: Vec<Embedding>,
-    /// Figures of every particle that points can be coloured by, such as the defocus.
+    /// Figures of every particle that points can be coloured by, such as the defocus; the most telling first.
     pub columns: Vec<Column>,
+    /// What particles have in common, such as the micrograph; points can be coloured by it.
+    pub groupings: Vec<Grouping>,
     /// Maps along ways through the latents.
     pub ways: Vec<Way>,
     /// Projection class of each particle (HEALPix pixel of nside 2, nested, 0 to 47), `[n]`.
     pub view_classes: Vec<usize>,
-    /// What the latents tell of view and defocus.
-    pub leakage: Option<Leakage>,
+    /// What the latents know that they should not.
+    pub nuisances: Vec<Nuisance>,
+    /// Another job or epoch held against this one.
+    pub comparison: Option<Comparison>,
     /// Map that all states are compared with (the base volume or the consensus), `[z][y][x]`.
     pub reference: Option<Array3<f32>>,
     /// One entry a cluster, in order.
@@ -67,6 +73,17 @@ pub struct Column {
     pub values: Vec<f32>,
 }
 
+/// Groups that the particles fall into.
+#[derive(Clone, Debug)]
+pub struct Grouping {
+    /// For people, such as `micrograph`.
+    pub name: String,
+    /// Names of the groups, fewer than 65,536.
+    pub names: Vec<String>,
+    /// Group of each particle, from 0, `[n]`.
+    pub of: Vec<usize>,
+}
+
 /// Maps along a way through the latents.
 #[derive(Clone, Debug)]
 pub struct Way {
@@ -93,6 +110,8 @@ pub struct EpochRecord {
     pub active_dimensions: usize,
     /// Estimated signal-to-noise ratio.
     pub snr: f64,
+    /// How far the latents moved since the epoch before, where that is known.
+    pub drift: Option<Drift>,
 }
 
 /// A cluster's map.

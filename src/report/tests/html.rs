@@ -63,6 +63,17 @@ fn it_answers_pointer_and_keyboard() {
     assert_eq!(seen["nav"], serde_json::json!([]), "every entry leads somewhere");
     assert!(seen["hover"].as_str().unwrap().starts_with("Particle "), "{seen}");
     assert_ne!(seen["legend_before"], seen["legend_after"], "another colour has another legend");
+    assert_eq!(seen["colours"], serde_json::json!(["state", "projection class (0 to 47)", "defocus (Å)", "micrograph"]));
+    assert!(seen["hover_value"].as_str().unwrap().contains("defocus (Å) "), "the pointer names the figure: {seen}");
+    // Of 40 micrographs the legend lists the largest, each a button that shows it alone.
+    assert_eq!(seen["groups"], 25, "24 and what is left over");
+    assert!(seen["alone"].as_u64().unwrap() > 0 && seen["alone"].as_u64() < seen["together"].as_u64(), "{seen}");
+    assert_eq!(seen["again"], seen["together"], "pressed again, all are shown");
+    assert_eq!(seen["curves"], 2, "both curves of the number of clusters");
+    assert_eq!(seen["bars"], serde_json::json!(["view direction", "defocus", "optics group", "micrograph"]));
+    assert_eq!(seen["beyond"], 1, "only the share of the defocus lies beyond its mark");
+    assert_eq!(seen["matches"], 5);
+    assert_eq!(seen["drift"], "Likeness of the latents to the epoch before");
     assert_eq!(seen["embeddings"], serde_json::json!(["principal components", "UMAP"]));
     assert!(seen["zoomed"].as_f64().unwrap() < 0.9, "{seen}");
     // What the lasso says is what lies inside, by our own count.
@@ -122,6 +133,7 @@ fn million() -> Story {
     told.clusters.labels = rows.iter().map(|&r| small.clusters.labels[r]).collect();
     told.view_classes = rows.iter().map(|&r| small.view_classes[r]).collect();
     told.embeddings[0].points = small.embeddings[0].points.select(ndarray::Axis(0), &rows);
+    told.groupings[0].of = rows.iter().map(|&r| small.groupings[0].of[r]).collect();
     told.columns[0].values = rows.iter().map(|&r| small.columns[0].values[r]).collect();
     told
 }

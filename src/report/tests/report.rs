@@ -28,22 +28,28 @@ fn figures_stand_alone() {
     let told = story(400, 4, 3);
     let files = write_figures(&told, &folder).unwrap();
     let names: Vec<_> = files.iter().map(|f| f.file_name().unwrap().to_string_lossy().into_owned()).collect();
-    assert_eq!(
-        names,
-        [
-            "training.svg",
-            "latents.svg",
-            "clusters.svg",
-            "states.svg",
-            "evidence01.svg",
-            "evidence02.svg",
-            "differences01.svg",
-            "differences02.svg",
-            "images01.svg",
-            "images02.svg"
-        ]
-    );
+    let figures = [
+        "training",
+        "latents",
+        "nuisances",
+        "clusters",
+        "states",
+        "evidence01",
+        "evidence02",
+        "differences01",
+        "differences02",
+        "comparison",
+        "images01",
+        "images02",
+    ];
+    assert_eq!(names, figures.into_iter().flat_map(|f| [format!("{f}.svg"), format!("{f}.png")]).collect::<Vec<_>>());
     for file in files {
+        if file.extension().is_some_and(|e| e == "png") {
+            let header = std::fs::read(&file).unwrap();
+            // Width and height of the picture, twice the points of A4.
+            assert_eq!(header[16..24], [0, 0, 6, 148, 0, 0, 4, 166], "{}", file.display());
+            continue;
+        }
         let svg = std::fs::read_to_string(&file).unwrap();
         usvg::Tree::from_str(&svg, &usvg::Options::default()).unwrap();
         // Pictures in base64 may spell anything.
@@ -75,7 +81,9 @@ fn the_least_story_is_told() {
     told.states.clear();
     told.differences = None;
     told.panels.clear();
-    told.leakage = None;
+    told.nuisances.clear();
+    told.clustering = None;
+    told.comparison = None;
     told.latents.fill(0.0);
     told.pca = pca(told.latents.view()).unwrap();
     let path = folder("least").join("logfile.pdf");
@@ -88,6 +96,10 @@ fn contradictions_are_refused_and_nothing_is_written() {
     told.view_classes[3] = 48;
     let path = folder("refused").join("logfile.pdf");
     assert!(write_pdf(&told, &path).unwrap_err().to_string().contains("view class 48"));
+    told.view_classes[3] = 47;
+    told.groupings[0].of[5] = 40;
+    assert!(write_pdf(&told, &path).unwrap_err().to_string().contains("`micrograph`"));
+    told.groupings.clear();
     told.view_classes.pop();
     assert!(write_pdf(&told, &path).is_err());
     assert!(!path.exists());

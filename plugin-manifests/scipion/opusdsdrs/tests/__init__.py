@@ -16,7 +16,7 @@ PARTICLES, BOX, APIX = 96, 32, 3.0
 #: Ids that are trained on: with gaps, so that an id is not the number of a row.
 IDS = [i for i in range(1, PARTICLES + 1) if i % 8]
 #: A job of seconds on one thread of a CPU.
-SMALL = {"useMask": True, "preset": "tiny", "zDim": 3, "numEpochs": 2, "clusters": 2, "useGpu": False, "numberOfThreads": 1}
+SMALL = {"useMask": True, "preset": "tiny", "zDim": 3, "numEpochs": 2, "ksamples": 2, "useGpu": False, "numberOfThreads": 1}
 
 
 class OpusDsdRsTest(BaseTest):

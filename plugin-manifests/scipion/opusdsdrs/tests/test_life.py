@@ -74,7 +74,7 @@ class TestLife(OpusDsdRsTest):
 
         # Another number of clusters is only another analysis.
         written = os.stat(done_before).st_mtime_ns
-        train.clusters.set(3)
+        train.ksamples.set(3)
         train = self.launchProtocol(train)
         self.assertEqual(os.stat(done_before).st_mtime_ns, written)
         self.assertEqual(len(train.outputClasses), 3)

@@ -3,7 +3,7 @@
 use super::{Clusters, kmeans};
 use crate::blocks::check_latents;
 use crate::neighbours::even_sample;
-use contract::Result;
+use contract::{CurvePoint, Result};
 use ndarray::{Array2, ArrayView1, ArrayView2, Axis};
 use rayon::prelude::*;
 
@@ -17,17 +17,6 @@ const EQUAL_SILHOUETTE: f64 = 0.02;
 const PARTED: f64 = 0.5;
 const FORMLESS: f64 = 0.25;
 
-/// One number of clusters.
-#[derive(Clone, Copy, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
-pub struct CurvePoint {
-    /// Number of clusters.
-    pub k: usize,
-    /// Share of the latents' variance that lies inside the clusters, 1 for one cluster: the elbow curve.
-    pub within: f64,
-    /// Mean silhouette: near 1 where particles lie much nearer to their own cluster than to the next, 0 where they do not. 0 for one cluster.
-    pub silhouette: f64,
-}
-
 /// The curve and what follows from it.
 #[derive(Clone, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
 pub struct Choice {
@@ -37,6 +26,14 @@ pub struct Choice {
     pub curve: Vec<CurvePoint>,
     /// Why, in a sentence.
     pub reason: String,
+}
+
+impl Choice {
+    /// Whether the clusters are parted, so that their number is one of the latents and not of whoever looks.
+    #[must_use]
+    pub fn is_parted(&self) -> bool {
+        self.curve.iter().any(|point| point.k == self.k && point.silhouette >= PARTED)
+    }
 }
 
 /// Tries 1 to `most` clusters on a sample of latents `[n, d]`.
@@ -117,7 +114,7 @@ mod tests {
         {
             let choice = choose(blobs(centres, 1.0).view(), MOST_CLUSTERS, 0).unwrap();
             assert_eq!(choice.k, centres.len(), "{choice:?}");
-            assert!(choice.reason.contains("are parted"), "{}", choice.reason);
+            assert!(choice.is_parted() && choice.reason.contains("are parted"), "{}", choice.reason);
             assert!(choice.curve.windows(2).all(|w| w[1].within <= w[0].within + 1e-9));
         }
     }

@@ -3,7 +3,7 @@
 use super::{NEIGHBOURS, PARTICLES};
 use crate::blocks::check_latents;
 use crate::neighbours::{even_sample, nearest_outside_fold, random_folds};
-use contract::{Problem, Result};
+use contract::{Nuisance, Problem, Result};
 use cryoem::random::Random;
 use ndarray::{Array1, Array2, ArrayView1, ArrayView2, Axis};
 
@@ -36,6 +36,17 @@ impl GroupLeakage {
     #[must_use]
     pub fn is_noteworthy(&self) -> bool {
         self.excess.max(self.share) > NOTEWORTHY && self.deviations > SIGNIFICANT
+    }
+
+    pub(super) fn nuisance(&self, name: &str) -> Nuisance {
+        Nuisance {
+            name: name.into(),
+            told: self.excess.max(0.0),
+            told_limit: NOTEWORTHY,
+            share: self.share.max(0.0),
+            share_limit: NOTEWORTHY,
+            noteworthy: self.is_noteworthy(),
+        }
     }
 }
 

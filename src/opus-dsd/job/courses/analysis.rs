@@ -2,22 +2,25 @@
 
 use super::{provenance, reading_of, say_decided, start_engine, threads};
 use crate::job::engine_process::Engine;
+use crate::job::results::RESULTS;
 use crate::job::settings_file::{self, Provenance};
 use crate::job::source::{self, Source};
 use crate::job::stage::Fingerprint;
 use crate::job::stages::base::{BASE, MASK};
+use crate::job::stages::compare::{self, Other};
 use crate::job::stages::context::Context;
 use crate::job::stages::read::Input;
 use crate::job::stages::report::Material;
 use crate::job::stages::series::Extent;
 use crate::job::stages::{check, cluster, decode, differences, embed, prepare, publish, reconstruct, report, series, train};
 use crate::job::trained::Trained;
-use crate::job::{npy, wishes};
+use crate::job::{atomic, npy, wishes};
 use crate::settings::decided::{self, Decided, Reason};
 use crate::settings::defaults::{POINTS, VARIABILITY};
 use crate::settings::rules;
 use crate::settings::said::{AnalyseSaid, MapsSaid};
-use contract::{Problem, Result, TrainOutcome};
+use crate::settings::values::{Epoch, JobEpoch};
+use contract::{Problem, Result, Results, TrainOutcome};
 use cryoem::mrc::read_volume;
 use cryoem::particles::{self, ParticleSet, ReadOptions};
 use std::path::PathBuf;
@@ -26,6 +29,9 @@ use std::path::PathBuf;
 const LATENTS: &str = "epoch-latents.npy";
 
 pub(super) fn run(context: &mut Context<'_>, said: &AnalyseSaid) -> Result<()> {
+    if said.redo.is_some_and(|yes| yes.0) {
+        context.ledger.redo();
+    }
     let mut engine = start_engine(context.job)?;
     let trained = Trained::open(&said.trained.folder()?, said.trained.epoch.unwrap_or_default())?;
     let before = settings_file::of_trained(&trained.latents_of)?;
@@ -35,6 +41,7 @@ pub(super) fn run(context: &mut Context<'_>, said: &AnalyseSaid) -> Result<()> {
         reading.options.unseen = None;
     }
     let input = read_particles(context, &trained, &reading.options)?;
+    let other = said.compare.as_ref().map(|with| other(context, with)).transpose()?;
     engine.greet()?;
     let decided = decide(said, &trained, &before, &engine, threads(context.job))?;
     settle(context, &trained, &before, &decided, &engine)?;
@@ -42,9 +49,8 @@ pub(super) fn run(context: &mut Context<'_>, said: &AnalyseSaid) -> Result<()> {
         context.warn_as_before(&trained.folder, stage);
     }
     let outcome = outcome(context, &trained)?;
-    let found = cluster::find(&decided, &outcome)?;
-    let umap = embed::run(context, &found, decided.train.seed)?;
-    cluster::run(context, &input.particles, &input.path, &found, Some(&umap))?;
+    let embedded = embed::run(context, &outcome, decided.train.seed)?;
+    let found = cluster::run(context, &input.particles, &input.path, &decided, embedded)?;
     decode::run(context, &mut engine, &decided, &outcome, &found)?;
     let ways = said.paths.clone().map_or_else(Vec::new, |ways| ways.0);
     let extent = Extent { components: said.pcs.unwrap_or(0), ways, points: said.points.unwrap_or(POINTS) };
@@ -65,17 +71,32 @@ pub(super) fn run(context: &mut Context<'_>, said: &AnalyseSaid) -> Result<()> {
         samples: said.variability.unwrap_or(VARIABILITY),
     };
     differences::run(context, &mut engine, &decided, &outcome, &found, &ground)?;
+    let compared = compare::run(context, &mut engine, &decided, &found, (&input.particles, &mask), other)?;
     let material = Material {
         base,
         image_apix: read_volume(&mask)?.apix,
         solvent: mask,
         monitor: trained.folder.join(train::MONITOR),
         fingerprint: Fingerprint::new("analyse").and(&before.input).and(&trained.epoch),
-        umap,
         series,
+        compared,
     };
     let plots = report::run(context, &input, &decided, &outcome, &found, &material)?;
     publish::run(context, &outcome, &found, &plots)
+}
+
+/// The job to compare with; of an analysis, at the epoch that it looked at.
+fn other(context: &mut Context<'_>, with: &JobEpoch) -> Result<Other> {
+    let at = |p: Problem| if p.culprit.is_some() { p } else { p.at("`--compare`") };
+    let folder = PathBuf::from(&with.job);
+    let results: Option<Results> = atomic::read_json(&folder.join(RESULTS))?;
+    let its_own = results.as_ref().map(|r| r.epoch).filter(|&epoch| epoch > 0).map_or(Epoch::Latest, Epoch::Number);
+    let trained = Trained::open(&folder, with.epoch.map_or(its_own, Epoch::Number)).map_err(at)?;
+    let reading = reading_of(&settings_file::of_trained(&trained.latents_of).map_err(at)?)?;
+    let particles = read_particles(context, &trained, &reading.options)?.particles;
+    // What the job itself shows, where it shows this epoch.
+    let results = results.filter(|r| r.complete && r.epoch == trained.epoch && !r.volumes.is_empty());
+    Ok(Other { name: with.job.clone(), folder, trained, particles, results })
 }
 
 /// The particles that the latents are of.
@@ -100,7 +121,8 @@ fn decide(said: &AnalyseSaid, trained: &Trained, before: &Provenance, engine: &E
     decided.grid.device = decided::choose_device((said.machine.device.as_deref(), said.machine.gpu.as_deref(), None), &engine.devices)?;
     decided.grid.threads = threads;
     decided.set_map_form(wishes::form(&said.maps, trained)?);
-    decided.clusters = said.clusters.unwrap_or(decided.clusters).min(trained.latents.nrows());
+    decided.cluster_method = said.grouping.cluster_method.unwrap_or_default();
+    decided.clusters = said.grouping.clusters;
     decided.train.seed = said.seed.unwrap_or(decided.train.seed);
     decided.plot = said.plot.is_none_or(|p| p.0);
     let whence = |given: bool, otherwise: &'static str| if given { "as said" } else { otherwise };
@@ -116,11 +138,11 @@ fn decide(said: &AnalyseSaid, trained: &Trained, before: &Provenance, engine: &E
         ),
         ("preset", rules::preset_name(grid.preset).into(), KEPT),
         ("zdim", decided.train.layout.zdim.to_string(), KEPT),
-        ("clusters", decided.clusters.to_string(), whence(said.clusters.is_some(), KEPT)),
         ("seed", decided.train.seed.to_string(), whence(said.seed.is_some(), KEPT)),
         ("maps", wishes::in_words(&decided.map_form()), whence(said.maps != MapsSaid::default(), KEPT)),
     ];
     decided.reasons = reasons.into_iter().map(|(name, value, reason)| Reason { name: name.into(), value, reason: reason.into() }).collect();
+    decided.reasons.extend(decided::cluster_reasons(&said.grouping));
     Ok(decided)
 }
 

@@ -70,7 +70,7 @@ pub(super) fn run(context: &mut Context<'_>, said: &EncodeSaid) -> Result<()> {
     encode::run(context, &mut engine, spec, &ground)?;
     let found = cluster::assign(&latents, centres.view(), analysis::pca(trained.latents.view())?)?;
     tell_far_ones(context, &trained, &found.latents, &found.clusters)?;
-    cluster::run(context, &input.particles, &input.path, &found, None)?;
+    cluster::hand_on(context, &input.particles, &input.path, &found)?;
     publish::encoded(context, &found, &known.job)
 }
 
@@ -121,7 +121,8 @@ fn decide(said: &EncodeSaid, trained: &Trained, known: &Known, model: &Provenanc
     let mut decided = model.settings.clone();
     decided.grid.device = decided::choose_device((said.machine.device.as_deref(), said.machine.gpu.as_deref(), None), &engine.devices)?;
     decided.grid.threads = threads;
-    decided.clusters = known.results.volumes.len();
+    let clusters = known.results.volumes.len();
+    decided.clusters = Some(clusters);
     const KEPT: &str = "as the trained job";
     let (grid, layout) = (&decided.grid, &decided.train.layout);
     let whence = |given: bool, otherwise: &'static str| if given { "as said" } else { otherwise };
@@ -133,7 +134,7 @@ fn decide(said: &EncodeSaid, trained: &Trained, known: &Known, model: &Provenanc
         ("preset", rules::preset_name(grid.preset).into(), KEPT),
         ("image size", format!("{} pixels", grid.size_px), KEPT),
         ("zdim", layout.zdim.to_string(), KEPT),
-        ("clusters", format!("{} of {}", decided.clusters, known.job.display()), KEPT),
+        ("clusters", format!("{clusters} of {}", known.job.display()), KEPT),
     ];
     decided.reasons = reasons.into_iter().map(|(name, value, reason)| Reason { name: name.into(), value, reason: reason.into() }).collect();
     Ok(decided)

@@ -23,7 +23,7 @@ pub(crate) const PARTICLES: &str = "particles.star";
 pub(crate) const LATENTS: &str = "latents.npy";
 
 /// Neighbours that the density is estimated from; enough for [`Density`].
-const NEIGHBOURS: usize = 14;
+const NEIGHBOURS: usize = analysis::umap::NEIGHBOURS - 1;
 
 pub(super) fn run(context: &mut Context<'_>, said: &SelectSaid) -> Result<()> {
     let job = Chosen::open(&said.trained_job()?)?;

@@ -33,9 +33,8 @@ pub(super) fn run(context: &mut Context<'_>, said: &TrainSaid) -> Result<()> {
     for note in &outcome.notes {
         context.say(note);
     }
-    let found = cluster::find(&decided, &outcome)?;
-    let umap = embed::run(context, &found, decided.train.seed)?;
-    cluster::run(context, &input.particles, &input.path, &found, Some(&umap))?;
+    let embedded = embed::run(context, &outcome, decided.train.seed)?;
+    let found = cluster::run(context, &input.particles, &input.path, &decided, embedded)?;
     decode::run(context, &mut engine, &decided, &outcome, &found)?;
     let material = Material {
         base: ground.base.or_else(|| input.reference.as_ref().map(|r| r.path.clone())),
@@ -43,8 +42,8 @@ pub(super) fn run(context: &mut Context<'_>, said: &TrainSaid) -> Result<()> {
         solvent: ground.mask,
         monitor: context.path(train::MONITOR),
         fingerprint: ground.fingerprint,
-        umap,
         series: Vec::new(),
+        compared: None,
     };
     let plots = report::run(context, &input, &decided, &outcome, &found, &material)?;
     publish::run(context, &outcome, &found, &plots)?;

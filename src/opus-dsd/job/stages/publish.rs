@@ -11,6 +11,7 @@ use crate::job::order::Order;
 use crate::job::results::RESULTS;
 use crate::job::stage::Fingerprint;
 use crate::settings::decided::Decided;
+use crate::settings::rules;
 use analysis::Clusters;
 use contract::{Result, Results, StateVolume, TrainOutcome};
 use starfile::Builder;
@@ -26,7 +27,7 @@ const CITATION: &str = "Luo Z., Ni F., Wang Q., Ma J. (2023) OPUS-DSD: deep stru
 /// Nodes of a job that has a checkpoint: the preview, and what an earlier run of a continued job has left.
 pub(crate) fn early_nodes(context: &Context<'_>, decided: &Decided) -> Result<()> {
     let mut all = vec![Node { file: format!("{}.mrc", decided.preview), content: Content::Map }];
-    all.extend(nodes_of(1..=decided.clusters));
+    all.extend(nodes_of(1..=decided.clusters.unwrap_or(rules::MOST_DECIDED_CLUSTERS)));
     nodes::write(context.folder(), &context.job.folder_name, &all, context.host)
 }
 

@@ -1,6 +1,9 @@
 //! Stage `report`: `logfile.pdf` and its figures, from what the stages before left.
 
+mod particles;
+
 use super::cluster::Findings;
+use super::compare::Compared;
 use super::context::Context;
 use super::read::Input;
 use super::{differences, publish, reconstruct, series};
@@ -8,11 +11,9 @@ use crate::job::monitor;
 use crate::job::stage::Fingerprint;
 use crate::settings::decided::Decided;
 use contract::{Result, Series, TrainOutcome};
-use cryoem::geometry::{Euler, Hopf};
+use cryoem::geometry::Hopf;
 use cryoem::mrc::read_volume;
-use cryoem::particles::ParticleSet;
-use ndarray::Array2;
-use report::{Column, Embedding, Story, Verdict, Way};
+use report::{Embedding, Story, Verdict, Way};
 use std::path::PathBuf;
 
 mod states;
@@ -35,10 +36,10 @@ pub(crate) struct Material {
     pub(crate) monitor: PathBuf,
     /// Of what the job was trained on.
     pub(crate) fingerprint: Fingerprint,
-    /// UMAP of the latents, `[n, 2]`.
-    pub(crate) umap: Array2<f32>,
     /// Maps along ways through the latents.
     pub(crate) series: Vec<Series>,
+    /// Another job or epoch held against this one.
+    pub(crate) compared: Option<Compared>,
 }
 
 /// Writes the report and returns the figures' names, relative to the job.
@@ -60,7 +61,8 @@ pub(crate) fn run(
         .and(&decided.map_form())
         .and(&(&context.results.now().halves, &context.results.now().differences))
         .and(&context.job.folder_name)
-        .and(&material.series);
+        .and(&material.series)
+        .and(&material.compared);
     context.stage("report", &fingerprint, |context| {
         let story = story(context, input, decided, outcome, found, material, epochs)?;
         let mut outputs = vec![context.path(LOGFILE), context.path(REPORT)];
@@ -91,19 +93,29 @@ fn story(
     material: &Material,
     epochs: Vec<report::EpochRecord>,
 ) -> Result<Story> {
-    let leakage = analysis::leakage(found.latents.view(), directions(&input.particles).view(), &defoci(&input.particles))?;
-    for line in leakage.warnings() {
-        context.warn(&line);
+    let (nuisances, warnings) = particles::nuisances(&input.particles, found)?;
+    let outliers = found.density.as_ref().map(particles::outliers);
+    let outlier_share = outliers.as_ref().map(|(share, _)| *share);
+    for line in warnings.iter().chain(outliers.iter().filter_map(|(_, warning)| warning.as_ref())) {
+        context.warn(line);
     }
     let verdict = Verdict::of(&epochs, found.latents.ncols());
     if !verdict.good {
         context.warn(&verdict.text);
     }
+    context.results.change(|now| {
+        (now.nuisances, now.outlier_share) = (nuisances.clone(), outlier_share);
+        now.drift = epochs.iter().filter_map(|e| e.drift).collect();
+    })?;
     let mut facts = vec![
         ("particles".to_owned(), format!("{} rows, {} used, of {}", input.particles.len(), input.particles.len(), input.path.display())),
         ("epochs".into(), outcome.epochs.to_string()),
     ];
     facts.extend(decided.reasons.iter().filter(|r| r.name != "epochs").map(|r| (r.name.clone(), r.value.clone())));
+    facts.extend(outlier_share.map(|share| {
+        let words = format!("{:.1}% of the particles (outlier score above {})", 100.0 * share, analysis::density::OUTLIER_SCORE);
+        ("outside all crowds".to_owned(), words)
+    }));
     facts.extend(reconstruct::in_words(&context.results.now().halves).map(|words| ("half maps agree to".to_owned(), words)));
     let form = decided.map_form();
     let states = states::of(context, &form, found, &material.solvent)?;
@@ -126,11 +138,14 @@ fn story(
         latents: found.latents.clone(),
         pca: found.pca.clone(),
         clusters: found.clusters.clone(),
-        embeddings: vec![Embedding { name: "UMAP".into(), points: material.umap.clone() }],
-        columns: columns(&input.particles),
+        embeddings: found.umap.iter().map(|umap| Embedding { name: "UMAP".into(), points: umap.clone() }).collect(),
+        columns: particles::columns(&input.particles, found)?,
+        groupings: particles::groupings(&input.particles, material.compared.as_ref()),
+        clustering: found.clustering.clone(),
+        nuisances,
+        comparison: material.compared.as_ref().map(|c| c.comparison.clone()),
         ways: ways(context, &material.series)?,
-        view_classes: views(&input.particles).map(Hopf::view_class).collect(),
-        leakage: Some(leakage),
+        view_classes: particles::views(&input.particles).map(Hopf::view_class).collect(),
         reference,
         differences: states::differences(context)?,
         states,
@@ -140,37 +155,6 @@ fn story(
     })
 }
 
-fn views(particles: &ParticleSet) -> impl Iterator<Item = Hopf> {
-    particles.rows.iter().map(|r| Hopf::of_euler(Euler::new(r.rot_deg, r.tilt_deg, r.psi_deg)))
-}
-
-/// Unit vectors along the view, `[n, 3]`.
-fn directions(particles: &ParticleSet) -> Array2<f64> {
-    let mut all = Array2::zeros((particles.len(), 3));
-    for (view, mut direction) in views(particles).zip(all.outer_iter_mut()) {
-        direction.assign(&ndarray::arr1(&view.direction()));
-    }
-    all
-}
-
-/// What points can be coloured by, the most telling first.
-fn columns(particles: &ParticleSet) -> Vec<Column> {
-    let column = |name: &str, value: &dyn Fn(usize) -> f64| Column {
-        name: name.into(),
-        values: (0..particles.len()).map(|i| value(i) as f32).collect(),
-    };
-    let row = |i: usize| &particles.rows[i];
-    let mut all = vec![
-        column("defocus (Å)", &|i| 0.5 * (row(i).defocus_u_angstrom + row(i).defocus_v_angstrom)),
-        column("tilt angle (degrees)", &|i| row(i).tilt_deg),
-        column("place in the file", &|i| (i + 1) as f64),
-    ];
-    if particles.groups.len() > 1 {
-        all.push(column("optics group", &|i| f64::from(row(i).group) + 1.0));
-    }
-    all
-}
-
 /// Maps along ways, as their files hold them.
 fn ways(context: &Context<'_>, series: &[Series]) -> Result<Vec<Way>> {
     let way = |s: &Series| {
@@ -178,8 +162,4 @@ fn ways(context: &Context<'_>, series: &[Series]) -> Result<Vec<Way>> {
         Ok(Way { name: series::title(&s.name), folder: s.name.clone(), maps })
     };
     series.iter().map(way).collect()
-}
-
-fn defoci(particles: &ParticleSet) -> Vec<f64> {
-    particles.rows.iter().map(|r| 0.5 * (r.defocus_u_angstrom + r.defocus_v_angstrom)).collect()
 }

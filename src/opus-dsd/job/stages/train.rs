@@ -2,11 +2,11 @@
 
 use super::context::Context;
 use super::publish;
-use crate::job::atomic;
 use crate::job::checkpoints::CHECKPOINTS;
 use crate::job::engine_process::Engine;
 use crate::job::progress::Progress;
 use crate::job::stage::Fingerprint;
+use crate::job::{atomic, drift};
 use crate::settings::decided::Decided;
 use crate::settings::values::JobEpoch;
 use contract::{Command, Event, Kind, Problem, Result, TrainOutcome, TrainSettings, TrainSpec};
@@ -88,6 +88,8 @@ fn train(context: &mut Context<'_>, engine: &mut Engine, decided: &Decided, spec
     for folder in [&spec.checkpoints, &spec.monitor] {
         std::fs::create_dir_all(folder).map_err(|e| Problem::io(folder, &e))?;
     }
+    let monitor = spec.monitor.clone();
+    drift::update(context.folder(), &monitor, None)?;
     let mut progress = Progress::new(&decided.grid.device.id);
     let mut published = false;
     engine.send(&Command::Train(Box::new(spec)))?;
@@ -107,6 +109,7 @@ fn train(context: &mut Context<'_>, engine: &mut Engine, decided: &Decided, spec
                     published = true;
                 }
                 if epoch > 0 && images == 0 {
+                    drift::update(context.folder(), &monitor, Some(epoch))?;
                     show_epoch(context, decided, &folder, epoch)?;
                 }
             }

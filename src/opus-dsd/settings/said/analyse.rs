@@ -2,9 +2,9 @@
 
 use crate::settings::defaults::{POINTS, VARIABILITY};
 use crate::settings::form::{Constant, Kind, field};
+use crate::settings::said::grouping::Grouping;
 use crate::settings::said::later::{Machine, MapsSaid, Trained};
-use crate::settings::said::train::MOST_CLUSTERS;
-use crate::settings::values::{Ways, YesNo};
+use crate::settings::values::{JobEpoch, Ways, YesNo};
 use clap::Args;
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
@@ -26,10 +26,9 @@ pub(crate) struct AnalyseSaid {
     #[arg(long, value_name = "FILE", help_heading = INPUT, add = field(Kind::Mask, "Mask of a part"))]
     pub(crate) in_mask: Option<PathBuf>,
 
-    /// Clusters, each with a STAR file and a map
-    #[arg(long, value_name = "K", help_heading = STATES,
-        add = field(Kind::Int, "Clusters").from(1).to(MOST_CLUSTERS).decided("as the trained job").scipion("ksamples"))]
-    pub(crate) clusters: Option<usize>,
+    #[command(flatten, next_help_heading = STATES)]
+    #[serde(flatten)]
+    pub(crate) grouping: Grouping,
     /// Volumes along the first principal components of the latents as well: how many components, each a folder pc1, pc2 …
     #[arg(long, value_name = "N", help_heading = STATES, add = field(Kind::Int, "Principal components").from(0).to(64).default(Constant::Whole(0)).scipion("numPCs"))]
     pub(crate) pcs: Option<usize>,
@@ -48,6 +47,9 @@ pub(crate) struct AnalyseSaid {
     #[arg(long, value_name = "N", help_heading = STATES,
         add = field(Kind::Int, "Maps for the variability").from(0).to(MOST_VARIABILITY).default(Constant::Whole(VARIABILITY)).advanced())]
     pub(crate) variability: Option<usize>,
+    /// Another job of the same particles, or another epoch of this one, to hold against it: how far clusters, latents and maps agree
+    #[arg(long, value_name = "JOB[:EPOCH]", help_heading = STATES, add = field(Kind::Job, "Compare with"))]
+    pub(crate) compare: Option<JobEpoch>,
     /// Seed of the clusters
     #[arg(long, value_name = "N", help_heading = STATES, add = field(Kind::Int, "Seed").from(0).decided("as the trained job").advanced())]
     pub(crate) seed: Option<u64>,
@@ -59,6 +61,11 @@ pub(crate) struct AnalyseSaid {
     #[arg(long, value_name = "yes|no", num_args = 0..=1, default_missing_value = "yes", help_heading = RESULT,
         add = field(Kind::Bool, "Panels of images").default(Constant::Switch(true)).advanced())]
     pub(crate) plot: Option<YesNo>,
+
+    /// Make everything again, what is there already too
+    #[arg(long, value_name = "yes|no", num_args = 0..=1, default_missing_value = "yes", help_heading = RESULT,
+        add = field(Kind::Bool, "Make everything again").default(Constant::Switch(false)).advanced())]
+    pub(crate) redo: Option<YesNo>,
 
     #[command(flatten)]
     #[serde(flatten)]

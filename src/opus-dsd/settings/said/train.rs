@@ -3,6 +3,7 @@
 use crate::settings::defaults::{BATCH, BETA, CHECKPOINT_MINUTES, PREVIEW, SEED, ZDIM};
 use crate::settings::form::{Constant, Gate, Kind, field};
 use crate::settings::said::ImagesSaid;
+use crate::settings::said::grouping::Grouping;
 use crate::settings::values::{Base, BetaWish, InvertData, JobEpoch, PrecisionWish, Preset, WarmStartWish, YesNo};
 use clap::Args;
 use serde::{Deserialize, Serialize};
@@ -138,10 +139,9 @@ pub(crate) struct TrainSaid {
         add = field(Kind::Int, "Seed").fixed().from(0).default(Constant::Whole(SEED as usize)).advanced())]
     pub(crate) seed: Option<u64>,
 
-    /// Clusters, each with a STAR file and a map
-    #[arg(long, value_name = "K", help_heading = RESULT,
-        add = field(Kind::Int, "Clusters").from(1).to(MOST_CLUSTERS).decided("from the number of particles"))]
-    pub(crate) clusters: Option<usize>,
+    #[command(flatten, next_help_heading = RESULT)]
+    #[serde(flatten)]
+    pub(crate) grouping: Grouping,
     /// Panels of images and reconstructions in the report
     #[arg(long, value_name = "yes|no", num_args = 0..=1, default_missing_value = "yes", help_heading = RESULT,
         add = field(Kind::Bool, "Panels of images").default(Constant::Switch(true)).advanced())]

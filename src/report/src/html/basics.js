@@ -14,6 +14,12 @@ function make(name, attributes = {}, ...children) {
   return element;
 }
 
+// A part of the page that has nothing to show goes, and its link with it.
+function leave(id) {
+  byId(id).remove();
+  document.querySelector(`nav a[href="#${id}"]`).remove();
+}
+
 // Text with `code` between backticks, each with a button that copies it.
 function withCode(text) {
   const line = document.createDocumentFragment();
@@ -69,7 +75,7 @@ function numbersOf(sent) {
 }
 
 const grouped = (n) => n.toString().replace(/\B(?=(\d{3})+$)/g, "\u202f");
-const rounded = (x) => (Math.abs(x) >= 1000 ? grouped(Math.round(x)) : Number(x.toPrecision(3)).toString());
+const rounded = (x) => (Math.abs(x) >= 1000 ? grouped(Math.round(Math.abs(x))) : Number(Math.abs(x).toPrecision(3)).toString()).replace(/^/, x < 0 ? "\u2212" : "");
 const styleOf = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
 
 // Viridis, dark to light, cut at both ends.
@@ -79,4 +85,8 @@ function alongScale(share) {
   const low = SCALE[Math.floor(at)], high = SCALE[Math.ceil(at)];
   return low.map((v, k) => Math.round(v + (high[k] - v) * (at % 1)));
 }
+// Okabe and Ito's set for a few groups; beyond, steps along the scale that part neighbours in number.
+const FEW = ["#0072b2", "#e69f00", "#009e73", "#cc79a7", "#d55e00", "#56b4e9", "#787878"];
+const GOLDEN = 0.618034;
+const groupColour = (i, count) => (count <= FEW.length ? colourOfHex(FEW[i]) : alongScale((i * GOLDEN) % 1));
 const colourOfHex = (hex) => [1, 3, 5].map((i) => parseInt(hex.slice(i, i + 2), 16));

@@ -26,6 +26,8 @@ const MANY_STATES: usize = 16;
 const PARTICLE_BYTES: usize = 22_000_000;
 /// Bytes a figure and particle: 16 bits in base64.
 const FIGURE_BYTES: f64 = 8.0 / 3.0;
+/// Quotes and comma around a name.
+const NAME_BYTES: usize = 3;
 /// Coordinates and figures are sent in this many steps (16 bits): finer than any screen.
 const STEPS: f32 = 65535.0;
 
@@ -48,6 +50,9 @@ pub(super) fn of(story: &Story) -> Result<Value> {
         "next_steps": story.next_steps,
         "epochs": epochs(story),
         "particles": story.latents.nrows(),
+        "clustering": story.clustering,
+        "nuisances": story.nuisances,
+        "comparison": story.comparison,
         "embeddings": embeddings(story),
         "classes": classes(story),
         "class_colours": (0..story.clusters.len()).map(|c| palette::hex(palette::class(c, story.clusters.len()))).collect::<Vec<_>>(),
@@ -106,6 +111,7 @@ fn epochs(story: &Story) -> Vec<Value> {
         json!({
             "epoch": e.epoch, "reconstruction": e.terms.reconstruction, "validation": e.validation, "kl": e.terms.kl, "prior": e.terms.prior,
             "volume": e.terms.volume, "warm_start": e.terms.warm_start, "kl_nats": e.kl_nats, "active": e.active_dimensions, "snr": e.snr,
+            "alignment": e.drift.map(|d| d.alignment), "neighbours": e.drift.map(|d| d.neighbours),
         })
     };
     story.epochs.iter().map(one).collect()
@@ -129,21 +135,37 @@ fn embeddings(story: &Story) -> Vec<Value> {
 /// Class numbers of all particles, 16 bits each.
 fn classes(story: &Story) -> String {
     let clusters = &story.clusters;
-    BASE64_STANDARD.encode(clusters.labels.iter().flat_map(|&c| (clusters.class_number(c) as u16).to_le_bytes()).collect::<Vec<u8>>())
+    words(clusters.labels.iter().map(|&c| clusters.class_number(c)))
 }
 
+/// Small numbers, 16 bits each.
+fn words(numbers: impl Iterator<Item = usize>) -> String {
+    BASE64_STANDARD.encode(numbers.flat_map(|n| (n as u16).to_le_bytes()).collect::<Vec<u8>>())
+}
+
+/// What points can be coloured by, as far as the file has room: the projection class, figures, groups.
 fn columns(story: &Story) -> Vec<Value> {
     let views: Vec<f32> = story.view_classes.iter().map(|&v| v as f32).collect();
     let own = json!({ "name": "projection class (0 to 47)", "values": quantised(ArrayView1::from(&views)) });
     // Besides two coordinates an embedding, the state and the projection class.
-    let taken = 2 * (1 + story.embeddings.len()) + 2;
-    let room = (PARTICLE_BYTES as f64 / (FIGURE_BYTES * story.latents.nrows() as f64)) as usize;
-    let others = story
+    let a_figure = FIGURE_BYTES * story.latents.nrows() as f64;
+    let mut room = PARTICLE_BYTES as f64 - a_figure * (2 * (1 + story.embeddings.len()) + 2) as f64;
+    let mut fits = |bytes: f64| {
+        room -= bytes;
+        room >= 0.0
+    };
+    let groupings: Vec<Value> = story
+        .groupings
+        .iter()
+        .filter(|g| fits(a_figure + g.names.iter().map(|name| name.len() + NAME_BYTES).sum::<usize>() as f64))
+        .map(|g| json!({ "name": g.name, "names": g.names, "of": words(g.of.iter().copied()) }))
+        .collect();
+    let figures = story
         .columns
         .iter()
-        .take(room.saturating_sub(taken))
+        .take_while(|_| fits(a_figure))
         .map(|c| json!({ "name": c.name, "values": quantised(ArrayView1::from(&c.values)) }));
-    std::iter::once(own).chain(others).collect()
+    std::iter::once(own).chain(figures).chain(groupings).collect()
 }
 
 /// Numbers between their least and their greatest, 16 bits each; what is not finite takes the least.

@@ -9,7 +9,7 @@ byId("warnings").append(...DATA.warnings.map((text) => make("p", {}, withCode("T
 byId("next").append(...DATA.next_steps.map((text) => make("li", {}, withCode(text))));
 for (const [name, value] of DATA.facts)
   byId("facts").tBodies[0].append(make("tr", {}, make("th", { scope: "row" }, name), make("td", {}, value)));
-if (DATA.panels.length === 0) { byId("images").remove(); document.querySelector('nav a[href="#images"]').remove(); }
+if (DATA.panels.length === 0) leave("images");
 else byId("panels").append(...DATA.panels.map((p) => make("div", { class: "panel" }, make("h3", {}, `Particle ${p.particle}`),
   ...p.pictures.map((q) => make("figure", {}, make("img", { src: q.picture, alt: `${q.name} of particle ${p.particle}` }), q.name)))));
 showStates();
@@ -17,6 +17,8 @@ showEvidence();
 showDifferences();
 showWays();
 showCharts();
+showLatents();
+showComparison();
 showScatter();
 document.body.dataset.ready = "yes";
 document.body.dataset.milliseconds = Math.round(performance.now());

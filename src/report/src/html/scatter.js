@@ -3,10 +3,12 @@
 const GRID = 256; // cells a side for finding the nearest
 const ZOOM = 1.25;
 const CROSS_STEP = 8; // pixels
+const MOST_GROUPS = 24; // of a legend
+const OTHERS = [150, 155, 162]; // what is not looked at, on light and dark
 
 const scatter = {
   canvas: byId("scatter"), embeddings: DATA.embeddings, classes: wordsOf(DATA.classes),
-  at: 0, view: null, cross: null, polygon: [], drawing: false, lasso: false, shades: null, grid: null,
+  at: 0, view: null, cross: null, polygon: [], drawing: false, lasso: false, shades: null, grid: null, say: () => "", last: null,
 };
 
 // Coordinates are unpacked when they are first looked at.
@@ -38,27 +40,55 @@ function dye(shades, i, colour) {
   shades[3 * i + 2] = colour[2];
 }
 
-// A colour a particle: by class, or along the scale by a column.
-function paint() {
-  const chosen = byId("colour").value, n = DATA.particles;
-  const shades = new Uint8Array(3 * n);
-  byId("legend").replaceChildren();
+// What points are coloured by now: groups with a colour each, or figures along the scale.
+function chosenColour() {
+  const chosen = byId("colour").value;
   if (chosen === "cluster") {
-    const colours = DATA.class_colours.map(colourOfHex);
-    for (let i = 0; i < n; i++) dye(shades, i, colours[scatter.classes[i] - 1]);
-    byId("legend").append(...DATA.class_colours.map((colour, c) => {
-      const state = DATA.states.find((s) => s.class === c + 1);
-      const count = state ? ` · ${grouped(state.particles)}` : "";
-      return make("div", {}, make("i", { style: `background:${colour}` }), `state ${c + 1}${count}`);
-    }));
+    const named = DATA.class_colours.map((_, c) => `state ${c + 1}`);
+    return { words: scatter.classes, from: 1, names: named, colours: DATA.class_colours.map(colourOfHex), say: () => "" };
+  }
+  const column = DATA.columns[Number(chosen)];
+  if (!column.names) {
+    const words = wordsOf(column.values.data), { least, most } = column.values;
+    return { words, column, say: (i) => `, ${column.name} ${rounded(least + (words[i] / 65535) * (most - least))}` };
+  }
+  const words = wordsOf(column.of);
+  return { words, from: 0, names: column.names, colours: column.names.map((_, g) => groupColour(g, column.names.length)), say: (i) => `, ${column.name} ${column.names[words[i]]}` };
+}
+
+// A colour a particle, and the legend; of groups one alone can be shown.
+function paint(only = null) {
+  const n = DATA.particles, shades = new Uint8Array(3 * n), shown = chosenColour(), { words } = shown;
+  scatter.say = shown.say;
+  scatter.last = null;
+  if (shown.names) {
+    const counts = new Uint32Array(shown.names.length);
+    for (let i = 0; i < n; i++) {
+      const group = words[i] - shown.from;
+      counts[group]++;
+      dye(shades, i, only === null || group === only ? shown.colours[group] : OTHERS);
+    }
+    scatter.last = only === null ? null : { words, word: only + shown.from };
+    const order = shown.names.map((_, g) => g);
+    if (order.length > MOST_GROUPS) order.sort((a, b) => counts[b] - counts[a]);
+    const entry = (g) => {
+      const button = make("button", { type: "button", "aria-pressed": g === only, title: `only ${shown.names[g]}` }, make("i", { style: `background:rgb(${shown.colours[g]})` }), `${shown.names[g]} · ${grouped(counts[g])}`);
+      button.addEventListener("click", () => {
+        paint(g === only ? null : g);
+        redraw();
+        byId("legend").querySelectorAll("button")[order.indexOf(g)].focus();
+      });
+      return button;
+    };
+    const more = order.length - MOST_GROUPS;
+    byId("legend").replaceChildren(...order.slice(0, MOST_GROUPS).map(entry), ...(more > 0 ? [make("p", {}, `and ${grouped(more)} more; the pointer names them`)] : []));
   } else {
-    const column = DATA.columns[Number(chosen)];
-    const words = wordsOf(column.values.data);
     const steps = Array.from({ length: 256 }, (_, i) => alongScale(i / 255));
     for (let i = 0; i < n; i++) dye(shades, i, steps[words[i] >> 8]);
     const ramp = `linear-gradient(to top, ${[0, 0.25, 0.5, 0.75, 1].map((s) => `rgb(${alongScale(s)})`).join(",")})`;
-    byId("legend").append(column.name, make("div", {}, make("i", { class: "scale", style: `background:${ramp};height:180px;width:14px` }),
-      make("span", {}, `${rounded(column.values.most)} (top) to ${rounded(column.values.least)}`)));
+    const { least, most } = shown.column.values;
+    byId("legend").replaceChildren(make("p", {}, shown.column.name), make("div", { class: "ramp" }, make("i", { class: "scale", style: `background:${ramp}` }),
+      make("span", {}, make("b", {}, rounded(most)), make("b", {}, rounded((least + most) / 2)), make("b", {}, rounded(least)))));
   }
   scatter.shades = shades;
 }
@@ -105,7 +135,11 @@ function drawScatter() {
   const pixels = new Uint32Array(picture.data.buffer);
   const side = Math.max(1, Math.round((n < 5000 ? 4 : n < 50000 ? 3 : n < 300000 ? 2 : 1) * ratio));
   const sx = width / view.w, sy = height / view.h;
-  for (let i = 0; i < n; i++) {
+  // A group that is shown alone lies on top of the others.
+  const { last } = scatter;
+  for (let k = 0; k < (last ? 2 * n : n); k++) {
+    const i = k % n;
+    if (last && (last.words[i] === last.word) !== (k >= n)) continue;
     const px = Math.round((e.xs[i] - view.x) * sx - side / 2), py = Math.round(height - (e.ys[i] - view.y) * sy - side / 2);
     if (px < 0 || py < 0 || px + side > width || py + side > height) continue;
     const colour = 0xff000000 | (shades[3 * i + 2] << 16) | (shades[3 * i + 1] << 8) | shades[3 * i];
@@ -154,7 +188,7 @@ function zoom(factor, px = scatter.canvas.width / 2, py = scatter.canvas.height 
 function say(px, py) {
   const ratio = window.devicePixelRatio || 1;
   const i = nearest(px, py, 14 * ratio);
-  byId("hover").textContent = i < 0 ? "\u00a0" : `Particle ${i + 1}, state ${scatter.classes[i]}`;
+  byId("hover").textContent = i < 0 ? "\u00a0" : `Particle ${i + 1}, state ${scatter.classes[i]}${scatter.say(i)}`;
 }
 
 // Even-odd rule.

@@ -33,12 +33,6 @@ function turnable(canvas, frame, show) {
   });
 }
 
-// Takes a part that has nothing to show off the page, and its entry above.
-function leave(part) {
-  byId(part).remove();
-  document.querySelector(`nav a[href="#${part}"]`).remove();
-}
-
 function showState(state) {
   const canvas = make("canvas", { tabindex: 0, role: "img", "aria-label": `Surface of state ${state.class}; arrow keys turn it` });
   const view = stripView(canvas, state.surface, DATA.surface_px);

@@ -8,6 +8,7 @@ use crate::story::Story;
 use analysis::neighbours::even_sample;
 use contract::Result;
 use ndarray::Axis as Along;
+use plotters::style::RGBColor;
 
 /// Projection classes: pixels of a HEALPix sphere of nside 2.
 pub(super) const VIEW_CLASSES: usize = 48;
@@ -16,11 +17,55 @@ const MOST_DOTS: usize = 8_000;
 /// Between the two charts.
 const GAP: f64 = 26.0;
 
+/// The latents in the plane of their first two components, ready to be coloured.
+pub(super) struct Plane {
+    /// Particles shown.
+    pub(super) rows: Vec<usize>,
+    points: Vec<(f64, f64)>,
+    axes: (Axis, Axis),
+    /// Of a dot, points.
+    radius: f64,
+    /// There is one dimension only: the other axis is the particle's place.
+    flat: bool,
+}
+
+impl Plane {
+    pub(super) fn of(story: &Story, most: usize) -> Self {
+        let rows = even_sample(story.latents.nrows(), most);
+        let scores = story.pca.project(story.latents.select(Along(0), &rows).view());
+        let flat = scores.ncols() == 1;
+        let point = |i: usize| (f64::from(scores[[i, 0]]), if flat { rows[i] as f64 + 1.0 } else { f64::from(scores[[i, 1]]) });
+        let points: Vec<(f64, f64)> = (0..rows.len()).map(point).collect();
+        let title = |component: usize| {
+            format!("principal component {} ({:.1}% of the variance)", component + 1, 100.0 * story.pca.explained[component])
+        };
+        let y_title = if flat { "particle".to_owned() } else { title(1) };
+        let axes = (Axis::around(&title(0), points.iter().map(|p| p.0)), Axis::around(&y_title, points.iter().map(|p| p.1)));
+        // Small dots where there are many.
+        let radius = (40.0 / (rows.len() as f64).sqrt()).clamp(0.7, 1.8);
+        Self { rows, points, axes, radius, flat }
+    }
+
+    /// A chart with a colour a class, of `count`; `numbers` are written over the dots.
+    pub(super) fn chart(
+        &self,
+        (width, height): (f64, f64),
+        count: usize,
+        class_of: impl Fn(usize) -> usize,
+        colour: impl Fn(usize) -> RGBColor,
+        numbers: Vec<(f64, f64, String)>,
+    ) -> Result<Sheet> {
+        let mut series: Vec<Series> = (0..count).map(|c| Series { name: String::new(), colour: colour(c), points: Vec::new() }).collect();
+        self.points.iter().zip(&self.rows).for_each(|(&point, &row)| series[class_of(row)].points.push(point));
+        chart(width, height, &self.axes.0, &self.axes.1, Marks::Dots { series, radius: self.radius, numbers })
+    }
+}
+
 pub(super) fn sheet(story: &Story) -> Result<Sheet> {
     let n = story.latents.nrows();
-    let rows = even_sample(n, MOST_DOTS);
-    let shown = if rows.len() < n {
-        format!("{} of {} particles, evenly drawn", grouped(rows.len()), grouped(n))
+    let plane = Plane::of(story, MOST_DOTS);
+    let shown = if plane.rows.len() < n {
+        format!("{} of {} particles, evenly drawn", grouped(plane.rows.len()), grouped(n))
     } else {
         format!("{} particles", grouped(n))
     };
@@ -30,43 +75,23 @@ pub(super) fn sheet(story: &Story) -> Result<Sheet> {
             "{shown}, in the plane of the first two principal components. Left: the particle that stands for each cluster is numbered. Right: colours that are mixed everywhere are a good sign; patches of one colour mean that the latents follow the view."
         ),
     );
-    let scores = story.pca.project(story.latents.select(Along(0), &rows).view());
-    let flat = scores.ncols() == 1;
-    let point = |i: usize| (f64::from(scores[[i, 0]]), if flat { rows[i] as f64 + 1.0 } else { f64::from(scores[[i, 1]]) });
-    let points: Vec<(f64, f64)> = (0..rows.len()).map(point).collect();
-    let title = |component: usize| {
-        format!("principal component {} ({:.1}% of the variance)", component + 1, 100.0 * story.pca.explained[component])
-    };
-    let x = Axis::around(&title(0), points.iter().map(|p| p.0));
-    let y_title = if flat { "particle".to_owned() } else { title(1) };
-    let y = Axis::around(&y_title, points.iter().map(|p| p.1));
-    // Small dots where there are many.
-    let radius = (40.0 / (rows.len() as f64).sqrt()).clamp(0.7, 1.8);
-
     let width = (WIDTH - 2.0 * MARGIN - GAP) / 2.0;
     let (top, height) = (TOP + 20.0, BOTTOM - TOP - 50.0);
-    let by_class = |count: usize, class_of: &dyn Fn(usize) -> usize, colour: &dyn Fn(usize) -> plotters::style::RGBColor| -> Vec<Series> {
-        let mut series: Vec<Series> = (0..count).map(|c| Series { name: String::new(), colour: colour(c), points: Vec::new() }).collect();
-        points.iter().zip(&rows).for_each(|(&point, &row)| series[class_of(row)].points.push(point));
-        series
-    };
 
     let count = story.clusters.len();
     let center_scores = story.pca.project(story.clusters.centers.view());
     let center = |c: usize| {
-        let y = if flat { story.clusters.center_index[c] as f64 + 1.0 } else { f64::from(center_scores[[c, 1]]) };
+        let y = if plane.flat { story.clusters.center_index[c] as f64 + 1.0 } else { f64::from(center_scores[[c, 1]]) };
         (f64::from(center_scores[[c, 0]]), y, story.clusters.class_number(c).to_string())
     };
-    let clusters = by_class(count, &|row| story.clusters.labels[row], &|c| class(c, count));
     page.text(MARGIN, top, &format!("By cluster ({count})"), Style::new(TEXT).strong());
-    let dots = Marks::Dots { series: clusters, radius, numbers: (0..count).map(center).collect() };
-    page.inset(MARGIN, top, &chart(width, height, &x, &y, dots)?);
+    let numbers = (0..count).map(center).collect();
+    page.inset(MARGIN, top, &plane.chart((width, height), count, |row| story.clusters.labels[row], |c| class(c, count), numbers)?);
 
     let right = MARGIN + width + GAP;
     let colour = |c: usize| along(c as f64 / (VIEW_CLASSES - 1) as f64);
-    let views = by_class(VIEW_CLASSES, &|row| story.view_classes[row], &colour);
     page.text(right, top, "By projection class", Style::new(TEXT).strong());
-    page.inset(right, top, &chart(width, height, &x, &y, Marks::Dots { series: views, radius, numbers: Vec::new() })?);
+    page.inset(right, top, &plane.chart((width, height), VIEW_CLASSES, |row| story.view_classes[row], colour, Vec::new())?);
 
     // Key of the view classes.
     let (bar, step, key_y) = (right + 56.0, 3.0, BOTTOM - 10.0);
@@ -78,18 +103,9 @@ pub(super) fn sheet(story: &Story) -> Result<Sheet> {
     let end = bar + step * VIEW_CLASSES as f64;
     page.text(end + 4.0, key_y, &(VIEW_CLASSES - 1).to_string(), grey);
     page.text(end + 22.0, key_y, "projection class (HEALPix pixel, nside 2)", grey);
-    if let Some(leakage) = story.leakage {
-        let line = format!(
-            "Told by a particle's neighbours (cross-validated R²): view direction {}, defocus {}.",
-            signed(leakage.view_r2),
-            signed(leakage.defocus_r2)
-        );
-        page.text(MARGIN + 46.0, key_y, &line, grey);
+    if !story.nuisances.is_empty() {
+        let told = story.nuisances.iter().map(|n| format!("{} {:.2}", n.name, n.told)).collect::<Vec<_>>().join(", ");
+        page.text(MARGIN + 46.0, key_y, &format!("Told by a particle's neighbours, 0 to 1: {told}."), grey);
     }
     Ok(page)
-}
-
-/// Two decimals, with a printed minus.
-fn signed(value: f64) -> String {
-    format!("{value:.2}").replace('-', "−")
 }

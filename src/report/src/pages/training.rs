@@ -61,13 +61,23 @@ pub(super) fn sheet(story: &Story) -> Result<Sheet> {
             from_zero: true,
             curves: vec![("SNR", 2, |e| Some(e.snr))],
         },
+        Plan {
+            title: "Likeness of the latents to the epoch before",
+            axis: "1: nothing moved",
+            from_zero: true,
+            curves: vec![("alignment", 0, |e| e.drift.map(|d| d.alignment)), ("common neighbours", 1, |e| e.drift.map(|d| d.neighbours))],
+        },
     ];
-    let width = (WIDTH - 2.0 * MARGIN - GAP) / 2.0;
+    // What was never measured has no chart.
+    let plans: Vec<Plan> =
+        plans.into_iter().filter(|plan| plan.curves.iter().any(|(.., read)| story.epochs.iter().any(|e| read(e).is_some()))).collect();
+    let columns = plans.len().div_ceil(2);
+    let width = (WIDTH - 2.0 * MARGIN - GAP * (columns - 1) as f64) / columns as f64;
     let height = (BOTTOM - TOP - GAP) / 2.0 - HEADING;
     let epochs = &story.epochs;
     let x = || Axis::whole("epoch", epochs[0].epoch, epochs[epochs.len() - 1].epoch);
     for (i, plan) in plans.into_iter().enumerate() {
-        let (left, top) = (MARGIN + (i % 2) as f64 * (width + GAP), TOP + (i / 2) as f64 * (height + HEADING + GAP));
+        let (left, top) = (MARGIN + (i % columns) as f64 * (width + GAP), TOP + (i / columns) as f64 * (height + HEADING + GAP));
         let curve =
             |read: Read| epochs.iter().filter_map(|e| read(e).filter(|v| v.is_finite()).map(|v| (e.epoch as f64, v))).collect::<Vec<_>>();
         let series = plan.curves.into_iter().map(|(name, colour, read)| Series {

@@ -55,6 +55,27 @@
       seen.legend_before = document.getElementById("legend").textContent;
       choose(document.getElementById("colour"), "1");
       seen.legend_after = document.getElementById("legend").textContent;
+      for (let i = 0; i < 40 && !(seen.hover_value || "").startsWith("Particle"); i++) {
+        pointer(canvas, "pointermove", 0.1 + 0.02 * i, 0.5, 0);
+        seen.hover_value = document.getElementById("hover").textContent;
+      }
+      const colours = document.getElementById("colour");
+      seen.colours = [...colours.options].map((o) => o.textContent);
+      choose(colours, "2");
+      const legend = document.getElementById("legend");
+      seen.groups = legend.children.length;
+      const grey = [150, 155, 162];
+      const coloured = () => { let n = 0; for (let i = 0; i < DATA.particles; i++) if (grey.some((v, k) => scatter.shades[3 * i + k] !== v)) n++; return n; };
+      seen.together = coloured();
+      legend.querySelectorAll("button")[1].click();
+      seen.alone = coloured();
+      document.activeElement.click();
+      seen.again = coloured();
+      seen.curves = document.querySelectorAll("#latent-charts polyline").length;
+      seen.bars = [...document.querySelectorAll(".bars > span")].map((s) => s.textContent);
+      seen.beyond = document.querySelectorAll(".bars .beyond").length;
+      seen.matches = document.querySelectorAll("#matches tbody tr").length;
+      seen.drift = [...document.querySelectorAll("#charts figcaption")].map((f) => f.firstChild.textContent).find((t) => t.startsWith("Likeness"));
       document.getElementById("lasso").click();
       const ring = Array.from({ length: 24 }, (_, i) => [0.5 + 0.38 * Math.cos((i * Math.PI) / 12), 0.5 + 0.38 * Math.sin((i * Math.PI) / 12)]);
       pointer(canvas, "pointerdown", ...ring[0]);

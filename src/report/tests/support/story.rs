@@ -2,11 +2,12 @@
 
 #![allow(dead_code, reason = "each test program uses a part")]
 
-use analysis::{Leakage, kmeans, pca};
-use contract::LossTerms;
+use analysis::{kmeans, pca};
+use contract::{Clustering, Comparison, CurvePoint, Drift, LossTerms, Nuisance, StateMatch};
 use ndarray::{Array2, Array3};
 use opus_dsd_report::{
-    Column, Difference, Differences, Embedding, EpochRecord, Evidence, ImagePanels, Part, PartMotion, State, Story, Variability, Way,
+    Column, Difference, Differences, Embedding, EpochRecord, Evidence, Grouping, ImagePanels, Part, PartMotion, State, Story, Variability,
+    Way,
 };
 use std::path::{Path, PathBuf};
 
@@ -107,6 +108,7 @@ pub(crate) fn story(n: usize, d: usize, k: usize) -> Story {
             kl_nats: 4.0 * (1.0 - (-t / 3.0).exp()),
             active_dimensions: 4,
             snr: 0.11 - 0.05 / t,
+            drift: (epoch > 1).then(|| Drift { epoch, alignment: 1.0 - 0.4 / t, neighbours: 0.6 - 0.5 / t }),
         }
     });
     let picture = |angle: f32, noisy: f32| {
@@ -149,17 +151,65 @@ pub(crate) fn story(n: usize, d: usize, k: usize) -> Story {
         pca: pca(latents.view()).unwrap(),
         embeddings: vec![Embedding { name: "UMAP".into(), points: latents.slice(ndarray::s![.., ..2.min(d)]).mapv(|v| v * v.abs()) }],
         columns: vec![Column { name: "defocus (Å)".into(), values: (0..n).map(|i| 15_000.0 + 3000.0 * noise(i)).collect() }],
+        groupings: vec![Grouping {
+            name: "micrograph".into(),
+            names: (0..40).map(|i| format!("MotionCorr/job002/mic{i:03}.mrc")).collect(),
+            of: (0..n).map(|i| i * 40 / n).collect(),
+        }],
         ways: vec![Way { name: "principal component 1".into(), folder: "pc1".into(), maps: (0..5).map(|i| map(32, 0.35 * i as f32)).collect() }],
         view_classes: (0..n).map(|i| (i * 31 + i / 7) % 48).collect(),
         latents,
         clusters,
-        leakage: Some(Leakage { view_r2: -0.04, defocus_r2: 0.01 }),
+        nuisances: vec![
+            nuisance("view direction", (0.04, 0.5), 0.01),
+            nuisance("defocus", (0.31, 0.5), 0.14),
+            nuisance("optics group", (0.02, 0.1), 0.0),
+            nuisance("micrograph", (0.06, 0.1), 0.03),
+        ],
+        clustering: Some(Clustering {
+            method: "kmeans".into(),
+            clusters: k,
+            chosen: true,
+            reason: format!("{k} clusters have a silhouette of 0.58 (best of 1 to 12: 0.58); the clusters are parted"),
+            curve: (1..=12).map(|k| CurvePoint { k, within: 1.0 / k as f64, silhouette: 0.58 - 0.04 * (k as f64 - 4.0).abs() }).collect(),
+            mean_certainty: None,
+        }),
+        comparison: Some(comparison(n, k)),
         reference: Some(map(32, 0.7)),
         differences: Some(differences(&states)),
         states,
         apix: 2.3,
         panels: panels.collect(),
         image_apix: 2.3,
+    }
+}
+
+fn nuisance(name: &str, (told, told_limit): (f64, f64), share: f64) -> Nuisance {
+    let share_limit = 0.1;
+    Nuisance { name: name.into(), told, told_limit, share, share_limit, noteworthy: told > told_limit || share > share_limit }
+}
+
+fn comparison(n: usize, k: usize) -> Comparison {
+    let of = |c: usize| StateMatch {
+        here: c + 1,
+        there: k - c,
+        shared: n / k / 2 + c,
+        overlap: 0.5 + 0.04 * c as f64,
+        map_correlation: 0.97,
+        difference_correlation: (c > 0).then_some(0.3 * c as f64 - 0.4),
+    };
+    Comparison {
+        job: "External/job003".into(),
+        epoch: 7,
+        particles: n,
+        alignment: 0.93,
+        neighbours: 0.41,
+        neighbours_by_chance: 0.02,
+        rand_index: 0.71,
+        mutual_information: 0.69,
+        kept: 0.82,
+        matches: (0..k).map(of).collect(),
+        conclusion: "the two agree on most particles; look at the states that have no counterpart".into(),
     }
 }
 
