@@ -132,6 +132,7 @@ mod tests {
             noise_std: 1.0,
             background: 0.0,
             inverted: false,
+            one_by_one: false,
         };
         writer.finish(&rows, vec![group], 2.0, "test".into()).unwrap();
         Particles::open(&folder.join("prepared.json"), Device::Cpu).unwrap()

@@ -26,6 +26,7 @@ fn settings(sizes: &Sizes) -> TrainSettings {
         epochs: 1,
         batch: 4,
         micro_batch: 4,
+        recompute_encoder: false,
         learning_rate: LearningRate { start: 1e-4, decay: 0.97, cosine_to: None, warm_up_steps: 0 },
         weight_decay: 0.0,
         beta: Schedule::Constant(1.0),
@@ -108,6 +109,7 @@ fn an_adopted_model_encodes_and_decodes_as_the_original() {
         rotations: rotations(&case),
         ctf: numbers(9),
         apix: Tensor::full([count], APIX, (Kind::Float, CPU)),
+        apix_range: (APIX as f32, APIX as f32),
         ctf_known: numbers(1).view([-1]),
         premultiplied: numbers(1).view([-1]),
     };
