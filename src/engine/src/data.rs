@@ -134,7 +134,6 @@ impl Particles {
     }
 
     /// Factor from a batch's prepared images to the images' own grey scale (but for their background), `[b, 1, 1]`.
-    #[must_use]
     pub fn own_grey(&self, batch: &Batch) -> Tensor {
         let factor = |particle: &usize| {
             let group = usize::try_from(self.set.group()[*particle]).ok().and_then(|group| self.prepared.groups.get(group));

@@ -153,7 +153,7 @@ mod tests {
         assert!(!ledger.is_fresh("base", "b"));
         std::fs::write(&output, b"half").unwrap();
         assert!(!ledger.is_fresh("base", "a"));
-        ledger.done("base", "a", std::slice::from_ref(&output)).unwrap();
+        ledger.done("base", "a", std::slice::from_ref(&output), &[]).unwrap();
         ledger.redo();
         assert!(!ledger.is_fresh("base", "a"), "everything is to be made again");
     }

@@ -26,6 +26,7 @@ fn settings(sizes: &Sizes) -> TrainSettings {
         epochs: 1,
         batch: 4,
         micro_batch: 4,
+        recompute_encoder: false,
         learning_rate: LearningRate { start: 1e-4, decay: 0.97, cosine_to: None, warm_up_steps: 0 },
         weight_decay: 0.0,
         beta: Schedule::Constant(1.0),
