@@ -337,7 +337,9 @@ impl<'a> Trainer<'a> {
         }
         if !self.ranks.is_alone() {
             // The others are in the middle of this batch and cannot begin it again.
-            return Err(devices::problem(&what).at(self.spec.device.clone()).hint("several processes need `--micro-batch` or `--gpu-memory` lower from the start"));
+            return Err(devices::problem(&what)
+                .at(self.spec.device.clone())
+                .hint("several processes need `--micro-batch` or `--gpu-memory` lower from the start"));
         }
         let settings = &mut self.assembly.settings;
         let before = settings.micro_batch.min(settings.batch);

@@ -31,13 +31,7 @@ unsafe extern "C" {
         room: usize,
     ) -> c_int;
     fn opus_world_leave(group: *mut RawGroup);
-    fn opus_world_sum(
-        group: *mut RawGroup,
-        x: *mut C_tensor,
-        work: *mut *mut RawWork,
-        what: *mut c_char,
-        room: usize,
-    ) -> c_int;
+    fn opus_world_sum(group: *mut RawGroup, x: *mut C_tensor, work: *mut *mut RawWork, what: *mut c_char, room: usize) -> c_int;
     fn opus_world_broadcast(group: *mut RawGroup, x: *mut C_tensor, work: *mut *mut RawWork, what: *mut c_char, room: usize) -> c_int;
     fn opus_world_wait(work: *mut RawWork, what: *mut c_char, room: usize) -> c_int;
 }
@@ -76,9 +70,7 @@ impl Gloo {
     pub(super) fn begin_sum(&self, x: &Tensor) -> Work {
         let mut work = std::ptr::null_mut();
         // SAFETY: group and tensor are alive; libtorch holds its own reference to the tensor.
-        expect(try_call(|what, room| unsafe {
-            opus_world_sum(self.0, x.as_ptr().cast_mut(), &raw mut work, what, room)
-        }));
+        expect(try_call(|what, room| unsafe { opus_world_sum(self.0, x.as_ptr().cast_mut(), &raw mut work, what, room) }));
         Work(work)
     }
 
