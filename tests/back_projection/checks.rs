@@ -74,7 +74,7 @@ fn faults_are_named(name: &str) {
     assert!(report.findings.iter().any(|f| f.subject == Subject::Images));
     // Told to leave the sign, it is wrong.
     let report = check_set(&black, Given { map: Some(&map), mask: None }, Invert::No, &CheckOptions::default()).unwrap();
-    assert_eq!((named(&report), report.verdict()), (vec![Subject::Contrast], Verdict::Wrong));
+    assert_eq!((named(&report), report.verdict()), (vec![Subject::Contrast, Subject::Images], Verdict::Wrong));
 }
 
 /// Of this process.
