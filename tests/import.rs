@@ -224,9 +224,9 @@ fn what_does_not_fit_is_named() {
         for (file, source) in changes {
             let target = project.path(to).join(file);
             if source.is_empty() {
-                std::fs::remove_file(target).unwrap()
+                std::fs::remove_file(target).unwrap();
             } else {
-                std::fs::copy(runs.join(source), target).map(|_| ()).unwrap()
+                std::fs::copy(runs.join(source), target).unwrap();
             }
         }
     };
