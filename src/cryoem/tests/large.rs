@@ -129,7 +129,7 @@ fn memory_does_not_grow_with_the_images() {
     assert!(seconds < READ_SECONDS_PER_MILLION * (count as f64 / 1e6).max(0.05), "{seconds} s");
     assert!(most < allowed, "{most} bytes to read");
 
-    let wanted = PrepareOptions { size_px: SIZE_PX, apix: None, invert: Invert::No };
+    let wanted = PrepareOptions { size_px: SIZE_PX, apix: None, invert: Invert::No, known: Vec::new() };
     let (made, _, most) = step("prepare", before, || prepare(&set, &wanted, &place("prepared"), &mut |_, _| Ok(())).expect("prepared"));
     assert!(most < allowed, "{most} bytes to prepare");
     drop(set);
