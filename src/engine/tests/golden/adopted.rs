@@ -44,7 +44,6 @@ fn settings(sizes: &Sizes) -> TrainSettings {
         keep_every: 0,
         log_interval: 1,
         precision: Precision::F32,
-        recompute_encoder: false,
     }
 }
 
