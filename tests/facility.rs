@@ -139,22 +139,17 @@ fn a_cleaned_job_decodes_and_goes_on() {
     assert_eq!(trained.status, Some(0), "{}", trained.err);
     let before = files(&project.path(JOB));
     let prepared = || std::fs::read_dir(project.path("scratch")).unwrap().count();
-    assert_eq!(prepared(), 1);
+    assert_eq!(prepared(), 0, "a job that is done leaves its scratch");
 
     let planned = project.run("clean External --dry-run --json");
     let plan: Value = serde_json::from_str(&planned.out).unwrap();
     let freed = plan["jobs"][0]["freed_bytes"].as_u64().unwrap();
     assert!(freed > 0 && plan["dry_run"] == true, "{plan}");
     assert_eq!(files(&project.path(JOB)), before, "a dry run removes nothing");
-    assert_eq!(prepared(), 1);
 
     let cleaned = project.run(&format!("clean {JOB} --all-intermediates"));
     assert_eq!(cleaned.status, Some(0), "{}", cleaned.err);
-    assert!(
-        cleaned.out.contains("freed ") && cleaned.out.contains("makes the prepared images and the linear subspace again"),
-        "{}",
-        cleaned.out
-    );
+    assert!(cleaned.out.contains("freed ") && cleaned.out.contains("makes the linear subspace again"), "{}", cleaned.out);
     let after = files(&project.path(JOB));
     assert_eq!(prepared(), 0);
     assert!(after.keys().all(|name| before[name] == after[name]), "what stays is as it was");

@@ -283,7 +283,12 @@ pub(crate) fn decide(said: &TrainSaid, facts: &DataFacts, grid: Grid, mut book: 
         precision,
     };
     let room = plan::room(said.gpu_memory, &grid.device);
-    book.note("memory of a step", format!("{:.1} GB at most", room.value as f64 / 1e9), room.reason);
+    // What a machine has free differs from run to run, and is no change of the job.
+    let most = format!("{:.1} GB at most", room.value as f64 / 1e9);
+    match said.gpu_memory {
+        Some(_) => book.note("memory of a step", most, room.reason),
+        None => book.note("memory of a step", "as there is".into(), format!("{most}: {}", room.reason)),
+    }
     let split = plan::split(&train, said.micro_batch, room.value);
     (train.micro_batch, train.recompute_encoder) = (split.value.micro_batch, split.value.recompute_encoder);
     let again = if train.recompute_encoder { ", the encoder worked out again" } else { "" };

@@ -52,11 +52,13 @@ pub(crate) fn run(
     material: &Material,
 ) -> Result<Vec<String>> {
     let epochs = monitor::epochs(&material.monitor)?;
+    // What is shown of the settings; their reasons speak of the machine, too, and of what it has free.
+    let values: Vec<(&str, &str)> = decided.reasons.iter().map(|reason| (reason.name.as_str(), reason.value.as_str())).collect();
     let fingerprint = found
         .fingerprint
         .clone()
         .and(&material.fingerprint.text())
-        .and(&decided.reasons)
+        .and(&values)
         .and(&outcome.epochs)
         .and(&decided.map_form())
         .and(&(&context.results.now().halves, &context.results.now().differences))
