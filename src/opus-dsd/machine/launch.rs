@@ -19,6 +19,9 @@ pub(crate) struct Launch {
     pub(crate) first_host: Option<String>,
 }
 
+/// Gives an environment variable's value.
+type Lookup<'a> = dyn Fn(&str) -> Option<String> + 'a;
+
 /// Variables of a launcher.
 struct Launcher {
     by: &'static str,
@@ -26,7 +29,7 @@ struct Launcher {
     size: &'static str,
     local: &'static str,
     /// Whether what it sets is meant for this process.
-    applies: fn(&dyn Fn(&str) -> Option<String>) -> bool,
+    applies: fn(&Lookup<'_>) -> bool,
     /// Names of the launch.
     keys: &'static [&'static str],
 }
