@@ -39,7 +39,7 @@ pub struct Clusters {
     pub center_index: Vec<usize>,
     /// Its latent, `[clusters, d]`.
     pub centers: Array2<f32>,
-    /// Particles in each cluster; 0 only where others were put into clusters that were found before ([`assign`]).
+    /// Particles in each cluster; 0 only where others were put into clusters that were found before ([`assign()`]).
     pub sizes: Vec<usize>,
     /// Sum over the particles of squared distances to the mean of their cluster.
     pub inertia: f64,

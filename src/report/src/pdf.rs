@@ -43,7 +43,7 @@ pub fn write_pdf(story: &Story, path: &Path) -> Result<()> {
     replace(path, &bytes)
 }
 
-/// Writes every page but the summary as a figure into a folder, which is made where it is missing: as SVG, and as PNG of [`FIGURE_SCALE`] pixels a
+/// Writes every page but the summary as a figure into a folder, which is made where it is missing: as SVG, and as PNG of two pixels a
 /// point. Returns the files, in the order of the pages. Pictures need no fonts of the system: the typeface is embedded.
 ///
 /// # Errors
