@@ -35,12 +35,17 @@ pub(crate) fn generate() -> Result<ExitCode, String> {
     run(&["manifest".to_owned(), "--write".into(), root().display().to_string()])
 }
 
-/// Runs all tests of the workspace: one thread for each torch program, parallelism from the runner.
+/// Runs all tests of the workspace: one thread for each torch program, parallelism from the runner. Without `args` also every bench once,
+/// unmeasured.
 pub(crate) fn test(args: &[String]) -> Result<ExitCode, String> {
     build()?;
     let mut all = vec!["test", "--release", "--workspace", "--no-fail-fast"];
     all.extend(args.iter().map(String::as_str));
-    cargo(&all)
+    let tested = cargo(&all)?;
+    if args.is_empty() {
+        cargo(&["bench", "--workspace", "--bench", "kernels", "--bench", "images", "--bench", "parse", "--", "--test"])?;
+    }
+    Ok(tested)
 }
 
 /// Runs cargo in the workspace; its failure is an error that names the command.
