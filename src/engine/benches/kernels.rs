@@ -11,7 +11,7 @@ use opus_dsd_engine::model::ctf::{FrequencyGrid, NyquistRow};
 use opus_dsd_engine::model::fourier;
 use opus_dsd_engine::model::geometry::Centre;
 use opus_dsd_engine::model::lift::{Lift, LiftSteps};
-use opus_dsd_engine::model::loss::{Fit, mean_magnitude, total_variation};
+use opus_dsd_engine::model::loss::{Fit, mean_magnitude, total_variation, volume_priors};
 use opus_dsd_engine::model::projector::{Projector, ProjectorConfig, Region};
 use opus_dsd_engine::torch::init_torch;
 use std::time::Duration;
@@ -64,8 +64,12 @@ fn lift(criterion: &mut Criterion) {
     for (side, grid, images) in [(32, 32, 16), (50, 50, 8), (114, 114, 1)] {
         let lift = Lift::new(side, grid, Centre::Voxel, LiftSteps::Direct, Device::Cpu);
         let (data, rotations) = (Tensor::randn([images, side, side], OPTIONS), rotations(images));
-        group.bench_function(BenchmarkId::new("tensors", format!("{images} of {side}² to {grid}³")), |bencher| {
-            bencher.iter(|| tch::no_grad(|| lift.lift(&data, &rotations)));
+        let size = format!("{images} of {side}² to {grid}³");
+        group.bench_function(BenchmarkId::new("fused", &size), |bencher| {
+            bencher.iter(|| lift.lift(&data, &rotations));
+        });
+        group.bench_function(BenchmarkId::new("tensors", &size), |bencher| {
+            bencher.iter(|| lift.lift_by_tensors(&data, &rotations));
         });
     }
 }
@@ -101,7 +105,14 @@ fn priors(criterion: &mut Criterion) {
         let volumes = Tensor::randn([images, 1, template, template, template], OPTIONS).set_requires_grad(true);
         let bounds = [template / 12; 3];
         let one = Tensor::ones([images], OPTIONS);
-        group.bench_function(BenchmarkId::new("tensors, both ways", format!("{images} of {template}³")), |bencher| {
+        let size = format!("{images} of {template}³");
+        group.bench_function(BenchmarkId::new("fused, both ways", &size), |bencher| {
+            bencher.iter(|| {
+                let [magnitude, variation] = volume_priors(&volumes, bounds);
+                back(&(magnitude * 0.3 + variation), &volumes, &one)
+            });
+        });
+        group.bench_function(BenchmarkId::new("tensors, both ways", &size), |bencher| {
             bencher.iter(|| back(&(mean_magnitude(&volumes, bounds) * 0.3 + total_variation(&volumes, bounds)), &volumes, &one));
         });
     }

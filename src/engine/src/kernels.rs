@@ -1,5 +1,8 @@
 //! Hand-written kernels of what libtorch has no operator for.
 
 pub mod cuda;
+pub mod lift;
+pub mod priors;
 pub mod projection;
+mod tensors;
 mod threads;

@@ -214,10 +214,10 @@ impl Scene {
         self.projector.project_moved(volumes, &rotations, self.pixel_scale(batch).as_ref(), shift.as_ref())
     }
 
-    /// Why projections are made without the fused kernel; `None` where it makes them.
+    /// Why projections or the encoder's input are made without their kernels; `None` where these make both.
     #[must_use]
     pub fn without_kernel(&self) -> Option<&Problem> {
-        self.projector.without_kernel()
+        self.projector.without_kernel().or_else(|| self.lift.without_kernel())
     }
 
     /// Samples of one projection.

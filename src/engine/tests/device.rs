@@ -149,6 +149,21 @@ fn projections_on_the_gpu_are_those_of_the_cpu_kernel() {
     }
 }
 
+#[test]
+fn lifted_images_on_the_gpu_are_those_of_the_cpu_kernel() {
+    let Some(device) = gpu("lifted_images_on_the_gpu_are_those_of_the_cpu_kernel") else { return };
+    let (images, poses) = (numbers(&[IMAGES, SIDE, SIDE]), rotations().select(1, 0));
+    for steps in [LiftSteps::Direct, LiftSteps::TurnThenTilt] {
+        let run = |device: Device| {
+            let lift = Lift::new(SIDE, 24, Centre::Voxel, steps, device);
+            assert!(lift.without_kernel().is_none(), "{device:?}: {:?}", lift.without_kernel());
+            lift.lift(&images.to_device(device), &poses.to_device(device))
+        };
+        let error = relative(&run(device), &run(CPU));
+        assert!(error < 1e-4, "{steps:?} differs by {error:.1e}");
+    }
+}
+
 /// The comparison itself can fail: what is computed twice is equal, and a change shows. (Runs everywhere.)
 #[test]
 fn what_is_compared_repeats_and_is_sensitive() {

@@ -1,4 +1,5 @@
-//! The source of the GPU's kernels, run on the host: projections and all gradients against the CPU's kernel; and compiled by NVRTC.
+//! The sources of the GPU's kernels, run on the host: projections, all their gradients and lifted images against the CPU's kernels; and
+//! compiled by NVRTC.
 //!
 //! Whether they run on a GPU as they do here is for `device.rs`.
 
@@ -7,8 +8,10 @@ use cryoem::geometry::{Matrix3, random_rotation};
 use cryoem::random::Random;
 use libloading::os::unix::{Library, Symbol};
 use opus_dsd_engine::kernels::cuda::{Kernels, compile};
-use opus_dsd_engine::kernels::projection::gpu::{GpuProjection, SOURCE};
+use opus_dsd_engine::kernels::lift::gpu::{GpuLift, SOURCE as LIFT};
+use opus_dsd_engine::kernels::projection::gpu::{GpuProjection, SOURCE as PROJECTION};
 use opus_dsd_engine::model::geometry::Centre;
+use opus_dsd_engine::model::lift::{Lift, LiftSteps};
 use opus_dsd_engine::model::projector::{Projector, ProjectorConfig, Region};
 use opus_dsd_engine::torch::init_torch;
 use std::ffi::{CString, c_char, c_int, c_longlong, c_void};
@@ -49,6 +52,8 @@ fn on_host(test: &str) -> Option<Arc<OnHost>> {
     let compiled = Command::new("c++")
         .args(["-std=c++17", "-O2", "-Wall", "-Werror", "-shared", "-fPIC", "-I"])
         .arg(package.join("src/kernels/projection"))
+        .arg("-I")
+        .arg(package.join("src/kernels/lift"))
         .arg(package.join("tests/support/cuda_on_host.cpp"))
         .arg("-o")
         .arg(&library)
@@ -125,16 +130,41 @@ fn poses_that_are_no_numbers_give_none() {
 }
 
 #[test]
-fn nvrtc_takes_the_source() {
+fn lifted_images_are_those_of_the_cpu() {
+    let Some(host) = on_host("lifted_images_are_those_of_the_cpu") else { return };
+    for (side, grid, centre, steps) in [
+        (24, 24, Centre::Voxel, LiftSteps::Direct),
+        (30, 21, Centre::Voxel, LiftSteps::Direct),
+        (20, 26, Centre::HalfVoxel, LiftSteps::TurnThenTilt),
+    ] {
+        let reference = Lift::new(side, grid, centre, steps, Device::Cpu);
+        let kernels = Arc::clone(&host);
+        let tested = Lift::new(side, grid, centre, steps, Device::Cpu).with_kernel(|geometry| Arc::new(GpuLift::with(kernels, geometry)));
+        let (images, poses) = (Tensor::randn([3, side, side], OPTIONS), rotations(3, 1).squeeze_dim(1));
+        let (got, want) = (tested.lift(&images, &poses), reference.lift(&images, &poses));
+        let error = ((&got - &want).norm() / want.norm()).double_value(&[]);
+        // Positions are added up in double precision on the CPU.
+        assert!(error < 1e-5, "{side} to {grid}, {steps:?}: {error:.1e}");
+        let _ = poses.get(1).get(0).get(0).fill_(f64::NAN);
+        if steps == LiftSteps::Direct {
+            assert!(tested.lift(&images, &poses).get(1).isnan().all().int64_value(&[]) == 1);
+        }
+    }
+}
+
+#[test]
+fn nvrtc_takes_the_sources() {
     init_torch().unwrap();
-    for architecture in [75, 80, 90, 100] {
-        match compile(&SOURCE, architecture) {
-            Ok(image) => assert!(SOURCE.kernels.iter().all(|name| String::from_utf8_lossy(&image).contains(name))),
-            Err(problem) if problem.to_string().contains("NVRTC is not there") => {
-                eprintln!("SKIPPED: nvrtc_takes_the_source: {problem}");
-                return;
+    for source in [&PROJECTION, &LIFT] {
+        for architecture in [75, 80, 90, 100] {
+            match compile(source, architecture) {
+                Ok(image) => assert!(source.kernels.iter().all(|name| String::from_utf8_lossy(&image).contains(name))),
+                Err(problem) if problem.to_string().contains("NVRTC is not there") => {
+                    eprintln!("SKIPPED: nvrtc_takes_the_sources: {problem}");
+                    return;
+                }
+                Err(problem) => panic!("{problem}"),
             }
-            Err(problem) => panic!("{problem}"),
         }
     }
 }

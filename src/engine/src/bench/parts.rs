@@ -7,7 +7,7 @@ use super::work;
 use crate::data::Batch;
 use crate::model::bank::LatentBank;
 use crate::model::fourier;
-use crate::model::loss::{Fit, mean_magnitude, total_variation};
+use crate::model::loss::{Fit, volume_priors};
 use crate::training::ground;
 use crate::training::inputs::Inputs;
 use crate::training::optimiser::{AdamW, Parameter};
@@ -161,8 +161,8 @@ impl<'a> Runner<'a> {
         if weights.magnitude > 0.0 || weights.variation > 0.0 {
             let bounds = scene.prior_bounds;
             let priors = self.both("volume priors", &|| {
-                mean_magnitude(&volumes, bounds).sum(Kind::Float) * weights.magnitude
-                    + total_variation(&volumes, bounds).sum(Kind::Float) * weights.variation
+                let [magnitude, variation] = volume_priors(&volumes, bounds).map(|figures| figures.sum(Kind::Float));
+                magnitude * weights.magnitude + variation * weights.variation
             });
             parts.push(scaled(priors, times));
         }

@@ -10,6 +10,7 @@ use contract::{Kind, Problem, Result};
 use std::collections::HashMap;
 use std::ffi::c_void;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use tch::Tensor;
 
 pub use compiler::compile;
 
@@ -64,6 +65,26 @@ impl Kernels for Program {
         }
         // SAFETY: the caller's promise.
         unsafe { driver::Driver::get()?.launch(*function, blocks, BLOCK, arguments) }.map_err(|problem| problem.at(kernel))
+    }
+}
+
+/// Runs a kernel whose parameters are pointers to the tensors' values, a shape, and the number of items (`long long`).
+///
+/// # Panics
+/// The driver refuses; as libtorch's bindings do (the session makes a problem of it again).
+///
+/// # Safety
+/// The kernel takes these parameters; all tensors are plain, on its device, and as large as the shape and the number say.
+pub(super) unsafe fn launch<S>(kernels: &dyn Kernels, kernel: &str, items: i64, tensors: &[&Tensor], shape: S) {
+    let mut pointers: Vec<*mut c_void> = tensors.iter().map(|tensor| tensor.data_ptr()).collect();
+    let (mut shape, mut count) = (shape, items);
+    let mut arguments: Vec<*mut c_void> = pointers.iter_mut().map(|pointer| std::ptr::from_mut(pointer).cast()).collect();
+    arguments.push((&raw mut shape).cast());
+    arguments.push((&raw mut count).cast());
+    // SAFETY: the caller's promise.
+    let started = unsafe { kernels.run(kernel, usize::try_from(items).unwrap_or(0), &mut arguments) };
+    if let Err(problem) = started {
+        panic!("{problem}");
     }
 }
 

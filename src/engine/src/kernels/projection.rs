@@ -7,6 +7,7 @@
 pub mod gpu;
 mod ray;
 
+use super::tensors::{numbers, plain, threads, values, values_mut};
 use super::threads::{Places, share};
 use crate::native::Operator;
 use ray::{Line, Volume, adjoint, slope, sum};
@@ -53,11 +54,6 @@ impl<'a> Plain<'a> {
         let [_, matrices, offsets] = inputs else { panic!("a projection has three inputs") };
         let (size, poses) = (volumes.size(), matrices.size()[1] as usize);
         assert!(size.len() == 5 && size[1] == 1 && size[2..].iter().all(|&side| side == size[2]), "cubes, not {size:?}");
-        let numbers = |tensor: &Tensor, count: usize| -> Vec<f32> {
-            let flat = Vec::<f32>::try_from(tensor.to_kind(Kind::Float).contiguous().view([-1])).unwrap_or_default();
-            assert_eq!(flat.len(), count, "a pose for every image and hypothesis");
-            flat
-        };
         let (images, template) = (size[0] as usize, size[2] as usize);
         assert!(template >= 2, "a volume of at least two voxels a side");
         Self {
@@ -91,29 +87,6 @@ impl<'a> Plain<'a> {
         let start = [0, 1, 2].map(|j| self.offsets[pose * 3 + j] + at[0] * m[j] + at[1] * m[3 + j] + at[2] * m[6 + j]);
         Line { start, step: [m[6], m[7], m[8]], count: usize::from(count) }
     }
-}
-
-/// The same values as single-precision numbers one after the other.
-fn plain(tensor: &Tensor) -> Tensor {
-    tensor.to_kind(Kind::Float).contiguous()
-}
-
-/// A plain CPU tensor's values.
-fn values(tensor: &Tensor) -> &[f32] {
-    assert!(tensor.is_contiguous() && tensor.kind() == Kind::Float && tensor.device() == Device::Cpu, "made so");
-    // SAFETY: contiguous, f32, on the CPU, and borrowed as long as the slice.
-    unsafe { std::slice::from_raw_parts(tensor.data_ptr().cast::<f32>().cast_const(), tensor.numel()) }
-}
-
-/// A new CPU tensor's values.
-fn values_mut(tensor: &mut Tensor) -> &mut [f32] {
-    assert!(tensor.is_contiguous() && tensor.kind() == Kind::Float, "made so");
-    // SAFETY: contiguous, f32, on the CPU, just made and shared with nobody.
-    unsafe { std::slice::from_raw_parts_mut(tensor.data_ptr().cast::<f32>(), tensor.numel()) }
-}
-
-fn threads() -> usize {
-    usize::try_from(tch::get_num_threads()).unwrap_or(1).max(1)
 }
 
 impl Operator for Projection {

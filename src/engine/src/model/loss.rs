@@ -1,8 +1,11 @@
 //! Terms of the loss that compare renderings with images, and their composition.
 
+use crate::kernels::priors::{FLAT, VolumePriors};
+use crate::native;
 use contract::Numerics;
 use std::f64::consts::PI;
-use tch::{Kind, Tensor};
+use std::sync::Arc;
+use tch::{Device, Kind, Tensor};
 
 /// Smallest mask area that a misfit is divided by, as a fraction of the disc that fills the image (the original's guard).
 const SMALLEST_AREA: f64 = 0.05;
@@ -94,17 +97,25 @@ fn region(volumes: &Tensor, bounds: [i64; 3], back_along: usize) -> Tensor {
     })
 }
 
+/// [`mean_magnitude`] and [`total_variation`] of each volume, `[b]` each: in one pass by a kernel on the CPU, by their tensors elsewhere.
+pub fn volume_priors(volumes: &Tensor, bounds: [i64; 3]) -> [Tensor; 2] {
+    if volumes.device() != Device::Cpu {
+        return [mean_magnitude(volumes, bounds), total_variation(volumes, bounds)];
+    }
+    let figures = native::apply(Arc::new(VolumePriors(bounds)), &[volumes]);
+    [0, 1].map(|figure| figures.select(1, figure))
+}
+
 /// Mean |v| of each volume `[b, 1, t, t, t]` inside the bounds of [`super::volume::prior_bounds`], `[b]`.
 pub fn mean_magnitude(volumes: &Tensor, bounds: [i64; 3]) -> Tensor {
     region(volumes, bounds, 3).abs().flatten(1, -1).mean_dim([1i64].as_slice(), false, Kind::Float)
 }
 
-/// Mean total variation √(1e-8 + squared backward differences) of each volume inside the bounds, `[b]`.
+/// Mean total variation √([`FLAT`] + squared backward differences) of each volume inside the bounds, `[b]`.
 pub fn total_variation(volumes: &Tensor, bounds: [i64; 3]) -> Tensor {
     let here = region(volumes, bounds, 3);
     let slope2 = |axis| (&here - region(volumes, bounds, axis)).square();
-    // 1e-8 keeps the root's gradient finite where the volume is flat.
-    let variation = (slope2(0) + slope2(1) + slope2(2) + 1e-8).sqrt();
+    let variation = (slope2(0) + slope2(1) + slope2(2) + f64::from(FLAT)).sqrt();
     variation.flatten(1, -1).mean_dim([1i64].as_slice(), false, Kind::Float)
 }
 

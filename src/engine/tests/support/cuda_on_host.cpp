@@ -18,6 +18,7 @@ static T atomicAdd(T* place, T value) {
   return before;
 }
 
+#include "lift.cu"
 #include "rays.cu"
 
 template <typename Kernel>
@@ -47,6 +48,8 @@ extern "C" int run_on_host(const char* kernel, long long items, void** a) {
     each(items, [&] {
       opus_project_poses(in(0), in(1), in(2), in(3), value<const int*>(a[4]), value<double*>(a[5]), value<Shape>(a[6]), value<long long>(a[7]));
     });
+  } else if (!std::strcmp(kernel, "opus_lift")) {
+    each(items, [&] { opus_lift(in(0), in(1), value<float*>(a[2]), value<LiftShape>(a[3]), value<long long>(a[4])); });
   } else {
     return 1;
   }

@@ -1,10 +1,9 @@
 //! The projection on a GPU: the kernels of `rays.cu`, compiled when they are first needed.
 
 use super::Rays;
-use crate::kernels::cuda::{Kernels, Program, Source};
+use crate::kernels::cuda::{Kernels, Program, Source, launch};
 use crate::native::Operator;
 use contract::Result;
-use std::ffi::c_void;
 use std::sync::{Arc, Mutex, PoisonError};
 use tch::{Device, Kind, Tensor};
 
@@ -65,17 +64,9 @@ impl GpuProjection {
     }
 
     fn run(&self, kernel: &str, items: i64, tensors: &[&Tensor], shape: Shape) {
-        let mut pointers: Vec<*mut c_void> = tensors.iter().map(|tensor| tensor.data_ptr()).collect();
-        let (mut shape, mut count) = (shape, items);
-        let mut arguments: Vec<*mut c_void> = pointers.iter_mut().map(|pointer| std::ptr::from_mut(pointer).cast()).collect();
-        arguments.push((&raw mut shape).cast());
-        arguments.push((&raw mut count).cast());
         // SAFETY: the kernels of `rays.cu` take these pointers, a shape and a number; all tensors are plain, on the device, and as large as
         // the shape says.
-        let started = unsafe { self.kernels.run(kernel, usize::try_from(items).unwrap_or(0), &mut arguments) };
-        if let Err(problem) = started {
-            panic!("{problem}"); // as libtorch's bindings do; the session makes a problem of it again
-        }
+        unsafe { launch(&*self.kernels, kernel, items, tensors, shape) };
     }
 }
 

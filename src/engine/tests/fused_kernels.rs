@@ -1,0 +1,142 @@
+//! The CPU's kernels of the encoder's lift and of the volume priors against the forms made of libtorch's operators.
+//!
+//! Index: lift (values, threads, poses that are no numbers, gradients) · volume priors (values and gradients, flat volumes, threads).
+
+use cryoem::geometry::{Matrix3, random_rotation};
+use cryoem::random::Random;
+use opus_dsd_engine::kernels::priors::VolumePriors;
+use opus_dsd_engine::model::geometry::Centre;
+use opus_dsd_engine::model::lift::{Lift, LiftSteps};
+use opus_dsd_engine::model::loss::{mean_magnitude, total_variation, volume_priors};
+use opus_dsd_engine::native::Operator;
+use opus_dsd_engine::torch::init_torch;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use tch::{Device, Kind, Tensor};
+
+const OPTIONS: (Kind, Device) = (Kind::Float, Device::Cpu);
+
+/// The library's number of threads is one for the process: tests run one after the other.
+fn start() -> MutexGuard<'static, ()> {
+    static ALONE: Mutex<()> = Mutex::new(());
+    let alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
+    init_torch().unwrap();
+    tch::set_num_threads(1);
+    tch::manual_seed(7);
+    alone
+}
+
+fn rotations(images: i64) -> Tensor {
+    let mut random = Random::new(11, 2);
+    let matrices: Vec<Matrix3> = (0..images).map(|_| random_rotation(&mut random)).collect();
+    let flat: Vec<f32> = matrices.iter().flatten().flatten().map(|&v| v as f32).collect();
+    Tensor::from_slice(&flat).view([images, 3, 3])
+}
+
+fn relative(got: &Tensor, want: &Tensor) -> f64 {
+    assert_eq!(got.size(), want.size());
+    ((got - want).norm() / want.norm()).double_value(&[])
+}
+
+#[test]
+fn lifted_images_are_those_of_the_tensors() {
+    let _alone = start();
+    for (side, grid, centre, steps) in [
+        (24, 24, Centre::Voxel, LiftSteps::Direct),
+        (31, 20, Centre::Voxel, LiftSteps::Direct),
+        (20, 37, Centre::Voxel, LiftSteps::Direct),
+        (24, 24, Centre::HalfVoxel, LiftSteps::TurnThenTilt),
+        (22, 30, Centre::HalfVoxel, LiftSteps::TurnThenTilt),
+    ] {
+        let lift = Lift::new(side, grid, centre, steps, Device::Cpu);
+        let (images, poses) = (Tensor::randn([5, side, side], OPTIONS), rotations(5));
+        let (got, want) = (lift.lift(&images, &poses), lift.lift_by_tensors(&images, &poses));
+        // Of white noise: a position that rounding moves by 1e-6 pixels changes a sample by as much.
+        assert!(relative(&got, &want) < 1e-5, "{side} to {grid}, {steps:?}: {:.1e}", relative(&got, &want));
+        assert!(want.eq(0.0).any().int64_value(&[]) == 1, "corners of the cube are outside the image");
+        let turned = lift.lift(&images, &poses.roll([1], [0]));
+        assert!(relative(&turned, &want) > 0.1, "another pose shows");
+        tch::set_num_threads(3);
+        assert!(lift.lift(&images, &poses).equal(&got), "threads change nothing");
+        tch::set_num_threads(1);
+    }
+}
+
+#[test]
+fn an_upright_image_is_copied_along_the_view_direction() {
+    let _alone = start();
+    let images = Tensor::randn([1, 16, 16], OPTIONS);
+    let upright = Tensor::eye(3, OPTIONS).unsqueeze(0);
+    let cubes = Lift::new(16, 16, Centre::Voxel, LiftSteps::Direct, Device::Cpu).lift(&images, &upright);
+    assert!((cubes - images.view([1, 1, 1, 16, 16])).abs().max().double_value(&[]) < 1e-6);
+}
+
+#[test]
+fn poses_that_are_no_numbers_lift_to_none() {
+    let _alone = start();
+    let lift = Lift::new(16, 16, Centre::Voxel, LiftSteps::Direct, Device::Cpu);
+    for bad in [f64::NAN, f64::INFINITY, 1e30] {
+        let poses = rotations(2);
+        let _ = poses.get(0).get(1).get(2).fill_(bad);
+        let cubes = lift.lift(&Tensor::randn([2, 16, 16], OPTIONS), &poses);
+        assert!(cubes.get(0).isnan().all().int64_value(&[]) == 1, "{bad}");
+        assert!(cubes.get(1).isfinite().all().int64_value(&[]) == 1);
+    }
+}
+
+#[test]
+fn a_gradient_that_is_asked_for_is_there() {
+    let _alone = start();
+    let lift = Lift::new(16, 16, Centre::Voxel, LiftSteps::Direct, Device::Cpu);
+    let images = Tensor::randn([1, 16, 16], OPTIONS).set_requires_grad(true);
+    lift.lift(&images, &rotations(1)).sum(Kind::Float).backward();
+    assert!(images.grad().abs().sum(Kind::Float).double_value(&[]) > 1.0);
+}
+
+/// Both figures and the gradient of a weighted sum of them.
+fn with_gradient(volumes: &Tensor, figures: impl Fn(&Tensor) -> [Tensor; 2], weights: [f64; 2]) -> [Tensor; 3] {
+    let volumes = volumes.copy().set_requires_grad(true);
+    let [magnitude, variation] = figures(&volumes);
+    let images = Tensor::arange(volumes.size()[0], OPTIONS) + 1.0;
+    ((&magnitude * weights[0] + &variation * weights[1]) * images).sum(Kind::Float).backward();
+    [magnitude.detach(), variation.detach(), volumes.grad()]
+}
+
+#[test]
+fn volume_priors_are_those_of_the_tensors() {
+    let _alone = start();
+    for (side, images, bounds) in [(16, 3, [1, 1, 1]), (24, 2, [5, 2, 3]), (37, 1, [3, 3, 3]), (12, 1, [6, 6, 6])] {
+        let volumes = Tensor::randn([images, 1, side, side, side], OPTIONS);
+        let by_tensors = |volumes: &Tensor| [mean_magnitude(volumes, bounds), total_variation(volumes, bounds)];
+        for weights in [[0.3, 1.0], [1.0, 0.0], [0.0, 1.0]] {
+            let got = with_gradient(&volumes, |volumes| volume_priors(volumes, bounds), weights);
+            let want = with_gradient(&volumes, by_tensors, weights);
+            for (what, (got, want)) in ["magnitude", "variation", "gradient"].iter().zip(got.iter().zip(&want)) {
+                let error = relative(got, want);
+                assert!(error < 1e-5, "{what} of {side} voxels, bounds {bounds:?}, differs by {error:.1e}");
+            }
+        }
+        let got = with_gradient(&volumes, |volumes| volume_priors(volumes, bounds), [0.3, 1.0]);
+        tch::set_num_threads(3);
+        let three = with_gradient(&volumes, |volumes| volume_priors(volumes, bounds), [0.3, 1.0]);
+        tch::set_num_threads(1);
+        assert!(got.iter().zip(&three).all(|(one, three)| one.equal(three)), "threads change nothing");
+    }
+}
+
+#[test]
+fn the_gradient_of_a_flat_volume_is_finite() {
+    let _alone = start();
+    let flat = Tensor::zeros([1, 1, 12, 12, 12], OPTIONS);
+    let [magnitude, variation, gradient] = with_gradient(&flat, |volumes| volume_priors(volumes, [2; 3]), [1.0, 1.0]);
+    assert!(magnitude.double_value(&[0]) == 0.0 && (variation.double_value(&[0]) - 1e-4).abs() < 1e-8);
+    assert!(gradient.eq(0.0).all().int64_value(&[]) == 1, "neither figure has a direction there");
+}
+
+#[test]
+fn bounds_outside_of_a_volume_are_refused() {
+    let _alone = start();
+    for bounds in [[0, 2, 2], [2, 7, 2]] {
+        let volumes = [Tensor::zeros([1, 1, 12, 12, 12], OPTIONS)];
+        assert!(std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| VolumePriors(bounds).forward(&volumes))).is_err());
+    }
+}
