@@ -4,7 +4,7 @@
 mod job;
 
 use job::{Project, program};
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 fn output(arguments: &[&str]) -> (String, String, Option<i32>) {
@@ -20,6 +20,28 @@ fn help_texts() {
         "install", "manifest", "serve",
     ] {
         insta::assert_snapshot!(format!("help_{verb}"), output(&[verb, "--help"]).0);
+    }
+}
+
+#[test]
+fn a_reader_that_has_seen_enough_ends_nothing_badly() {
+    for line in [
+        &["--help"][..],
+        &["--version"],
+        &["train", "--help"],
+        &["manifest"],
+        &["manifest", "--host", "relion"],
+        &["status", "."],
+        &["status", "--json", "."],
+        &["doctor"],
+        &["doctor", "--json"],
+        &["serve"],
+    ] {
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        let done = Command::new(program()).args(line).stdin(Stdio::null()).stdout(writer).stderr(Stdio::piped()).output().unwrap();
+        let err = String::from_utf8_lossy(&done.stderr);
+        assert!(done.status.code().is_some_and(|code| code < 2) && !err.contains("panicked"), "{line:?}: {:?} {err}", done.status);
     }
 }
 

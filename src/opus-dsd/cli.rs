@@ -77,7 +77,7 @@ fn dispatch(argv: &[String]) -> Result<u8> {
     let mut root = command();
     let (verb, rest) = arguments::split_verb(&root, argv)?;
     let Some(verb) = verb else {
-        return Ok(arguments::print_help_or_version(&mut root, rest));
+        return arguments::print_help_or_version(&mut root, rest);
     };
     if verb == "bench" {
         return bench::run(rest);
@@ -85,7 +85,7 @@ fn dispatch(argv: &[String]) -> Result<u8> {
     let spec = root.find_subcommand(&verb).cloned().unwrap_or_else(|| Command::new("train"));
     let normal = arguments::normalise(&spec, rest)?;
     if normal.help {
-        return Ok(arguments::print_verb_help(&mut root, &verb, normal.long_help));
+        return arguments::print_verb_help(&mut root, &verb, normal.long_help);
     }
     let matches = arguments::parse(spec, &verb, &normal)?;
     let said = arguments::Said { argv: argv.to_vec(), notes: normal.notes };

@@ -3,6 +3,9 @@
 //! What a host starts is the guard ([`job::guard`]); it starts this same executable again as the worker ([`job::worker`]), which runs the
 //! stages and talks to the engine. No tensor library is linked here, so help and errors come at once.
 
+// `println!` panics where the reader has gone; `job::console::print` does not.
+#![deny(clippy::print_stdout)]
+
 mod cli;
 mod doctor;
 mod host;

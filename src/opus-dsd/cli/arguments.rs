@@ -2,6 +2,7 @@
 //! of the original that have no meaning any more. And clap's errors in our words.
 
 use super::params;
+use crate::job::console;
 use crate::settings::form;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Arg, ArgMatches, Command};
@@ -84,22 +85,21 @@ pub(crate) fn split_verb<'a>(root: &Command, argv: &'a [String]) -> Result<(Opti
 }
 
 /// Prints the help of all verbs, or the version.
-pub(crate) fn print_help_or_version(root: &mut Command, argv: &[String]) -> u8 {
-    if argv.first().is_some_and(|a| a == "--version" || a == "-V") {
-        println!("opus-dsd {}", contract::VERSION);
-    } else {
-        println!("{}", root.render_help());
-    }
-    0
+pub(crate) fn print_help_or_version(root: &mut Command, argv: &[String]) -> Result<u8> {
+    let text = match argv.first().map(String::as_str) {
+        Some("--version" | "-V") => format!("opus-dsd {}", contract::VERSION),
+        _ => root.render_help().to_string(),
+    };
+    console::print(&text).map(|()| 0)
 }
 
 /// Prints the help of one verb.
-pub(crate) fn print_verb_help(root: &mut Command, verb: &str, long: bool) -> u8 {
+pub(crate) fn print_verb_help(root: &mut Command, verb: &str, long: bool) -> Result<u8> {
     root.build();
     if let Some(command) = root.find_subcommand_mut(verb) {
-        println!("{}", if long { command.render_long_help() } else { command.render_help() });
+        console::print(&if long { command.render_long_help() } else { command.render_help() }.to_string())?;
     }
-    0
+    Ok(0)
 }
 
 /// Brings names to one spelling, takes retired options out, finds empty fields and repeated options.

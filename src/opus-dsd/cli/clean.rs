@@ -1,7 +1,7 @@
 //! `clean`: frees the disk space of jobs that have ended.
 
 use crate::job::clean::{self, Plan, Wish};
-use crate::job::console::Console;
+use crate::job::console::{self, Console};
 use crate::job::status;
 use crate::machine::disk;
 use clap::{ArgMatches, Args, Command, FromArgMatches};
@@ -74,7 +74,7 @@ pub(super) fn run(matches: &ArgMatches) -> Result<u8> {
     }
     if said.json {
         let all = serde_json::json!({ "schema": SCHEMA, "dry_run": said.dry_run, "jobs": reports });
-        println!("{}", serde_json::to_string_pretty(&all).map_err(|e| Problem::failed(e.to_string()))?);
+        console::print(&serde_json::to_string_pretty(&all).map_err(|e| Problem::failed(e.to_string()))?)?;
     } else {
         for report in &reports {
             console.say(for_people(report, said.dry_run).trim_end());

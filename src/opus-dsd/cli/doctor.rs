@@ -1,6 +1,7 @@
 //! `doctor`: what this machine lacks, if anything, and what to do about it.
 
 use crate::doctor::{self, Level, Report};
+use crate::job::console;
 use clap::{ArgMatches, Args, Command, FromArgMatches};
 use contract::{Kind, Problem, Result};
 use std::fmt::Write as _;
@@ -28,9 +29,9 @@ pub(super) fn run(matches: &ArgMatches) -> Result<u8> {
     let said = DoctorSaid::from_arg_matches(matches).map_err(|e| Problem::input(e.to_string()))?;
     let report = doctor::examine(said.scratch);
     if said.json {
-        println!("{}", serde_json::to_string_pretty(&report).map_err(|e| Problem::failed(e.to_string()))?);
+        console::print(&serde_json::to_string_pretty(&report).map_err(|e| Problem::failed(e.to_string()))?)?;
     } else {
-        println!("{}", for_people(&report).trim_end());
+        console::print(for_people(&report).trim_end())?;
     }
     Ok(if report.healthy { 0 } else { Kind::Failed.exit_status() })
 }

@@ -1,5 +1,6 @@
 //! `train --dry-run`: what would be done, and what it would need. Nothing is written.
 
+use crate::job::console;
 use crate::job::forecast::{Forecast, forecast};
 use crate::job::progress::duration;
 use crate::job::status::State;
@@ -47,7 +48,7 @@ pub(super) fn run(said: &TrainSaid, notes: &[String]) -> Result<u8> {
     }
     said.check()?;
     let forecast = forecast(said, folder)?;
-    print!("{}", for_people(&forecast, folder, notes));
+    console::print(for_people(&forecast, folder, notes).trim_end())?;
     forecast.check(folder)?;
     Ok(0)
 }

@@ -7,6 +7,7 @@ mod relion;
 
 use super::{analyse, check, decode, encode, import, select, train};
 use crate::host::jsonrpc;
+use crate::job::console;
 use crate::settings::form::{self, Constant, Field, Gate, Kind, Level, Unsaid, When};
 use clap::{Arg, ArgGroup, ArgMatches, Args, Command, FromArgMatches, ValueEnum};
 use contract::{Problem, Result, VERSION};
@@ -68,19 +69,15 @@ pub(super) fn run(matches: &ArgMatches) -> Result<u8> {
         }
         return Ok(0);
     }
-    match said.host {
-        Host::Json => print!("{}", pretty(&manifest())?),
-        Host::Scipion => print!("{}", pretty(&for_host("scipion"))?),
-        Host::Ccpem => print!("{}", pretty(&for_host("ccpem"))?),
-        Host::Docs => print!("{}", reference::page(&jobs())),
-        Host::Protocol => print!("{}", jsonrpc::reference_page()),
-        Host::Relion => {
-            for (name, text) in relion::job_stars(&jobs()) {
-                println!("# {name}\n{text}");
-            }
-        }
-    }
-    Ok(0)
+    let text = match said.host {
+        Host::Json => pretty(&manifest())?,
+        Host::Scipion => pretty(&for_host("scipion"))?,
+        Host::Ccpem => pretty(&for_host("ccpem"))?,
+        Host::Docs => reference::page(&jobs()),
+        Host::Protocol => jsonrpc::reference_page(),
+        Host::Relion => relion::job_stars(&jobs()).iter().map(|(name, text)| format!("# {name}\n{text}\n")).collect(),
+    };
+    console::print(text.trim_end()).map(|()| 0)
 }
 
 /// Every file of the project that is made from the option table, with its place in it.

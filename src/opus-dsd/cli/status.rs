@@ -1,5 +1,6 @@
 //! `status`: what a job folder is doing, for people or as JSON.
 
+use crate::job::console;
 use crate::job::progress::duration;
 use crate::job::status::{self, State, Status};
 use clap::{ArgMatches, Args, Command, FromArgMatches};
@@ -43,8 +44,7 @@ pub(super) fn run(matches: &ArgMatches) -> Result<u8> {
         (false, Some(status)) => for_people(status),
         (false, None) => table(&all),
     };
-    println!("{}", text.trim_end());
-    Ok(0)
+    console::print(text.trim_end()).map(|()| 0)
 }
 
 fn json<T: serde::Serialize>(value: &T) -> Result<String> {

@@ -2,9 +2,9 @@
 //! (RELION redirects, a terminal does not).
 
 use super::events::{EventLog, OwnEvent};
-use contract::{Kind, Problem};
+use contract::{Kind, Problem, Result};
 use std::fs::{File, OpenOptions};
-use std::io::Write;
+use std::io::{ErrorKind, Write};
 use std::os::fd::{AsRawFd, RawFd};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -34,7 +34,7 @@ impl Console {
     /// A line of progress.
     pub(crate) fn say(&mut self, line: &str) {
         // A closed terminal must not end a job that has hours behind it.
-        let _ = writeln!(std::io::stdout().lock(), "{line}").and_then(|()| std::io::stdout().flush());
+        let _ = print(line);
         if let Some(file) = &mut self.out {
             let _ = writeln!(file, "{line}");
         }
@@ -59,6 +59,18 @@ impl Console {
         if let Some(file) = &mut self.err {
             let _ = writeln!(file, "{line}");
         }
+    }
+}
+
+/// Writes text and the end of its line to stdout. A reader that has seen enough (`| head -1`) is no problem.
+///
+/// # Errors
+/// It cannot be written for any other reason, such as a full disk.
+pub(crate) fn print(text: &str) -> Result<()> {
+    let mut out = std::io::stdout().lock();
+    match writeln!(out, "{text}").and_then(|()| out.flush()) {
+        Err(e) if e.kind() != ErrorKind::BrokenPipe => Err(Problem::io(Path::new("/dev/stdout"), &e)),
+        _ => Ok(()),
     }
 }
 

@@ -13,8 +13,9 @@ use std::path::Path;
 const PAGE: &str = include_str!("html/page.html");
 const STYLE: &str = include_str!("html/page.css");
 /// In this order: later ones use earlier ones.
-const PROGRAM: [&str; 7] = [
+const PROGRAM: [&str; 8] = [
     include_str!("html/basics.js"),
+    include_str!("html/next.js"),
     include_str!("html/charts.js"),
     include_str!("html/latents.js"),
     include_str!("html/scatter.js"),

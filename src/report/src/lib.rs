@@ -23,7 +23,7 @@ pub use html::write_html;
 pub use movie::{write_movies, write_way};
 pub use pdf::{write_figures, write_pdf, write_png};
 pub use story::{
-    Column, Difference, Differences, Embedding, EpochRecord, Evidence, Grouping, ImagePanels, Part, PartMotion, State, Story, Variability,
-    Way,
+    Column, Difference, Differences, Embedding, EpochRecord, Evidence, Grouping, ImagePanels, NextStep, Part, PartMotion, State, Story,
+    Variability, Way,
 };
 pub use verdict::Verdict;

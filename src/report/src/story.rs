@@ -15,8 +15,8 @@ pub struct Story {
     pub facts: Vec<(String, String)>,
     /// What people should know before they trust the result.
     pub warnings: Vec<String>,
-    /// What to do with the result; commands and file names go between backticks.
-    pub next_steps: Vec<String>,
+    /// What to do with the result, most telling first.
+    pub next_steps: Vec<NextStep>,
     /// One entry an epoch, in order.
     pub epochs: Vec<EpochRecord>,
     /// Latents of all particles, `[n, d]`.
@@ -53,6 +53,21 @@ pub struct Story {
     pub panels: Vec<ImagePanels>,
     /// Pixel size of these pictures, Å.
     pub image_apix: f64,
+}
+
+/// Something to do with a result. Words that are to be typed or found as they stand go between backticks.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NextStep {
+    /// What it is good for, without a full stop.
+    pub what: String,
+    /// The command that does it, as a shell takes it in the folder that the job was started in.
+    pub command: String,
+    /// What to choose in RELION's window.
+    pub relion: String,
+    /// What to choose in Scipion's.
+    pub scipion: String,
+    /// What to run in the CCP-EM Pipeliner or Doppio.
+    pub pipeliner: String,
 }
 
 /// Two coordinates a particle.

@@ -3,8 +3,8 @@
 use super::{start_engine, threads};
 use crate::host::relion::nodes::{self, Content, Node};
 use crate::job::stages::context::Context;
-use crate::job::stages::decode;
 use crate::job::stages::series::{self, map_file};
+use crate::job::stages::{decode, next};
 use crate::job::trained::Trained;
 use crate::job::{atomic, npy, wishes};
 use crate::settings::devices;
@@ -68,6 +68,9 @@ pub(super) fn run(context: &mut Context<'_>, said: &DecodeSaid) -> Result<()> {
         show(context, &wish.name, &files)?;
     }
     context.say(&format!("written to {}", folder.display()));
+    if !wish.folder.is_empty() {
+        context.say(&format!("next: {}", next::of_series(&context.job.folder_name, &wish.name)));
+    }
     let maps: Vec<Node> = files.iter().map(|file| Node { file: file.clone(), content: Content::Map }).collect();
     nodes::write(context.folder(), &context.job.folder_name, &maps, context.host)?;
     context.results.change(|now| now.complete = true)

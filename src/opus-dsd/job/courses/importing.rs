@@ -12,6 +12,7 @@ use crate::job::stage::Fingerprint;
 use crate::job::stages::base::MASK;
 use crate::job::stages::cluster::PARTICLES;
 use crate::job::stages::context::Context;
+use crate::job::stages::next;
 use crate::job::stages::train::LATENTS;
 use crate::job::{encode_kit, npy, settings_file};
 use crate::settings::decided::Decided;
@@ -237,8 +238,8 @@ fn publish(context: &mut Context<'_>, decided: &Decided, epoch: usize) -> Result
         context.host,
     )?;
     context.results.change(|now| now.complete = true)?;
-    let folder = &context.job.folder_name;
-    context.say(&format!("next: clusters, maps and a report: `opus-dsd analyse --in_parts {folder}{PARTICLES} --o DIR/`"));
-    context.say(&format!("volumes of latents of your choice: `opus-dsd decode --in_parts {folder}{PARTICLES} --o DIR/ --pc 1`"));
+    for line in next::of_imported(context) {
+        context.say(&format!("next: {line}"));
+    }
     Ok(())
 }

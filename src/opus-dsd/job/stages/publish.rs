@@ -3,11 +3,10 @@
 use super::cluster::{self, Findings};
 use super::context::Context;
 use super::report::LOGFILE;
-use super::{decode, reconstruct};
+use super::{decode, next, reconstruct};
 use crate::host::relion::nodes::{self, Content, Node};
 use crate::host::relion::note;
 use crate::job::atomic;
-use crate::job::order::Order;
 use crate::job::results::RESULTS;
 use crate::job::stage::Fingerprint;
 use crate::settings::decided::Decided;
@@ -72,38 +71,10 @@ pub(crate) fn run(context: &mut Context<'_>, outcome: &TrainOutcome, found: &Fin
         )?;
         Ok(outputs)
     })?;
-    for (i, line) in next_steps(context, found).iter().enumerate() {
-        context.say(&format!("{}{line}", if i == 0 { "next: " } else { "" }));
+    for step in next::of_states(context, found, outcome.epochs) {
+        context.say(&format!("next: {}: `{}`", step.what, step.command));
     }
     Ok(())
-}
-
-/// What to do with the result; commands and file names in backticks.
-pub(crate) fn next_steps(context: &Context<'_>, found: &Findings) -> Vec<String> {
-    let folder = &context.job.folder_name;
-    let class = found.clusters.class_number(cluster::largest(&found.clusters));
-    let (star, map) = (cluster::particles_file(class), decode::map_file(class));
-    let particles = found.clusters.sizes[cluster::largest(&found.clusters)];
-    let masked = matches!(&context.job.order, Order::Train(said) if said.in_mask.is_some());
-    let mask = if masked { "the same mask" } else { "a mask made from it" };
-    let mut lines = vec![
-        format!(
-            "refine `{folder}{star}` ({particles} particles, the largest cluster) in a 3D auto-refine job, with `{folder}{map}` as reference, low-pass filtered, and {mask}"
-        ),
-        format!(
-            "open `{folder}report.html` in a browser (`{folder}logfile.pdf` is the same on paper), and look at the maps of the {} clusters side by side, before you trust a cluster",
-            found.clusters.len()
-        ),
-    ];
-    lines.push(match context.job.order {
-        Order::Train(_) => format!(
-            "more epochs: continue this job with a larger `--epochs`; other clusters: `opus-dsd analyse --in_parts {folder}{} --clusters N --o DIR/` ({} now)",
-            cluster::PARTICLES,
-            found.clusters.len()
-        ),
-        _ => format!("other clusters: a new job of the same kind with another `--clusters` ({} now)", found.clusters.len()),
-    });
-    lines
 }
 
 /// Everything that the job has to show at its end.
@@ -166,9 +137,8 @@ pub(crate) fn encoded(context: &mut Context<'_>, found: &Findings, trained_job: 
         note::append(context.folder(), &[format!("opus-dsd {}: {counts}", contract::VERSION), format!("please cite: {CITATION}")])?;
         Ok(outputs)
     })?;
-    let folder = context.job.folder_name.trim_end_matches('/').to_owned();
-    context.say(&format!(
-        "next: `opus-dsd analyse --job {folder} --o DIR/` draws them and decodes their states; `opus-dsd select --job {folder} --clusters 1 --o DIR/` picks some"
-    ));
+    for line in next::of_encoded(context, found) {
+        context.say(&format!("next: {line}"));
+    }
     Ok(())
 }

@@ -6,7 +6,7 @@ use super::cluster::Findings;
 use super::compare::Compared;
 use super::context::Context;
 use super::read::Input;
-use super::{differences, publish, reconstruct, series};
+use super::{differences, next, reconstruct, series};
 use crate::job::monitor;
 use crate::job::stage::Fingerprint;
 use crate::settings::decided::Decided;
@@ -135,7 +135,7 @@ fn story(
         ),
         facts,
         warnings: context.warnings.clone(),
-        next_steps: publish::next_steps(context, found),
+        next_steps: next::of_states(context, found, outcome.epochs),
         epochs,
         latents: found.latents.clone(),
         pca: found.pca.clone(),

@@ -20,37 +20,37 @@ function leave(id) {
   document.querySelector(`nav a[href="#${id}"]`).remove();
 }
 
-// Text with `code` between backticks, each with a button that copies it.
+// Text with `code` between backticks.
 function withCode(text) {
   const line = document.createDocumentFragment();
-  text.split("`").forEach((part, i) => {
-    if (i % 2 === 0) return line.append(part);
-    line.append(make("code", {}, part));
-    if (part.includes(" ")) line.append(copyButton(() => part));
-  });
+  text.split("`").forEach((part, i) => line.append(i % 2 === 0 ? part : make("code", {}, part)));
   return line;
 }
 
-function copyButton(text) {
-  const button = make("button", { class: "copy", type: "button" }, "Copy");
+function copyButton(text, name) {
+  const button = make("button", { class: "copy", type: "button", "aria-label": name }, "Copy");
   button.addEventListener("click", () => copy(text(), button));
   return button;
 }
 
-// From file:// the clipboard is not always there; then the old way.
+// From file:// the clipboard is not always there; then the old way. Where a browser allows neither, the button says so.
 async function copy(text, button) {
-  const said = button.textContent;
+  let done = true;
   try {
     await navigator.clipboard.writeText(text);
   } catch {
-    const area = make("textarea", {});
+    const area = make("textarea", { readonly: "", class: "aside" });
     area.value = text;
     document.body.append(area);
     area.select();
-    document.execCommand("copy");
+    done = document.execCommand("copy");
     area.remove();
+    button.focus();
   }
-  button.textContent = "Copied";
+  const said = button.dataset.said || button.textContent;
+  button.dataset.said = said;
+  button.textContent = done ? "Copied" : "Not allowed here: mark the text";
+  byId("announced").textContent = done ? "Copied" : "The browser does not allow copying; mark the text instead";
   setTimeout(() => (button.textContent = said), 1500);
 }
 

@@ -5,7 +5,7 @@ use crate::pages::images::pictures;
 use crate::pages::maps::{density_scale, slices};
 use crate::palette;
 use crate::picture::Frames;
-use crate::story::{State, Story, Way};
+use crate::story::{NextStep, State, Story, Way};
 use crate::surface::View;
 use crate::thumbnail::{Scale, grey};
 use crate::verdict::Verdict;
@@ -47,7 +47,7 @@ pub(super) fn of(story: &Story) -> Result<Value> {
         "facts": story.facts,
         "verdict": { "good": verdict.good, "text": verdict.text },
         "warnings": warnings,
-        "next_steps": story.next_steps,
+        "next_steps": story.next_steps.iter().map(next_step).collect::<Vec<_>>(),
         "epochs": epochs(story),
         "particles": story.latents.nrows(),
         "clustering": story.clustering,
@@ -67,6 +67,11 @@ pub(super) fn of(story: &Story) -> Result<Value> {
         "apix": story.apix,
         "panels": panels(story),
     }))
+}
+
+fn next_step(step: &NextStep) -> Value {
+    let NextStep { what, command, relion, scipion, pipeliner } = step;
+    json!({ "what": what, "command": command, "relion": relion, "scipion": scipion, "pipeliner": pipeliner })
 }
 
 fn state(story: &Story, told: &State, view: View, frames: usize) -> Result<Value> {

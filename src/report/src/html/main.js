@@ -6,7 +6,7 @@ byId("subtitle").textContent = DATA.subtitle;
 byId("verdict").append(withCode(DATA.verdict.text));
 byId("verdict").classList.toggle("good", DATA.verdict.good);
 byId("warnings").append(...DATA.warnings.map((text) => make("p", {}, withCode("Take care: " + text))));
-byId("next").append(...DATA.next_steps.map((text) => make("li", {}, withCode(text))));
+showNext();
 for (const [name, value] of DATA.facts)
   byId("facts").tBodies[0].append(make("tr", {}, make("th", { scope: "row" }, name), make("td", {}, value)));
 if (DATA.panels.length === 0) leave("images");

@@ -217,7 +217,7 @@ function finishLasso() {
   byId("selection").hidden = false;
   byId("selection").dataset.count = count;
   scatter.selection = { schema: 1, embedding: e.name === "UMAP" ? "umap" : "pca", polygon: polygon.map((p) => p.map((v) => Number(v.toPrecision(7)))), particles: count };
-  byId("selection-command").textContent = `opus-dsd select --job ${DATA.title} --region selection.json --o External/jobNNN/`;
+  byId("selection-command").textContent = `opus-dsd select --job ${DATA.title} --region selection.json --o ${DATA.title}-region/`;
   redraw();
 }
 

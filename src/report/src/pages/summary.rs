@@ -3,10 +3,11 @@
 use super::{grouped, maps};
 use crate::palette::{ACCENT, ALERT, GREY, hex};
 use crate::sheet::{Anchor, BOTTOM, LEADING, MARGIN, SMALL, Sheet, Style, TEXT, TOP, WIDTH};
-use crate::story::Story;
+use crate::story::{NextStep, Story};
 use crate::thumbnail::grey;
 use crate::typeface::wrap;
 use plotters::style::RGBColor;
+use std::borrow::Cow;
 
 /// Width of the left column, which holds facts.
 const LEFT: f64 = 400.0;
@@ -68,34 +69,52 @@ fn facts(story: &Story, sheets: &mut Vec<Sheet>) -> f64 {
     y
 }
 
+/// Paragraphs of one entry of a list.
+type Entry<'a> = Vec<(Cow<'a, str>, Style)>;
+
+/// A step: what it is good for, its command, and what RELION's users do, whose Display button shows this page.
+fn step(step: &NextStep) -> Entry<'_> {
+    vec![
+        (Cow::from(step.what.as_str()), Style::new(TEXT - 0.5)),
+        (Cow::from(step.command.as_str()), Style::new(SMALL).colour(ACCENT)),
+        (Cow::from(format!("RELION: {}", step.relion)), Style::new(SMALL).colour(GREY)),
+    ]
+}
+
 /// Returns where the column ends.
 fn right_column(story: &Story, sheets: &mut Vec<Sheet>) -> f64 {
     let width = WIDTH - MARGIN - RIGHT_X;
     let (mut page, mut y) = (0, TOP + 14.0);
-    let none = ["none".to_owned()];
-    let warnings = if story.warnings.is_empty() { &none[..] } else { &story.warnings[..] };
-    let warning_colour = if story.warnings.is_empty() { GREY } else { ALERT };
-    let parts = [("Next steps", &story.next_steps[..], ACCENT), ("Warnings", warnings, warning_colour)];
-    for (title, items, colour) in parts.into_iter().filter(|(_, items, _)| !items.is_empty()) {
-        for (i, item) in items.iter().enumerate() {
-            let style = Style::new(TEXT - 0.5);
-            let height = wrap(item, style.size, width - 14.0).len() as f64 * style.size * LEADING;
+    let steps: Vec<Entry<'_>> = story.next_steps.iter().map(step).collect();
+    let warnings: Vec<Entry<'_>> = story.warnings.iter().map(|line| vec![(line.into(), Style::new(TEXT - 0.5))]).collect();
+    let parts = [("Warnings", "•", &warnings, ALERT), ("Next steps", "", &steps, ACCENT)];
+    for (title, marker, entries, colour) in parts {
+        let head = |sheet: &mut Sheet, y: f64| heading(sheet, RIGHT_X, width, y, title, colour);
+        if entries.is_empty() {
+            if title == "Warnings" {
+                heading(&mut sheets[0], RIGHT_X, width, y, title, GREY);
+                y = sheets[0].paragraph(RIGHT_X, y + 20.0, width, "none", Style::new(SMALL + 0.5).colour(GREY)) + 19.0;
+            }
+            continue;
+        }
+        for (i, entry) in entries.iter().enumerate() {
+            let lines = |(text, style): &(Cow<'_, str>, Style)| wrap(text, style.size, width - 14.0).len() as f64 * style.size * LEADING;
+            let height: f64 = entry.iter().map(lines).sum();
             if y + height + if i == 0 { 20.0 } else { 0.0 } > BOTTOM {
                 page += 1;
                 y = TOP + 14.0;
             }
             let sheet = continue_on(story, sheets, page);
             if i == 0 {
-                heading(sheet, RIGHT_X, width, y, title, colour);
+                head(sheet, y);
                 y += 20.0;
             }
-            let marker = if title == "Next steps" { format!("{}", i + 1) } else { "•".to_owned() };
-            if !story.warnings.is_empty() || title == "Next steps" {
-                sheet.text(RIGHT_X, y, &marker, style.strong().colour(colour));
-                y = sheet.paragraph(RIGHT_X + 14.0, y, width - 14.0, item, style) + 3.0;
-            } else {
-                y = sheet.paragraph(RIGHT_X, y, width, item, Style::new(SMALL + 0.5).colour(GREY)) + 3.0;
+            let marker = if marker.is_empty() { format!("{}", i + 1) } else { marker.to_owned() };
+            sheet.text(RIGHT_X, y, &marker, Style::new(TEXT - 0.5).strong().colour(colour));
+            for (text, style) in entry {
+                y = sheet.paragraph(RIGHT_X + 14.0, y, width - 14.0, text, *style);
             }
+            y += 4.0;
         }
         y += 16.0;
     }

@@ -6,8 +6,8 @@ use analysis::{kmeans, pca};
 use contract::{Clustering, Comparison, CurvePoint, Drift, LossTerms, Nuisance, StateMatch};
 use ndarray::{Array2, Array3};
 use opus_dsd_report::{
-    Column, Difference, Differences, Embedding, EpochRecord, Evidence, Grouping, ImagePanels, Part, PartMotion, State, Story, Variability,
-    Way,
+    Column, Difference, Differences, Embedding, EpochRecord, Evidence, Grouping, ImagePanels, NextStep, Part, PartMotion, State, Story,
+    Variability, Way,
 };
 use std::path::{Path, PathBuf};
 
@@ -144,8 +144,12 @@ pub(crate) fn story(n: usize, d: usize, k: usize) -> Story {
         ],
         warnings: vec!["500 particles are few: fewer than 1,000 seldom show more than two states".into()],
         next_steps: vec![
-            "refine the largest cluster: 3D auto-refine with `External/job007/cluster003_particles.star` and `External/job007/cluster003.mrc` as reference, low-passed to 15 Å".into(),
-            "open the maps `External/job007/cluster*.mrc` as a series at one contour level".into(),
+            step(
+                "Refine a state from its own particles: only that proves it. State 3 is the largest",
+                "opus-dsd select --job External/job007 --clusters 3 --o External/job007-state3/",
+                "3D auto-refine: Input images `External/job007/cluster003_particles.star`, Reference map `External/job007/cluster003.mrc`",
+            ),
+            step("Look at the states side by side", "chimerax External/job007/states.cxc", "Display: out: logfile.pdf"),
         ],
         epochs: epochs.collect(),
         pca: pca(latents.view()).unwrap(),
@@ -156,7 +160,11 @@ pub(crate) fn story(n: usize, d: usize, k: usize) -> Story {
             names: (0..40).map(|i| format!("MotionCorr/job002/mic{i:03}.mrc")).collect(),
             of: (0..n).map(|i| i * 40 / n).collect(),
         }],
-        ways: vec![Way { name: "principal component 1".into(), folder: "pc1".into(), maps: (0..5).map(|i| map(32, 0.35 * i as f32)).collect() }],
+        ways: vec![Way {
+            name: "principal component 1".into(),
+            folder: "pc1".into(),
+            maps: (0..5).map(|i| map(32, 0.35 * i as f32)).collect(),
+        }],
         view_classes: (0..n).map(|i| (i * 31 + i / 7) % 48).collect(),
         latents,
         clusters,
@@ -182,6 +190,11 @@ pub(crate) fn story(n: usize, d: usize, k: usize) -> Story {
         panels: panels.collect(),
         image_apix: 2.3,
     }
+}
+
+fn step(what: &str, command: &str, relion: &str) -> NextStep {
+    let [what, command, relion] = [what, command, relion].map(String::from);
+    NextStep { what, command, relion, scipion: "relion - 3D auto-refine".into(), pipeliner: "relion.refine3d".into() }
 }
 
 fn nuisance(name: &str, (told, told_limit): (f64, f64), share: f64) -> Nuisance {
