@@ -30,7 +30,7 @@ fn a_reader_that_has_seen_enough_ends_nothing_badly() {
         &["--version"],
         &["train", "--help"],
         &["manifest"],
-        &["manifest", "--host", "relion"],
+        &["manifest", "--for", "relion"],
         &["status", "."],
         &["status", "--json", "."],
         &["doctor"],
