@@ -12,7 +12,9 @@ use std::process::Command;
 /// Runs a line as a shell takes it, in the project's folder.
 fn shell(project: &Project, line: &str) -> Ended {
     let path = format!("{}:{}", Path::new(program()).parent().unwrap().display(), std::env::var("PATH").unwrap());
-    Ended::of(Command::new("sh").args(["-c", line]).current_dir(project.path("")).env("PATH", path).env("OMP_NUM_THREADS", "1").output().unwrap())
+    Ended::of(
+        Command::new("sh").args(["-c", line]).current_dir(project.path("")).env("PATH", path).env("OMP_NUM_THREADS", "1").output().unwrap(),
+    )
 }
 
 /// The steps in a job's report.
@@ -55,7 +57,9 @@ fn named_files(project: &Project, job: &str) {
         for host in ["relion", "scipion", "pipeliner"] {
             let words = step[host].as_str().unwrap();
             assert!(!words.is_empty());
-            for file in words.split('`').skip(1).step_by(2).filter(|word| word.starts_with("External/") && !word.ends_with("continue_job.star")) {
+            for file in
+                words.split('`').skip(1).step_by(2).filter(|word| word.starts_with("External/") && !word.ends_with("continue_job.star"))
+            {
                 assert!(project.path(file).exists(), "{host}: {file}");
             }
         }
@@ -104,8 +108,11 @@ fn every_command_runs_as_it_stands() {
     assert_eq!(sizes(project, "External/job001-halves"), sizes(project, job::TRAINED));
     named_files(project, "External/job001-halves");
     let then = commands(project, "External/job001-halves");
-    let post = then.iter().find(|command| command.starts_with("relion_postprocess ")).unwrap();
-    assert!(post.contains("_half1_unfil.mrc"), "{post}");
+    let post = then.iter().find(|command| command.starts_with("relion_mask_create ")).unwrap();
+    assert!(
+        post.contains("&& relion_postprocess --i External/job001-halves/halves/cluster") && post.contains("_half1_unfil.mrc --mask "),
+        "{post}"
+    );
     if Command::new("relion_postprocess").arg("--version").output().is_ok() {
         let ended = follow(project, post);
         assert!(ended.out.contains("FINAL RESOLUTION"), "{}", ended.out);
@@ -120,7 +127,12 @@ fn every_command_runs_as_it_stands() {
     // The analysis of the second epoch, made again, knows that there are newer ones now.
     follow(project, rest[2]);
     let then = commands(project, "External/job001-halves");
-    assert!(then.iter().any(|c| c == "opus-dsd analyse --job External/job001 --epoch 4 --compare External/job001-halves --o External/job001-halves-epoch4/"), "{then:?}");
+    assert!(
+        then.iter()
+            .any(|c| c
+                == "opus-dsd analyse --job External/job001 --epoch 4 --compare External/job001-halves --o External/job001-halves-epoch4/"),
+        "{then:?}"
+    );
 }
 
 #[test]

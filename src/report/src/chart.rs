@@ -215,22 +215,25 @@ fn stroke(line: &Series) -> ShapeStyle {
     line.colour.stroke_width(px(1.3) as u32)
 }
 
-/// Names of more than one line above the chart, as many as there is room for.
+/// Names of more than one line above the chart, shortened where they need it; as many as there is room for.
 fn names(area: &Area<'_>, series: &[Series]) -> std::result::Result<(), Box<dyn std::error::Error>> {
     if series.len() < 2 {
         return Ok(());
     }
     let mut left = px(50.0);
     let end = area.dim_in_pixel().0 as i32;
-    for line in series {
-        let width = px(18.0 + crate::typeface::width(&line.name, TICK_SIZE) + 14.0);
-        if left + width > end {
+    let width = |name: &str| px(18.0 + crate::typeface::width(name, TICK_SIZE) + 14.0);
+    // Where there are many, `state 1, 2, 3 …` says the same as `state 1, state 2 …`.
+    let short = left + series.iter().map(|line| width(&line.name)).sum::<i32>() > end;
+    for (i, line) in series.iter().enumerate() {
+        let name = if short && i > 0 { line.name.rsplit(' ').next().unwrap_or(&line.name) } else { &line.name };
+        if left + width(name) > end {
             break;
         }
         area.draw(&PathElement::new(vec![(left, px(9.0)), (left + px(14.0), px(9.0))], stroke(line)))?;
         let style = font(TICK_SIZE, INK).pos(Pos::new(HPos::Left, VPos::Center));
-        area.draw(&Text::new(line.name.clone(), (left + px(18.0), px(9.0)), style))?;
-        left += width;
+        area.draw(&Text::new(name.to_owned(), (left + px(18.0), px(9.0)), style))?;
+        left += width(name);
     }
     Ok(())
 }

@@ -26,4 +26,5 @@ pub use story::{
     Column, Difference, Differences, Embedding, EpochRecord, Evidence, Grouping, ImagePanels, NextStep, Part, PartMotion, State, Story,
     Variability, Way,
 };
+pub use surface::level as surface_level;
 pub use verdict::Verdict;

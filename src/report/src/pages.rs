@@ -9,6 +9,7 @@ pub(crate) mod maps;
 mod nuisances;
 mod sizes;
 mod summary;
+mod surfaces;
 mod table;
 mod training;
 
@@ -46,11 +47,16 @@ pub(crate) fn pages(story: &Story) -> Result<Vec<Figure>> {
         add("training", vec![training::sheet(story)?]);
     }
     add("latents", vec![latents::sheet(story)?]);
+    for embedding in &story.embeddings {
+        add(&embedding.name.to_lowercase(), vec![latents::of_embedding(story, embedding)?]);
+    }
     if !story.nuisances.is_empty() {
         add("nuisances", vec![nuisances::sheet(story)?]);
     }
     add("clusters", vec![sizes::sheet(story)?]);
     add("states", maps::sheets(story));
+    add("surfaces", surfaces::states(story)?);
+    add("ways", surfaces::ways(story)?);
     add("evidence", evidence::sheets(story)?);
     add("differences", differences::sheets(story)?);
     if let Some(comparison) = &story.comparison {
@@ -74,6 +80,9 @@ pub(crate) fn check(story: &Story) -> Result<()> {
             story.view_classes.len(),
             story.pca.mean.len()
         ));
+    }
+    if let Some(embedding) = story.embeddings.iter().find(|e| e.points.dim() != (n, 2)) {
+        return wrong(format!("`{}` of {:?} points, of {n}", embedding.name, embedding.points.dim()));
     }
     let figures = story.columns.iter().map(|c| (&c.name, c.values.len())).chain(story.groupings.iter().map(|g| (&g.name, g.of.len())));
     if let Some((name, rows)) = figures.into_iter().find(|(_, rows)| *rows != n) {

@@ -1,6 +1,8 @@
 //! Pictures as PNG: sheets of frames, and animations.
 
 use crate::surface::Picture;
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
 use contract::{Problem, Result};
 
 /// Frames of one size, brightness and opacity in alternate bytes.
@@ -31,6 +33,14 @@ impl Frames {
             writer.write_image_data(&self.frames.concat())?;
             writer.finish()
         })
+    }
+
+    /// [`Frames::strip`] as a data URI.
+    ///
+    /// # Errors
+    /// As there.
+    pub(crate) fn strip_uri(&self) -> Result<String> {
+        Ok(format!("data:image/png;base64,{}", BASE64_STANDARD.encode(self.strip()?)))
     }
 
     /// The frames as an animated PNG that runs to its end and back for ever.

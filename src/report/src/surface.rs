@@ -129,8 +129,13 @@ impl View {
 
     /// Pictures all around the vertical axis, from a little above.
     pub(crate) fn around(self, map: &Array3<f32>, side_px: usize, frames: usize) -> Vec<Picture> {
+        self.turned(map, side_px, &(0..frames).map(|i| TAU * i as f32 / frames as f32).collect::<Vec<_>>())
+    }
+
+    /// Pictures after turns about the vertical axis, in radians, from a little above.
+    pub(crate) fn turned(self, map: &Array3<f32>, side_px: usize, turns: &[f32]) -> Vec<Picture> {
         let shape = Shape::new(map, self.level, self.share);
-        (0..frames).map(|i| shape.picture(side_px, TAU * i as f32 / frames as f32, TILT)).collect()
+        turns.iter().map(|turn| shape.picture(side_px, *turn, TILT)).collect()
     }
 
     /// The first of these.
@@ -174,7 +179,10 @@ pub(crate) fn shown_level(story: &Story) -> Option<f32> {
 
 /// A level that parts density from what surrounds it: the one that splits the positive densities into the two most uniform parts
 /// (Otsu, IEEE Trans. Syst. Man Cybern. 9, 62-66, 1979).
-fn level(map: &Array3<f32>) -> f32 {
+///
+/// Infinite for a map without positive density; `map` is `[z][y][x]`.
+#[must_use]
+pub fn level(map: &Array3<f32>) -> f32 {
     const BINS: usize = 256;
     let most = map.iter().copied().filter(|v| v.is_finite()).fold(0.0f32, f32::max);
     if most <= 0.0 {

@@ -77,14 +77,31 @@ fn it_answers_pointer_and_keyboard() {
     assert_eq!(seen["embeddings"], serde_json::json!(["principal components", "UMAP"]));
     assert!(seen["zoomed"].as_f64().unwrap() < 0.9, "{seen}");
     // What the lasso says is what lies inside, by our own count.
-    let polygon: Vec<[f64; 2]> = serde_json::from_value(seen["lasso"]["polygon"].clone()).unwrap();
     let scores = told.pca.project(told.latents.view());
-    let inside = scores.rows().into_iter().filter(|r| contains(&polygon, f64::from(r[0]), f64::from(r[1]))).count();
-    let said = seen["lasso"]["particles"].as_u64().unwrap() as usize;
-    // Coordinates travel in 16 bits: a particle on the line may fall on either side.
-    assert!(said > 20 && said.abs_diff(inside) <= 1, "{said} said, {inside} counted");
-    assert_eq!(seen["lasso"]["embedding"], "pca");
-    assert!(seen["keyboard_lasso"].as_u64().is_some(), "corners can be set from the keyboard: {seen}");
+    for how in ["lasso", "keyboard_lasso"] {
+        let polygon: Vec<[f64; 2]> = serde_json::from_value(seen[how]["polygon"].clone()).unwrap();
+        let inside = scores.rows().into_iter().filter(|r| contains(&polygon, f64::from(r[0]), f64::from(r[1]))).count();
+        let said = seen[how]["particles"].as_u64().unwrap() as usize;
+        // Coordinates travel in 16 bits: a particle on the line may fall on either side.
+        assert!(said > 20 && said.abs_diff(inside) <= 1, "{how}: {said} said, {inside} counted");
+        assert_eq!(seen[how]["embedding"], "pca");
+    }
+    assert_eq!(seen["keyboard_shown"], seen["keyboard_lasso"]["particles"]);
+    assert_eq!(seen["lasso_command"], "opus-dsd select --job External/job007 --region selection.json --o External/job007-region/");
+    assert_eq!((&seen["panned"], &seen["whole"]), (&true.into(), &true.into()), "arrows move, 0 shows all: {seen}");
+    let command = "opus-dsd select --job External/job007 --clusters 3 --o External/job007-state3/";
+    assert_eq!(seen["started_at"], "RELION", "a job in External/ is RELION's");
+    let places = seen["places"].as_array().unwrap();
+    assert!(places.iter().all(|place| place[0] == "true"), "{places:?}");
+    assert!(places[1][1].as_str().unwrap().starts_with("RELION: 3D auto-refine: Input images External/job007/cluster003_particles.star"));
+    assert_eq!((&places[2][1], &places[3][1]), (&"Scipion: relion - 3D auto-refine.".into(), &"CCP-EM Pipeliner: relion.refine3d.".into()));
+    assert_eq!(seen["copied"], serde_json::json!([command, "again"]), "by the clipboard, and where that is refused the old way");
+    assert_eq!(seen["copy_said"], serde_json::json!(["Copied", "Copied"]));
+    assert_eq!(seen["copy_refused"], "The browser does not allow copying; mark the text instead");
+    assert_eq!(seen["focus_returns"], true, "the focus stays where it was");
+    for fault in ["unreached", "unseen", "unnamed"] {
+        assert_eq!(seen[fault], serde_json::json!([]), "{fault} by the keyboard");
+    }
     assert!(seen["tabbable"].as_u64().unwrap() >= 12, "{seen}");
 }
 

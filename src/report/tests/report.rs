@@ -31,9 +31,12 @@ fn figures_stand_alone() {
     let figures = [
         "training",
         "latents",
+        "umap",
         "nuisances",
         "clusters",
         "states",
+        "surfaces",
+        "ways",
         "evidence01",
         "evidence02",
         "differences01",

@@ -7,6 +7,8 @@ use crate::job::checkpoints::{self, Mark};
 use crate::job::order::Order;
 use crate::settings::said::train::MOST_CLUSTERS;
 use crate::settings::values::ClusterMethod;
+use contract::Result;
+use cryoem::mrc::read_volume;
 use report::NextStep;
 use std::borrow::Cow;
 use std::path::Path;
@@ -15,6 +17,9 @@ use std::path::Path;
 const MORE_EPOCHS: usize = 2;
 /// A finer division is offered in this multiple of the clusters that there are.
 const FINER: usize = 2;
+/// How far the mask around half maps reaches beyond the density, and its soft edge, as RELION's tutorial has them.
+const MASK_EXTENSION_VOXELS: &str = "3";
+const MASK_EDGE_VOXELS: &str = "6";
 
 /// What the commands name.
 struct Ground<'a> {
@@ -32,7 +37,10 @@ struct Ground<'a> {
 }
 
 /// What to do with states that were found, most telling first; `epoch` is the one that they are of.
-pub(crate) fn of_states(context: &Context<'_>, found: &Findings, epoch: usize) -> Vec<NextStep> {
+///
+/// # Errors
+/// A map that was made cannot be read.
+pub(crate) fn of_states(context: &Context<'_>, found: &Findings, epoch: usize) -> Result<Vec<NextStep>> {
     let results = context.results.now();
     let folder = context.job.folder_name.trim_end_matches('/');
     let largest = cluster::largest(&found.clusters);
@@ -49,7 +57,7 @@ pub(crate) fn of_states(context: &Context<'_>, found: &Findings, epoch: usize) -
     // An encoding has one epoch and no checkpoints.
     let marks = checkpoints::of_job(Path::new(&ground.trained)).unwrap_or_default();
     let mut steps = vec![ground.look(), ground.refine()];
-    steps.push(if results.halves.is_empty() { ground.halves() } else { ground.post_process() });
+    steps.extend(if results.halves.is_empty() { Some(ground.halves()) } else { ground.post_process(context)? });
     steps.push(results.series.first().map_or_else(|| ground.movie(), |series| ground.watch(&series.name)));
     steps.extend(ground.other_epoch(&marks));
     if let Order::Train(_) = context.job.order {
@@ -59,7 +67,7 @@ pub(crate) fn of_states(context: &Context<'_>, found: &Findings, epoch: usize) -
     if finer <= (MOST_CLUSTERS as usize).min(found.latents.nrows()) {
         steps.push(ground.divide(finer));
     }
-    steps
+    Ok(steps)
 }
 
 /// What to do with particles that were encoded and given to clusters.
@@ -134,22 +142,37 @@ impl Ground<'_> {
         }
     }
 
-    fn post_process(&self) -> NextStep {
+    /// Nothing where the map has no density to make a mask of.
+    fn post_process(&self, context: &Context<'_>) -> Result<Option<NextStep>> {
         let Self { folder, class, .. } = self;
         let (half, map) = (reconstruct::first_half_file(*class), reconstruct::map_file(*class));
-        let half = format!("{folder}/{half}");
-        let output = format!("{folder}/halves/cluster{class:03}_postprocess");
-        NextStep {
-            what: format!(
-                "Sharpen the half maps of state {class} and have their resolution confirmed by RELION (the number in the file's name is the state's)"
-            ),
-            command: words(&["relion_postprocess", "--i", &half, "--auto_mask", "--auto_bfac", "--o", &output]),
-            relion: format!(
-                "Post-processing: One of the 2 unfiltered half-maps `{half}` (the other is found by its name), Solvent mask from a Mask creation job of `{folder}/{map}`"
-            ),
-            scipion: format!("import volumes `{half}` with its other half, then relion - post-processing"),
-            pipeliner: format!("relion.postprocess with half map `{half}`, and a mask that relion.maskcreate makes of `{folder}/{map}`"),
+        let level = report::surface_level(&read_volume(&context.path(&map))?.data);
+        if !level.is_finite() {
+            return Ok(None);
         }
+        let (half, map, level) = (format!("{folder}/{half}"), format!("{folder}/{map}"), format!("{level:.5}"));
+        let [mask, output] = ["mask.mrc", "postprocess"].map(|name| format!("{folder}/halves/cluster{class:03}_{name}"));
+        let make_mask = words(
+            &[
+                &["relion_mask_create", "--i", &map, "--ini_threshold", &level][..],
+                &["--extend_inimask", MASK_EXTENSION_VOXELS, "--width_soft_edge", MASK_EDGE_VOXELS, "--o", &mask],
+            ]
+            .concat(),
+        );
+        let post_process = words(&["relion_postprocess", "--i", &half, "--mask", &mask, "--o", &output]);
+        Ok(Some(NextStep {
+            what: format!(
+                "Have RELION confirm the resolution of state {class} from its half maps, inside a mask made of their mean (the number in the files' names is the state's)"
+            ),
+            command: format!("{make_mask} && {post_process}"),
+            relion: format!(
+                "Mask creation of `{map}` with initial binarisation threshold {level}; then Post-processing: One of the 2 unfiltered half-maps `{half}` (the other is found by its name) and that mask"
+            ),
+            scipion: format!("import volumes `{half}` with its other half, relion - create 3D mask of it, then relion - post-processing"),
+            pipeliner: format!(
+                "relion.maskcreate of `{map}` with threshold {level}; then relion.postprocess with half map `{half}` and that mask"
+            ),
+        }))
     }
 
     fn movie(&self) -> NextStep {

@@ -71,7 +71,7 @@ pub(crate) fn run(context: &mut Context<'_>, outcome: &TrainOutcome, found: &Fin
         )?;
         Ok(outputs)
     })?;
-    for step in next::of_states(context, found, outcome.epochs) {
+    for step in next::of_states(context, found, outcome.epochs)? {
         context.say(&format!("next: {}: `{}`", step.what, step.command));
     }
     Ok(())

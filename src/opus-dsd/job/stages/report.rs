@@ -135,7 +135,7 @@ fn story(
         ),
         facts,
         warnings: context.warnings.clone(),
-        next_steps: next::of_states(context, found, outcome.epochs),
+        next_steps: next::of_states(context, found, outcome.epochs)?,
         epochs,
         latents: found.latents.clone(),
         pca: found.pca.clone(),

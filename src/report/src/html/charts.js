@@ -1,6 +1,6 @@
 // Line charts, as SVG in the page's own colours.
 
-const CHART = { width: 460, height: 250, left: 62, right: 12, top: 10, bottom: 38 };
+const CHART = { width: 460, height: 250, left: 74, right: 12, top: 10, bottom: 38 };
 const CURVES = ["#0072b2", "#e69f00", "#009e73", "#cc79a7"];
 
 function ticks(low, high, wanted) {

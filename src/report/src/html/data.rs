@@ -76,7 +76,7 @@ fn next_step(step: &NextStep) -> Value {
 
 fn state(story: &Story, told: &State, view: View, frames: usize) -> Result<Value> {
     let State { class, particles, map, .. } = told;
-    let around = Frames::of(&view.around(map, SURFACE_PX, frames)).strip()?;
+    let around = Frames::of(&view.around(map, SURFACE_PX, frames)).strip_uri()?;
     let scale = density_scale(story);
     let cuts: Vec<String> = slices(map).into_iter().map(|slice| grey(slice, scale)).collect();
     Ok(json!({
@@ -85,7 +85,7 @@ fn state(story: &Story, told: &State, view: View, frames: usize) -> Result<Value
         "share": *particles as f64 / story.latents.nrows() as f64,
         "map": format!("cluster{class:03}.mrc"),
         "star": format!("cluster{class:03}_particles.star"),
-        "surface": picture(&around),
+        "surface": around,
         "slices": cuts,
         "difference": evidence::difference(story, told),
         "of_consensus": told.difference.as_ref().map(|d| d.of_consensus),
@@ -102,13 +102,9 @@ fn way_data(way: &Way, view: View) -> Result<Value> {
         "name": way.name,
         "folder": way.folder,
         "maps": way.maps.len(),
-        "surface": picture(&Frames::of(&fronts).strip()?),
+        "surface": Frames::of(&fronts).strip_uri()?,
         "slices": cuts,
     }))
-}
-
-pub(super) fn picture(png: &[u8]) -> String {
-    format!("data:image/png;base64,{}", BASE64_STANDARD.encode(png))
 }
 
 fn epochs(story: &Story) -> Vec<Value> {

@@ -1,6 +1,6 @@
 // What the data support, and how the states differ.
 
-const FSC = { width: 460, height: 290, left: 62, right: 14, top: 10, bottom: 56 };
+const FSC = { width: 460, height: 290, left: 70, right: 14, top: 10, bottom: 56 };
 
 // Curves over any axis, with names that switch them on and off, and a dashed line where one is told.
 function curveChart(title, xTitle, yTitle, curves, { yRange, line, below } = {}) {

@@ -1,6 +1,5 @@
 //! What the page shows of the data behind the states, and of how the states differ.
 
-use super::data::picture;
 use crate::pages::maps::slices;
 use crate::picture::Frames;
 use crate::story::{Evidence, State, Story};
@@ -17,7 +16,7 @@ const SURFACE_PX: usize = super::data::SURFACE_PX;
 pub(super) fn evidence(story: &Story, view: View, frames: usize) -> Result<Vec<Value>> {
     let scale = local_scale(story);
     let one = |(state, evidence): (&State, &Evidence)| {
-        let around = Frames::of(&view.at_own_level(&evidence.map).around(&evidence.map, SURFACE_PX, frames)).strip()?;
+        let around = Frames::of(&view.at_own_level(&evidence.map).around(&evidence.map, SURFACE_PX, frames)).strip_uri()?;
         let cuts = |map: &Array3<f32>| {
             let own = Scale::of(slices(map)[0].iter());
             slices(map).map(|slice| grey(slice, own)).to_vec()
@@ -33,7 +32,7 @@ pub(super) fn evidence(story: &Story, view: View, frames: usize) -> Result<Vec<V
             "file": evidence.file,
             "fsc": evidence.fsc,
             "decoded_fsc": evidence.decoded_fsc,
-            "surface": picture(&around),
+            "surface": around,
             "slices": cuts(&evidence.map),
             "local": slices(&evidence.local_angstrom).map(|slice| along(slice, scale)).to_vec(),
         }))

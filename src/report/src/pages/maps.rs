@@ -52,7 +52,7 @@ pub(super) fn sheets(story: &Story) -> Vec<Sheet> {
         for (i, (state, difference_map)) in page_cells.iter().enumerate() {
             let left = MARGIN + (i % COLUMNS) as f64 * (3.0 * SIDE + 2.0 * SEAM + gutter);
             let top = TOP + 16.0 + (i / COLUMNS) as f64 * ROW_HEIGHT;
-            page.text(left, top, &format!("Cluster {}", state.class), Style::new(TEXT).strong());
+            page.text(left, top, &format!("State {}", state.class), Style::new(TEXT).strong());
             let count = format!("{} particles", grouped(state.particles));
             page.text(left + 3.0 * SIDE + 2.0 * SEAM, top, &count, Style::new(SMALL).colour(GREY).anchor(Anchor::End));
             for (j, slice) in slices(&state.map).into_iter().enumerate() {

@@ -11,9 +11,10 @@
   const canvas = document.getElementById("scatter");
   // A synthetic pointer cannot be captured.
   Element.prototype.setPointerCapture = () => {};
-  setTimeout(() => {
+  setTimeout(async () => {
     try {
       seen.ready = document.body.dataset.ready;
+      seen.started_at = document.querySelector('#places button[aria-pressed="true"]').textContent;
       const data = canvas.getContext("2d", { willReadFrequently: true }).getImageData(0, 0, canvas.width, canvas.height).data;
       seen.painted = data.filter((v, i) => i % 4 === 3 && v > 0).length;
       const cards = [...document.querySelectorAll("#state-cards canvas")];
@@ -88,10 +89,47 @@
         key(canvas, "Enter");
       }
       key(canvas, "c");
-      seen.keyboard_lasso = Number(document.getElementById("selection").dataset.count);
+      seen.keyboard_lasso = scatter.selection;
+      seen.keyboard_shown = Number(document.getElementById("selection").dataset.count);
+      seen.lasso_command = document.getElementById("selection-command").textContent;
       const width = scatter.view.w;
       key(canvas, "+");
       seen.zoomed = scatter.view.w / width;
+      const before_keys = { ...scatter.view };
+      key(canvas, "ArrowRight");
+      seen.panned = scatter.view.x > before_keys.x && scatter.view.w === before_keys.w;
+      key(canvas, "0");
+      seen.whole = scatter.view.w > before_keys.w;
+      seen.places = [...document.querySelectorAll("#places button")].map((b) => {
+        b.click();
+        return [b.getAttribute("aria-pressed"), document.querySelector("#next .place").textContent];
+      });
+      // Both ways to the clipboard: the browser's, and the old one where that is refused.
+      const button = document.querySelector("#next button.copy");
+      seen.copied = [];
+      Object.defineProperty(navigator, "clipboard", { configurable: true, value: { writeText: async (text) => { seen.copied.push(text); } } });
+      await copy(document.querySelector("#next code").textContent, button);
+      seen.copy_said = [button.textContent, document.getElementById("announced").textContent];
+      Object.defineProperty(navigator, "clipboard", { configurable: true, value: { writeText: async () => { throw new Error("refused"); } } });
+      document.execCommand = () => { seen.copied.push(document.querySelector("textarea").value); return true; };
+      await copy("again", button);
+      seen.focus_returns = document.activeElement === button;
+      document.execCommand = () => false;
+      await copy("never", button);
+      seen.copy_refused = document.getElementById("announced").textContent;
+      // Whatever can be worked takes the focus, shows it, and has a name.
+      const working = [...document.querySelectorAll('button, select, input, a[href], [tabindex="0"]')].filter((e) => e.getClientRects().length > 0);
+      seen.unreached = [];
+      seen.unseen = [];
+      seen.unnamed = [];
+      for (const element of working) {
+        const who = `${element.tagName} ${element.id || element.className || element.textContent}`;
+        element.focus({ focusVisible: true, preventScroll: true });
+        if (document.activeElement !== element) seen.unreached.push(who);
+        const style = getComputedStyle(element);
+        if (style.outlineStyle === "none" || parseFloat(style.outlineWidth) < 1) seen.unseen.push(who);
+        if (!(element.getAttribute("aria-label") || element.textContent.trim() || (element.labels && element.labels.length > 0))) seen.unnamed.push(who);
+      }
       seen.tabbable = document.querySelectorAll('button, select, input, a[href], [tabindex="0"]').length;
     } catch (e) {
       seen.failed = String(e && e.stack);
