@@ -7,6 +7,7 @@ mod arguments;
 mod ceilings;
 mod clock;
 mod fixture;
+mod layers;
 mod parts;
 pub mod report;
 mod shapes;
@@ -62,6 +63,12 @@ fn measure(what: &Measurement) -> Result<Report> {
     let peak_bytes = clock::peak_bytes(device);
     let images = what.shape.batch as f64;
     let name = devices::list().into_iter().find(|d| d.id == what.device).map_or_else(|| what.device.clone(), |d| d.name);
+    let (mut parts, mut layers, mut ceilings) = (Vec::new(), Vec::new(), Vec::new());
+    if what.parts {
+        parts = runner.parts();
+        layers = layers::layers(&what.shape, &fixture.assembly, device, (what.warm_up, what.steps));
+        ceilings = ceilings::ceilings(device, what.steps);
+    }
     Ok(Report {
         cpu_seconds_per_image: step.cpu_seconds / images,
         images_per_second: images / step.wall_seconds,
@@ -74,7 +81,19 @@ fn measure(what: &Measurement) -> Result<Report> {
         threads: what.threads,
         shape: what.shape.clone(),
         step,
-        parts: if what.parts { runner.parts() } else { Vec::new() },
-        ceilings: if what.parts { ceilings::ceilings(&what.shape, device, what.steps) } else { Vec::new() },
+        of_plain_convolutions: of_plain(&parts, &layers),
+        parts,
+        layers,
+        ceilings,
     })
+}
+
+/// Rate of the networks over that of their convolutions alone; 0 where nothing was measured.
+fn of_plain(parts: &[Part], layers: &[Part]) -> f64 {
+    let rate = |parts: &mut dyn Iterator<Item = &Part>| {
+        let (flop, seconds) = parts.fold((0.0, 0.0), |(flop, seconds), part| (flop + part.flop, seconds + part.seconds().0));
+        if seconds > 0.0 { flop / seconds } else { 0.0 }
+    };
+    let plain = rate(&mut layers.iter());
+    if plain > 0.0 { rate(&mut parts.iter().filter(|part| part.flop > 0.0)) / plain } else { 0.0 }
 }

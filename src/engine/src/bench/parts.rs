@@ -188,33 +188,37 @@ impl<'a> Runner<'a> {
         Part { name: name.into(), forward, backward: None, flop: 0.0, bytes: 0.0 }
     }
 
-    /// Forward, then backward from a fixed gradient of the output.
     fn both(&self, name: &str, work: &dyn Fn() -> Tensor) -> Part {
-        let mut gradient = None;
-        let mut seconds: Vec<[(f64, f64); 2]> = Vec::new();
-        for _ in 0..self.repeat.0 + self.repeat.1 {
-            let start = self.now();
-            let output = work();
-            let middle = self.now();
-            let gradient = gradient.get_or_insert_with(|| output.randn_like());
-            (&output * &*gradient).sum(Kind::Float).backward();
-            let end = self.now();
-            seconds.push([(middle.0 - start.0, middle.1 - start.1), (end.0 - middle.0, end.1 - middle.1)]);
-        }
-        let timing = |which: usize| Timing::of(seconds[self.repeat.0..].iter().map(|pair| pair[which]));
-        Part { name: name.into(), forward: timing(0), backward: Some(timing(1)), flop: 0.0, bytes: 0.0 }
-    }
-
-    /// CPU and wall seconds, after the device has finished.
-    fn now(&self) -> (f64, f64) {
-        thread_local! { static BEGAN: Instant = Instant::now(); }
-        wait(self.device);
-        (cpu_seconds(), BEGAN.with(|began| began.elapsed().as_secs_f64()))
+        both_ways(self.device, self.repeat, name, work)
     }
 }
 
+/// Forward, then backward from a fixed gradient of the output; `repeat` is how often unmeasured and measured.
+pub(super) fn both_ways(device: Device, repeat: (usize, usize), name: &str, work: &dyn Fn() -> Tensor) -> Part {
+    let mut gradient = None;
+    let mut seconds: Vec<[(f64, f64); 2]> = Vec::new();
+    for _ in 0..repeat.0 + repeat.1 {
+        let start = now(device);
+        let output = work();
+        let middle = now(device);
+        let gradient = gradient.get_or_insert_with(|| output.randn_like());
+        (&output * &*gradient).sum(Kind::Float).backward();
+        let end = now(device);
+        seconds.push([(middle.0 - start.0, middle.1 - start.1), (end.0 - middle.0, end.1 - middle.1)]);
+    }
+    let timing = |which: usize| Timing::of(seconds[repeat.0..].iter().map(|pair| pair[which]));
+    Part { name: name.into(), forward: timing(0), backward: Some(timing(1)), flop: 0.0, bytes: 0.0 }
+}
+
+/// CPU and wall seconds, after the device has finished.
+fn now(device: Device) -> (f64, f64) {
+    thread_local! { static BEGAN: Instant = Instant::now(); }
+    wait(device);
+    (cpu_seconds(), BEGAN.with(|began| began.elapsed().as_secs_f64()))
+}
+
 /// A part that runs several times a step.
-fn scaled(mut part: Part, times: f64) -> Part {
+pub(super) fn scaled(mut part: Part, times: f64) -> Part {
     let scale = |timing: &mut Timing| {
         timing.cpu_seconds *= times;
         timing.wall_seconds *= times;

@@ -40,6 +40,12 @@ pub struct Report {
     pub step: Timing,
     /// Its parts, each by itself.
     pub parts: Vec<Part>,
+    /// The networks' convolutions, each plain and by itself.
+    #[serde(default)]
+    pub layers: Vec<Part>,
+    /// Rate of encoding and decoding, both ways, over that of the plain convolutions alone; 0 where these were not measured.
+    #[serde(default)]
+    pub of_plain_convolutions: f64,
     /// What plain operations reach in the same run.
     pub ceilings: Vec<Ceiling>,
 }
@@ -114,6 +120,20 @@ impl Report {
                 rate(part.flop),
                 rate(part.bytes)
             );
+        }
+        if !self.layers.is_empty() {
+            let _ =
+                writeln!(text, "\n{:<32}{:>11}{:>11}{:>9}{:>12}", "plain convolutions, ms an image", "wall", "CPU", "of all", "GFLOP/s");
+        }
+        let all: f64 = self.layers.iter().map(|layer| layer.seconds().0).sum();
+        for layer in &self.layers {
+            let (wall, cpu) = layer.seconds();
+            let [wall_ms, cpu_ms] = [wall, cpu].map(|seconds| seconds / images * 1e3);
+            let (share, rate) = (100.0 * wall / all, layer.flop / wall / 1e9);
+            let _ = writeln!(text, "{:<32}{wall_ms:>11.2}{cpu_ms:>11.2}{share:>8.1}%{rate:>12.2}", layer.name);
+        }
+        if self.of_plain_convolutions > 0.0 {
+            let _ = writeln!(text, "the networks reach {:.0}% of their rate", 100.0 * self.of_plain_convolutions);
         }
         if !self.ceilings.is_empty() {
             text.push_str("\nplain operations in the same run\n");

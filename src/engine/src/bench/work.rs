@@ -2,55 +2,92 @@
 
 use crate::model::decoder::{DecoderConfig, Finish};
 use crate::model::encoder::EncoderConfig;
+use crate::model::layers::{BLOCKS, HALVING, KEEPING, Shape as Kernel};
 
-/// Taps of a 4³ kernel that meet one output of a transposed convolution of stride 2.
-const TRANSPOSED_TAPS: f64 = 8.0;
-/// Taps of a 4³ kernel.
-const TAPS: f64 = 64.0;
-/// Taps of a 3³ kernel.
-const KEEPING_TAPS: f64 = 27.0;
 /// Corners of a trilinear sample.
 const CORNERS: f64 = 8.0;
 
-/// Floating-point operations of the decoder's forward pass, an image.
-pub(super) fn decoder_flop(config: &DecoderConfig, template: i64) -> f64 {
-    let cube = |side: i64| (side * side * side) as f64;
-    let (root, root_side) = config.root;
-    let mut products = (config.latent * config.dense) as f64 + (config.dense * root) as f64 * cube(root_side);
-    let (mut channels, mut side) = (root, root_side);
-    let ladder = |channels: &mut i64, side: &mut i64, outputs: &[i64], taps: f64, products: &mut f64| {
+/// A convolution of the networks.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Convolution {
+    /// Channels before and after.
+    pub(super) channels: (i64, i64),
+    /// Side of the grid before it, voxels.
+    pub(super) from: i64,
+    /// Its kernel.
+    pub(super) kernel: Kernel,
+    /// Whether it is a transposed one.
+    pub(super) transposed: bool,
+}
+
+impl Convolution {
+    /// Side of the grid after it, voxels.
+    pub(super) fn to(&self) -> i64 {
+        let Kernel { size, stride, padding } = self.kernel;
+        if self.transposed { (self.from - 1) * stride - 2 * padding + size } else { (self.from + 2 * padding - size) / stride + 1 }
+    }
+
+    /// Floating-point operations of its forward pass, an image.
+    pub(super) fn flop(&self) -> f64 {
+        let Kernel { size, stride, .. } = self.kernel;
+        let taps = if self.transposed { size / stride } else { size }.pow(3);
+        2.0 * (taps * self.channels.0 * self.channels.1) as f64 * self.to().pow(3) as f64
+    }
+}
+
+/// The decoder's convolutions, in their order, for a volume of `template` voxels a side.
+pub(super) fn decoder_convolutions(config: &DecoderConfig, template: i64) -> Vec<Convolution> {
+    let (mut channels, mut side) = config.root;
+    let mut found = Vec::new();
+    let mut ladder = |side: &mut i64, outputs: &[i64], kernel| {
         for &out in outputs {
-            *side *= 2;
-            *products += taps * (*channels * out) as f64 * cube(*side);
-            *channels = out;
+            let step = Convolution { channels: (channels, out), from: *side, kernel, transposed: true };
+            (channels, *side) = (out, step.to());
+            found.push(step);
         }
     };
-    ladder(&mut channels, &mut side, &config.blocks, 1.0, &mut products);
-    ladder(&mut channels, &mut side, &config.before, TRANSPOSED_TAPS, &mut products);
+    ladder(&mut side, &config.blocks, BLOCKS);
+    ladder(&mut side, &config.before, HALVING);
     side = config.waist.unwrap_or(side);
-    ladder(&mut channels, &mut side, &config.after, TRANSPOSED_TAPS, &mut products);
-    products += match config.finish {
-        Finish::Transposed => TRANSPOSED_TAPS * channels as f64 * cube(template),
-        Finish::Shuffled => KEEPING_TAPS * (channels * 8) as f64 * cube(template / 2),
-    };
-    2.0 * products
+    ladder(&mut side, &config.after, HALVING);
+    found.push(match config.finish {
+        Finish::Transposed => Convolution { channels: (channels, 1), from: template / 2, kernel: HALVING, transposed: true },
+        Finish::Shuffled => Convolution { channels: (channels, 8), from: template / 2, kernel: KEEPING, transposed: false },
+    });
+    found
+}
+
+/// The encoder's convolutions, in their order.
+pub(super) fn encoder_convolutions(config: &EncoderConfig) -> Vec<Convolution> {
+    let (mut channels, mut side) = (1, config.grid);
+    let mut found = Vec::new();
+    for (outputs, waist) in [(&config.before, config.waist), (&config.after, None)] {
+        for &out in outputs {
+            let step = Convolution { channels: (channels, out), from: side, kernel: HALVING, transposed: false };
+            (channels, side) = (out, step.to());
+            found.push(step);
+        }
+        side = waist.unwrap_or(side);
+    }
+    found
+}
+
+fn flop(convolutions: &[Convolution]) -> f64 {
+    convolutions.iter().map(Convolution::flop).sum()
+}
+
+/// Floating-point operations of the decoder's forward pass, an image.
+pub(super) fn decoder_flop(config: &DecoderConfig, template: i64) -> f64 {
+    let (root, side) = config.root;
+    let dense = config.latent * config.dense + config.dense * root * side.pow(3);
+    2.0 * dense as f64 + flop(&decoder_convolutions(config, template))
 }
 
 /// Floating-point operations of the encoder's forward pass, an image.
 pub(super) fn encoder_flop(config: &EncoderConfig) -> f64 {
-    let (mut channels, mut side, mut products) = (1i64, config.grid, 0.0);
-    let mut halve = |outputs: &[i64], side: &mut i64| {
-        for &out in outputs {
-            *side /= 2;
-            products += TAPS * (channels * out) as f64 * (*side * *side * *side) as f64;
-            channels = out;
-        }
-    };
-    halve(&config.before, &mut side);
-    side = config.waist.unwrap_or(side);
-    halve(&config.after, &mut side);
-    let features = channels * side * side * side;
-    2.0 * (products + (features * config.dense + 2 * config.dense * config.latent) as f64)
+    let convolutions = encoder_convolutions(config);
+    let features = convolutions.last().map_or(0, |last| last.channels.1 * last.to().pow(3));
+    flop(&convolutions) + 2.0 * (features * config.dense + 2 * config.dense * config.latent) as f64
 }
 
 /// Bytes that a projection reads of the volume for one image: eight corners a sample.
