@@ -96,12 +96,38 @@ impl Layer {
     /// Applies the layer in the input's kind of numbers; the weights, and the sums of their gradients, stay as they are.
     pub fn forward(&self, x: &Tensor) -> Tensor {
         let [weight, bias] = [&self.weight, &self.bias].map(|learned| learned.to_kind(x.kind()));
+        if x.device() == Device::Cpu
+            && let Some(product) = self.as_product(x, &weight, &bias)
+        {
+            return product;
+        }
         match self.kernel {
             Kernel::Linear => x.linear(&weight, Some(&bias)),
             Kernel::Convolution { stride, padding } => x.conv3d(&weight, Some(&bias), [stride; 3], [padding; 3], [1; 3], 1),
             Kernel::Transposed { stride, padding } => {
                 x.conv_transpose3d(&weight, Some(&bias), [stride; 3], [padding; 3], [0; 3], 1, [1; 3])
             }
+        }
+    }
+
+    /// A convolution that is a plain matrix product: one to a single voxel, or a transposed one without overlap. libtorch's convolutions on a
+    /// CPU go through such large weights many times (docs/benchmarks/speed-cpu.md). `None` for all others.
+    fn as_product(&self, x: &Tensor, weight: &Tensor, bias: &Tensor) -> Option<Tensor> {
+        let (size, side) = (weight.size(), x.size().get(2).copied()?);
+        match self.kernel {
+            Kernel::Convolution { stride, padding } if side + padding <= size[2] && side + 2 * padding < size[2] + stride => {
+                let behind = size[2] - padding - side;
+                let padded = x.constant_pad_nd([padding, behind, padding, behind, padding, behind]);
+                Some(padded.flatten(1, -1).linear(&weight.flatten(1, -1), Some(bias)).view([-1, size[0], 1, 1, 1]))
+            }
+            Kernel::Transposed { stride, padding: 0 } if size[2] == stride => {
+                let (inputs, outputs, finer) = (size[0], size[1], side * stride);
+                let blocks = x.permute([0, 2, 3, 4, 1]).reshape([-1, inputs]).matmul(&weight.flatten(1, -1));
+                let blocks = blocks.view([-1, side, side, side, outputs, stride, stride, stride].as_slice());
+                let voxels = blocks.permute([0, 1, 5, 2, 6, 3, 7, 4]).reshape([-1, finer, finer, finer, outputs]) + bias;
+                Some(voxels.permute([0, 4, 1, 2, 3]))
+            }
+            _ => None,
         }
     }
 
@@ -149,4 +175,42 @@ pub fn resize(x: &Tensor, side: i64) -> Tensor {
 /// The same values laid out with channels last on a CPU, whose convolutions of few channels take half the time with it.
 pub fn channels_last(x: &Tensor) -> Tensor {
     if x.device() == Device::Cpu { x.permute([0, 2, 3, 4, 1]).contiguous().permute([0, 4, 1, 2, 3]) } else { x.shallow_clone() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tch::Kind;
+    use tch::nn::VarStore;
+
+    #[test]
+    fn convolutions_that_are_products_are_convolutions() {
+        crate::torch::init_torch().unwrap();
+        let store = VarStore::new(Device::Cpu);
+        let gradients = |y: &Tensor, x: &Tensor, layer: &Layer| {
+            let weights = (Tensor::arange(y.numel() as i64, (Kind::Float, Device::Cpu)) * 0.7).sin().view(y.size().as_slice());
+            Tensor::run_backward(&[&(y * weights).sum(Kind::Float)], &[x, &layer.weight, &layer.bias], false, false)
+        };
+        let halving = Layer::convolution(&(store.root() / "halving"), 5, 6, HALVING, 1.0);
+        let blocks = Layer::transposed(&(store.root() / "blocks"), 5, 6, BLOCKS, 1.0);
+        tch::no_grad(|| blocks.weight.shallow_clone().copy_(&blocks.weight.randn_like()));
+        for (layer, side, is_product) in
+            [(&halving, 2, true), (&halving, 3, true), (&halving, 4, false), (&blocks, 1, true), (&blocks, 3, true)]
+        {
+            layer.set_bias(0.3);
+            let x = channels_last(&Tensor::randn([3, 5, side, side, side], (Kind::Float, Device::Cpu))).set_requires_grad(true);
+            assert_eq!(layer.as_product(&x, &layer.weight, &layer.bias).is_some(), is_product, "{layer:?} of {side}");
+            let got = layer.forward(&x);
+            let want = match layer.kernel {
+                Kernel::Convolution { stride, padding } => x.conv3d(&layer.weight, Some(&layer.bias), [stride; 3], [padding; 3], [1; 3], 1),
+                _ => x.conv_transpose3d(&layer.weight, Some(&layer.bias), [2; 3], [0; 3], [0; 3], 1, [1; 3]),
+            };
+            assert_eq!(got.size(), want.size());
+            let error = |got: &Tensor, want: &Tensor| ((got - want).norm() / want.norm()).double_value(&[]);
+            assert!(error(&got, &want) < 1e-5);
+            for (got, want) in gradients(&got, &x, layer).iter().zip(&gradients(&want, &x, layer)) {
+                assert!(error(got, want) < 1e-5);
+            }
+        }
+    }
 }
