@@ -3,12 +3,13 @@
 #
 #   scripts/bench-gpu.sh pack FOLDER       where the program is built: puts executables and golden numbers into FOLDER
 #   scripts/bench-gpu.sh run FOLDER OUT    on the GPU machine: GPU against CPU first, then the benchmark; leaves OUT/*.json and *.txt
+#   scripts/bench-gpu.sh rehearse FOLDER OUT   the benchmark's verdicts with a tiny shape on the CPU, to try the script itself
 #
 # `run` stops at the first check that fails: figures of wrong results are worth nothing.
 set -euo pipefail
 
 usage() {
-  sed -n '2,8s/^# \{0,1\}//p' "$0" >&2
+  sed -n '2,9s/^# \{0,1\}//p' "$0" >&2
   exit 2
 }
 
@@ -31,6 +32,43 @@ for line in sys.stdin:
   cp "$0" "$folder/bench-gpu.sh"
   git rev-parse HEAD >"$folder/commit"
   echo "packed $(cat "$folder/commit") into $folder"
+}
+
+# The original's example in both kinds of numbers on a device, with further words for `bench`; then what is asked of them, and what they are.
+verdicts() {
+  local folder=$1 out=$2 device=$3
+  shift 3
+  for precision in f32 bf16; do
+    "$folder/bin/opus-dsd" bench --device "$device" --precision "$precision" "$@" --o "$out/verdict-$precision.json" >"$out/verdict-$precision.txt" 2>&1 ||
+      echo "failed: see $out/verdict-$precision.txt" >&2
+  done
+  python3 - "$out" <<'PYTHON' | tee "$out/verdicts.txt"
+import json, os, sys
+
+print(f"{'':44}{'measured':>12}{'asked':>12}  verdict")
+for precision in ["bf16", "f32"]:
+    path = os.path.join(sys.argv[1], f"verdict-{precision}.json")
+    if not os.path.exists(path):
+        print(f"{precision}: no result")
+        continue
+    with open(path) as file:
+        result = json.load(file)
+    rows = [
+        ("images/s", result["images_per_second"], 200, True),
+        ("GB at most, an image", result["peak_bytes"] / 1e9 / result["shape"]["batch"], 0.3, False),
+        ("networks' rate over plain convolutions'", result["of_plain_convolutions"], 0.35, True),
+    ]
+    for name, value, asked, at_least in rows:
+        kept = value >= asked if at_least else value <= asked
+        bound = ("≥ " if at_least else "≤ ") + str(asked)
+        print(f"{precision + ', ' + name:44}{value:12.3f}{bound:>12}  {'holds' if kept else 'DOES NOT HOLD'}")
+PYTHON
+}
+
+rehearse() {
+  mkdir -p "$2"
+  export OPUS_DSD_ENGINE="$1/bin/opus-dsd-engine"
+  verdicts "$1" "$2" cpu --shape tiny --batch 4 --steps 2 --warm-up 1 --threads 1
 }
 
 run() {
@@ -59,6 +97,7 @@ run() {
       echo "failed: see $out/cuda-$shape.txt" >&2
     cat "$out/cuda-$shape.txt"
   done
+  verdicts "$folder" "$out" cuda:0 --shape seed --steps 20 --warm-up 5
   for shape in tiny small; do
     "$folder/bin/opus-dsd" bench --device cpu --shape "$shape" --o "$out/cpu-$shape.json" >"$out/cpu-$shape.txt" 2>&1
     "$folder/bin/opus-dsd" bench --compare "$out/cpu-$shape.json" "$out/cuda-$shape.json" >"$out/cpu-cuda-$shape.txt"
@@ -68,5 +107,6 @@ run() {
 case "${1:-}" in
   pack) [ $# -eq 2 ] || usage; pack "$2" ;;
   run) [ $# -eq 3 ] || usage; run "$2" "$3" ;;
+  rehearse) [ $# -eq 3 ] || usage; rehearse "$2" "$3" ;;
   *) usage ;;
 esac
