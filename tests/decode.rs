@@ -5,6 +5,8 @@ mod job;
 
 use cryoem::mrc::read_volume;
 use job::{Project, TRAINED as JOB, files, trained};
+use serde_json::Value;
+use std::path::Path;
 
 #[test]
 fn volumes_of_particles_of_a_file_and_along_a_component() {
@@ -115,4 +117,60 @@ fn what_cannot_be_decoded_is_refused() {
     let itself = project.run(&format!("decode --job {JOB} --o {JOB}/ --pc 1"));
     assert_eq!(itself.status, Some(2));
     assert!(before == files(&project.path(JOB)), "the trained job is as it was");
+}
+
+/// Rewrites a file of JSON.
+fn rewritten(path: &Path, change: impl FnOnce(&mut Value)) {
+    let mut value = serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap();
+    change(&mut value);
+    std::fs::write(path, value.to_string()).unwrap();
+}
+
+/// Takes fields away that are there.
+fn without(object: &mut Value, names: &[&str]) {
+    let object = object.as_object_mut().unwrap();
+    names.iter().for_each(|name| assert!(object.remove(*name).is_some(), "{name}"));
+}
+
+#[test]
+fn folders_of_the_first_form_are_decoded_and_those_of_a_newer_one_refused() {
+    let project = Project::new();
+    assert_eq!(project.train(JOB, "--epochs 1 --clusters 2 --plot no").status, Some(0));
+    let job = project.path(JOB);
+    let line = |out: &str| format!("decode --job {JOB} --o {out} --particles 1 --device cpu --j 1");
+    assert_eq!(project.run(&line("now")).status, Some(0));
+    rewritten(&job.join("results.json"), |results| {
+        let added =
+            ["verb", "origin_angstrom", "zdim", "latents", "clusters", "umap", "weights", "preview", "series", "halves", "clustering"];
+        without(results, &added);
+        without(results, &["trained_job", "differences", "nuisances", "outlier_share", "drift", "comparison"]);
+    });
+    rewritten(&job.join("settings.json"), |settings| {
+        without(settings, &["setting", "order", "trained_job"]);
+        without(&mut settings["input"], &["unseen_box_px"]);
+        without(&mut settings["settings"], &["cluster_method", "map_touch"]);
+        without(&mut settings["settings"]["grid"], &["engines"]);
+        without(&mut settings["settings"]["train"], &["precision", "recompute_encoder"]);
+    });
+    rewritten(&job.join("checkpoint/epoch-001/checkpoint.json"), |header| {
+        header["position"]["snr"] = header["position"]["signal"]["signal_to_noise"].clone();
+        without(&mut header["position"], &["signal", "signal_before"]);
+        without(&mut header["settings"], &["precision", "recompute_encoder"]);
+    });
+    let ended = project.run(&line("old"));
+    assert_eq!(ended.status, Some(0), "{}", ended.err);
+    let map = |out: &str| read_volume(&project.path(out).join("vol_000.mrc")).unwrap().data;
+    assert!(map("now") == map("old"));
+    let ended = project.run(&format!("analyse --job {JOB} --o looked --clusters 2 --variability 0 --device cpu --j 1"));
+    assert_eq!(ended.status, Some(0), "{}", ended.err);
+
+    let header = job.join("checkpoint/epoch-001/checkpoint.json");
+    rewritten(&header, |header| header["schema"] = 2.into());
+    let ended = project.run(&line("newer"));
+    assert_eq!(ended.status, Some(2), "{}", ended.err);
+    assert!(ended.last_error().contains("a newer version") && ended.last_error().contains("settings.json"), "{}", ended.err);
+    rewritten(&header, |header| header["schema"] = 1.into());
+    rewritten(&job.join("results.json"), |results| results["schema"] = 2.into());
+    let ended = project.run(&line("newer"));
+    assert!(ended.status == Some(2) && ended.last_error().contains("a newer version"), "{}", ended.err);
 }

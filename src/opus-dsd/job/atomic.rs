@@ -69,11 +69,25 @@ pub(crate) fn read_json<T: serde::de::DeserializeOwned>(path: &Path) -> Result<O
         Ok(text) => serde_json::from_str(&text).map(Some).map_err(|e| {
             Problem::input(format!("not understood: {e}"))
                 .at(path.display().to_string())
-                .hint("it was written by another version or changed by hand; start a new job, or remove the file")
+                .hint("a newer version of the program wrote it, or a hand changed it; `version` in the job's `settings.json` names the version to use")
         }),
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(None),
         Err(e) => Err(Problem::io(path, &e)),
     }
+}
+
+/// Refuses a file of a form that this version does not read; `found` is what it says of itself.
+///
+/// # Errors
+/// It is not the known one.
+pub(crate) fn require_form(path: &Path, found: u32, known: u32) -> Result<()> {
+    if found == known {
+        return Ok(());
+    }
+    let age = if found > known { "a newer" } else { "another" };
+    Err(Problem::input(format!("was written by {age} version of the program (form {found}, this version reads form {known})"))
+        .at(path.display().to_string())
+        .hint("use the version that wrote it, or a later one; `version` in the job's `settings.json` names it"))
 }
 
 /// Removes unfinished files of processes that are gone.

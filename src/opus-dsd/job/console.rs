@@ -12,6 +12,7 @@ use std::path::{Path, PathBuf};
 /// Two streams of plain, flushed lines, and the reason of an end for machines.
 pub(crate) struct Console {
     folder: Option<PathBuf>,
+    verb: Option<&'static str>,
     out: Option<File>,
     err: Option<File>,
 }
@@ -21,6 +22,7 @@ impl Console {
     pub(crate) fn open(folder: &Path) -> Self {
         Self {
             folder: Some(folder.to_path_buf()),
+            verb: None,
             out: beside(folder, "run.out", libc::STDOUT_FILENO),
             err: beside(folder, "run.err", libc::STDERR_FILENO),
         }
@@ -28,7 +30,12 @@ impl Console {
 
     /// Lines of something that has no job folder.
     pub(crate) fn detached() -> Self {
-        Self { folder: None, out: None, err: None }
+        Self { folder: None, verb: None, out: None, err: None }
+    }
+
+    /// The same, with hints that name the verb whose help to look at.
+    pub(crate) fn of_verb(self, verb: &'static str) -> Self {
+        Self { verb: Some(verb), ..self }
     }
 
     /// A line of progress.
@@ -47,7 +54,7 @@ impl Console {
 
     /// The reason of an end: one line, the culprit first, the hint last.
     pub(crate) fn problem(&mut self, problem: &Problem) {
-        let problem = with_hint(problem);
+        let problem = with_hint(problem, self.verb);
         self.error_line(&format!("error: {problem}"));
         if let Some(mut events) = self.folder.as_deref().and_then(|folder| EventLog::open(folder).ok()) {
             events.add(&OwnEvent::Problem { problem: &problem });
@@ -75,12 +82,12 @@ pub(crate) fn print(text: &str) -> Result<()> {
 }
 
 /// Every problem ends with what to do next; where it was raised without, its kind says the usual.
-fn with_hint(problem: &Problem) -> Problem {
+fn with_hint(problem: &Problem, verb: Option<&str>) -> Problem {
     if problem.hint.is_some() {
         return problem.clone();
     }
     problem.clone().hint(match problem.kind {
-        Kind::Input => "`opus-dsd train --help` lists what is expected",
+        Kind::Input => return problem.clone().hint(format!("`opus-dsd {} --help` lists what is expected", verb.unwrap_or("VERB"))),
         Kind::InputOutput => "look at the path, its permissions and the free space of its disk, then start the same job again; it goes on",
         Kind::Device => "choose another device with `--device`, or lower `--micro-batch`",
         Kind::Numerical => "lower `--lr`, or start again from an earlier epoch with `--load JOB:EPOCH`",
@@ -117,7 +124,9 @@ mod tests {
 
     #[test]
     fn every_problem_ends_with_a_hint() {
-        let text = with_hint(&Problem::failed("it broke").at("here")).to_string();
+        let text = with_hint(&Problem::failed("it broke").at("here"), None).to_string();
         assert!(text.starts_with("here: it broke; hint: "), "{text}");
+        let text = with_hint(&Problem::input("too many").at("here"), Some("analyse")).to_string();
+        assert!(text.ends_with("`opus-dsd analyse --help` lists what is expected"), "{text}");
     }
 }

@@ -48,8 +48,9 @@ pub(crate) fn run(job: &Job, console: &mut Console, stop: &Stop) -> Result<()> {
 /// Starts the engine; it loads its libraries while the caller goes on. Its end, at a moment when nobody waits for it, ends the worker.
 fn start_engine(job: &Job) -> Result<Engine> {
     let folder = job.folder.clone();
+    let verb = job.order.verb();
     Engine::start(threads(job), move |problem| {
-        Console::open(&folder).problem(&problem);
+        Console::open(&folder).of_verb(verb).problem(&problem);
         std::process::exit(problem.kind.exit_status().into());
     })
 }

@@ -77,7 +77,7 @@ fn open_folder(job: &Job) -> Result<(Console, lock::Held, Presence)> {
     exit_files::clear(folder)?;
     exit_files::clear_abort(folder)?;
     atomic::sweep(folder);
-    Ok((Console::open(folder), held, presence))
+    Ok((Console::open(folder).of_verb(job.order.verb()), held, presence))
 }
 
 fn supervise(job: &Job, console: &mut Console, presence: &mut Presence) -> Result<u8> {

@@ -7,6 +7,16 @@ use std::path::{Path, PathBuf};
 /// The file's name in the job folder.
 pub(crate) const RESULTS: &str = "results.json";
 
+/// What a job has to show so far; `None` where it has no such file.
+///
+/// # Errors
+/// A file that is not understood.
+pub(crate) fn read(folder: &Path) -> Result<Option<Results>> {
+    let path = folder.join(RESULTS);
+    let found: Option<Results> = atomic::read_json(&path)?;
+    found.map(|results| atomic::require_form(&path, results.schema, RESULTS_SCHEMA).map(|()| results)).transpose()
+}
+
 /// The file, and what it says now.
 pub(crate) struct ResultsFile {
     path: PathBuf,
@@ -21,7 +31,7 @@ impl ResultsFile {
     pub(crate) fn open(folder: &Path, verb: &str) -> Result<Self> {
         let path = folder.join(RESULTS);
         let nothing = || Results { schema: RESULTS_SCHEMA, verb: verb.into(), ..Results::default() };
-        let now = atomic::read_json(&path)?.unwrap_or_else(nothing);
+        let now = read(folder)?.unwrap_or_else(nothing);
         Ok(Self { path, now })
     }
 
@@ -63,5 +73,8 @@ mod tests {
         file.reopen().unwrap();
         let again = ResultsFile::open(folder.path(), "train").unwrap();
         assert_eq!((again.now().epoch, again.now().complete, again.now().verb.as_str()), (3, false, "train"));
+        file.change(|r| r.schema = RESULTS_SCHEMA + 1).unwrap();
+        let problem = read(folder.path()).unwrap_err();
+        assert!(problem.what.contains("a newer version"), "{problem}");
     }
 }

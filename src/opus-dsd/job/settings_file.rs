@@ -2,7 +2,7 @@
 
 use super::{atomic, order::Order};
 use crate::machine::setting::Setting;
-use crate::settings::decided::Decided;
+use crate::settings::decided::{Decided, SETTINGS_SCHEMA};
 use contract::{Problem, Result};
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
@@ -58,8 +58,13 @@ pub(crate) struct Input {
 }
 
 /// Reads what an earlier run of the job decided.
+///
+/// # Errors
+/// A file that is not understood.
 pub(crate) fn read(folder: &Path) -> Result<Option<Provenance>> {
-    atomic::read_json(&folder.join(SETTINGS_FILE))
+    let path = folder.join(SETTINGS_FILE);
+    let found: Option<Provenance> = atomic::read_json(&path)?;
+    found.map(|found| atomic::require_form(&path, found.settings.schema, SETTINGS_SCHEMA).map(|()| found)).transpose()
 }
 
 /// What a job decided that a later one goes on from.
@@ -101,9 +106,6 @@ pub(crate) fn changes(before: &Provenance, now: &Provenance) -> Result<Vec<Strin
             .hint("start a new job, with `--load JOB` if it is to begin with this one's weights, or give the command as it was"))
     };
     let (old, new) = (&before.settings, &now.settings);
-    if before.settings.schema != now.settings.schema {
-        return refuse("this job was begun by another version".into(), SETTINGS_FILE);
-    }
     // Before the data: these change the prepared images as well, and are the better name for the cause.
     let shapes = [
         ("`--preset`", format!("{:?}", old.grid.preset), format!("{:?}", new.grid.preset)),

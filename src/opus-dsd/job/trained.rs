@@ -1,9 +1,9 @@
 //! A job that has trained, looked at by a later one; nothing in its folder is changed.
 
 use super::checkpoints::{self, Mark};
-use super::results::RESULTS;
+use super::npy;
+use super::results;
 use super::stages::train::LATENTS;
-use super::{atomic, npy};
 use crate::settings::values::Epoch;
 use contract::{Problem, Result, Results, StateVolume};
 use ndarray::Array2;
@@ -99,7 +99,7 @@ impl Trained {
 /// # Errors
 /// It has none.
 pub(crate) fn results_of(job: &Path) -> Result<Results> {
-    atomic::read_json(&job.join(RESULTS))?.ok_or_else(|| {
+    results::read(job)?.ok_or_else(|| {
         Problem::input("holds no trained job (`results.json` is missing)")
             .at(job.display().to_string())
             .hint("name the folder of a job of `opus-dsd train` that has done an epoch at least: `--job External/job007`")
@@ -108,7 +108,9 @@ pub(crate) fn results_of(job: &Path) -> Result<Results> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::atomic;
     use super::super::checkpoints::{CHECKPOINTS, HEADER};
+    use super::super::results::RESULTS;
     use super::*;
     use contract::RESULTS_SCHEMA;
 

@@ -39,7 +39,7 @@ pub(crate) fn main() -> u8 {
             return problem.kind.exit_status();
         }
     };
-    console = Console::open(&job.folder);
+    console = Console::open(&job.folder).of_verb(job.order.verb());
     listen(stop.clone());
     std::panic::set_hook(Box::new(remember_panic));
     let outcome = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| courses::run(&job, &mut console, &stop)));

@@ -42,11 +42,33 @@ pub fn bfactor(bfactor: f64, epoch: f64) -> f64 {
 
 /// The original's control of the divergence's weight by the running signal-to-noise ratio and mean |v|.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(from = "Written")]
 pub struct SignalControl {
     /// Running signal-to-noise ratio.
     pub signal_to_noise: f64,
     /// Running mean |v|.
     pub magnitude: f64,
+}
+
+/// How [`SignalControl`] was written down at one time or another.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Written {
+    Both {
+        signal_to_noise: f64,
+        magnitude: f64,
+    },
+    /// Before the magnitude was followed.
+    Ratio(f64),
+}
+
+impl From<Written> for SignalControl {
+    fn from(written: Written) -> Self {
+        match written {
+            Written::Both { signal_to_noise, magnitude } => Self { signal_to_noise, magnitude },
+            Written::Ratio(signal_to_noise) => Self { signal_to_noise, ..Self::original() },
+        }
+    }
 }
 
 impl Default for SignalControl {

@@ -16,8 +16,10 @@ use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 use tch::{Device, Tensor};
 
-/// Raised when the meaning of a field or file changes.
+/// Raised when the meaning of a field or file changes. A field that is added has a default instead: what was in force before it.
 const SCHEMA: u32 = 1;
+/// What to do with a checkpoint that this version does not read.
+const OTHER_VERSION: &str = "`version` in the job's `settings.json` names the version that wrote it: use that one, or a later one";
 const HEADER: &str = "checkpoint.json";
 const WEIGHTS: &str = "weights.safetensors";
 const MOMENTS: &str = "optimiser.safetensors";
@@ -41,11 +43,13 @@ pub struct Position {
     pub steps: u64,
     /// Factor that roll-backs left on the learning rate.
     pub step_factor: f64,
-    /// Running means that steer the weight of the divergence and the gate of the prior.
+    /// Running means that steer the weight of the divergence and the gate of the prior. (The first checkpoints have the ratio alone, as `snr`.)
+    #[serde(alias = "snr")]
     pub signal: SignalControl,
-    /// The same one batch earlier: what the next batch is steered by, whether or not the run was broken off in between.
+    /// The same one batch earlier: what the next batch is steered by, whether or not the run was broken off in between. `None` in checkpoints
+    /// of before batches were read late: it is `signal` there.
     #[serde(default)]
-    pub signal_before: SignalControl,
+    pub signal_before: Option<SignalControl>,
     /// Sums over the running epoch.
     pub epoch_meter: Meter,
     /// Sums since the last metric.
@@ -102,6 +106,12 @@ struct Header {
     settings: TrainSettings,
     data: DataFacts,
     files: BTreeMap<String, Entry>,
+}
+
+/// What a header of any form has.
+#[derive(Deserialize)]
+struct Form {
+    schema: u32,
 }
 
 #[derive(PartialEq, Serialize, Deserialize)]
@@ -196,10 +206,14 @@ impl Checkpoint {
 /// The newest complete checkpoint in a folder, with its path; folders that are not complete are reported to `ignored`.
 ///
 /// # Errors
-/// The folder exists and cannot be read.
+/// The folder exists and cannot be read, or a newer version of the program wrote a checkpoint in it: going on from an older one would lose it.
 pub fn newest(parent: &Path, mut ignored: impl FnMut(&Path, &Problem)) -> Result<Option<(PathBuf, Checkpoint)>> {
     let mut found = list(parent)?;
     while let Some((_, path)) = found.pop() {
+        let header = path.join(HEADER);
+        if let Ok(text) = fs::read(&header) {
+            refuse_other_forms(&header, &text)?;
+        }
         match Checkpoint::load(&path) {
             Ok(checkpoint) => return Ok(Some((path, checkpoint))),
             Err(problem) => ignored(&path, &problem),
@@ -279,11 +293,22 @@ fn key(name: &str) -> Option<(usize, usize)> {
 fn read_header(folder: &Path) -> Result<Header> {
     let path = folder.join(HEADER);
     let text = fs::read(&path).map_err(|error| Problem::io(&path, &error))?;
-    let header: Header = serde_json::from_slice(&text).map_err(|error| Problem::input(error.to_string()).at(path.display().to_string()))?;
-    if header.schema != SCHEMA {
-        return Err(Problem::input(format!("has schema {}, this program reads {SCHEMA}", header.schema)).at(path.display().to_string()));
+    refuse_other_forms(&path, &text)?;
+    serde_json::from_slice(&text)
+        .map_err(|error| Problem::input(format!("is not understood: {error}")).at(path.display().to_string()).hint(OTHER_VERSION))
+}
+
+/// Refuses headers of a form that this version does not read; one without any form is damaged, and refused when it is read.
+fn refuse_other_forms(path: &Path, text: &[u8]) -> Result<()> {
+    match serde_json::from_slice::<Form>(text) {
+        Ok(Form { schema }) if schema != SCHEMA => {
+            let age = if schema > SCHEMA { "a newer" } else { "another" };
+            Err(Problem::input(format!("was written by {age} version of the program (form {schema}, this version reads form {SCHEMA})"))
+                .at(path.display().to_string())
+                .hint(OTHER_VERSION))
+        }
+        _ => Ok(()),
     }
-    Ok(header)
 }
 
 /// Size and FNV-1a hash (64 bits) of a file.

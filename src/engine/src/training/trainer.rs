@@ -368,7 +368,7 @@ impl<'a> Trainer<'a> {
         let position = &mut self.position;
         position.epoch_meter.add(&figures);
         position.interval_meter.add(&figures);
-        position.signal_before = position.signal;
+        position.signal_before = Some(position.signal);
         position.signal.update(figures.snr, figures.magnitude);
         self.report(rate)?;
         Ok(Course::Done)
@@ -623,7 +623,7 @@ impl<'a> Trainer<'a> {
         let done = self.epochs_done();
         let beta = schedules::weight(&settings.beta, done / settings.epochs as f64);
         // Of all batches but the last, whether or not that one has been read already: a resumed run takes the same steps.
-        let signal = if self.pending.is_some() { self.position.signal } else { self.position.signal_before };
+        let signal = if self.pending.is_some() { None } else { self.position.signal_before }.unwrap_or(self.position.signal);
         let signal = if settings.numerics.snr_unclamped { signal } else { signal.clamped() };
         // As in the original, whose terms are relative to the whole squared error, where ours are relative to half of it.
         let (divergence, prior) = match settings.beta_control {

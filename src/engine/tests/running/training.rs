@@ -290,3 +290,57 @@ fn old_checkpoints_go_and_latents_of_every_epoch_stay() {
     assert!(kept.len() <= 6, "at most the best besides: {kept:?}");
     assert_eq!(std::fs::read_dir(spec.checkpoints.join("latents")).unwrap().count(), 7);
 }
+
+/// Rewrites a checkpoint's description.
+fn described(checkpoint: &Path, change: impl FnOnce(&mut serde_json::Value)) {
+    let path = checkpoint.join("checkpoint.json");
+    let mut header = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
+    change(&mut header);
+    std::fs::write(&path, header.to_string()).unwrap();
+}
+
+/// The form of the first checkpoints: without what was added since.
+fn first_form(header: &mut serde_json::Value) {
+    let position = header["position"].as_object_mut().unwrap();
+    let signal = position.remove("signal").unwrap();
+    position.insert("snr".into(), signal["signal_to_noise"].clone());
+    assert!(position.remove("signal_before").is_some());
+    let settings = header["settings"].as_object_mut().unwrap();
+    assert!(settings.remove("precision").is_some() && settings.remove("recompute_encoder").is_some());
+    assert!(settings["numerics"].as_object_mut().unwrap().remove("maps_unmasked").is_some());
+}
+
+#[test]
+fn checkpoints_of_the_first_form_are_gone_on_from() {
+    let place = folder();
+    let mut spec = command(place.path());
+    let first = trained(&spec);
+    let whole = Checkpoint::load(&first.checkpoint).unwrap();
+    described(&first.checkpoint, first_form);
+    let old = Checkpoint::load(&first.checkpoint).unwrap();
+    assert_eq!(old.settings, whole.settings);
+    assert_eq!(old.position.signal.signal_to_noise.to_bits(), whole.position.signal.signal_to_noise.to_bits());
+    assert_eq!(old.position.signal_before, None);
+    spec.settings.epochs = 4;
+    let Outcome::Complete(outcome) = training::train(&spec, &Recorder::new(), Faults::default()).unwrap() else { panic!("stopped") };
+    assert_eq!(outcome.epochs, 4);
+    assert!(latents(&outcome.latents).iter().all(|v| v.is_finite()));
+}
+
+#[test]
+fn checkpoints_of_a_newer_form_are_refused_and_stay() {
+    let place = folder();
+    let spec = command(place.path());
+    let newest = trained(&spec).checkpoint;
+    described(&newest, |header| header["schema"] = 99.into());
+    let loaded = Checkpoint::load(&newest).err().unwrap();
+    let gone_on = training::train(&spec, &Recorder::new(), Faults::default()).err().unwrap();
+    for problem in [loaded, gone_on] {
+        assert!(problem.what.contains("a newer version") && problem.what.contains("99"), "{problem}");
+        assert!(problem.hint.as_ref().unwrap().contains("settings.json"), "{problem}");
+    }
+    described(&newest, |header| header["schema"] = 1.into());
+    described(&newest, |header| header["settings"]["beta"] = "unheard of".into());
+    let problem = Checkpoint::load(&newest).err().unwrap();
+    assert!(problem.what.contains("not understood") && problem.hint.is_some(), "{problem}");
+}

@@ -2,7 +2,7 @@
 
 use super::{provenance, reading_of, say_decided, start_engine, threads};
 use crate::job::engine_process::Engine;
-use crate::job::results::RESULTS;
+use crate::job::results;
 use crate::job::settings_file::{self, Provenance};
 use crate::job::source::{self, Source};
 use crate::job::stage::Fingerprint;
@@ -14,14 +14,14 @@ use crate::job::stages::report::Material;
 use crate::job::stages::series::Extent;
 use crate::job::stages::{check, cluster, decode, differences, embed, prepare, publish, reconstruct, report, series, train};
 use crate::job::trained::Trained;
-use crate::job::{atomic, npy, wishes};
+use crate::job::{npy, wishes};
 use crate::settings::decided::{self, Decided, Reason};
 use crate::settings::defaults::{POINTS, VARIABILITY};
 use crate::settings::devices;
 use crate::settings::rules;
 use crate::settings::said::{AnalyseSaid, MapsSaid};
 use crate::settings::values::{Epoch, JobEpoch};
-use contract::{Problem, Result, Results, TrainOutcome};
+use contract::{Problem, Result, TrainOutcome};
 use cryoem::mrc::read_volume;
 use cryoem::particles::{self, ParticleSet, ReadOptions};
 use std::path::PathBuf;
@@ -90,7 +90,7 @@ pub(super) fn run(context: &mut Context<'_>, said: &AnalyseSaid) -> Result<()> {
 fn other(context: &mut Context<'_>, with: &JobEpoch) -> Result<Other> {
     let at = |p: Problem| if p.culprit.is_some() { p } else { p.at("`--compare`") };
     let folder = PathBuf::from(&with.job);
-    let results: Option<Results> = atomic::read_json(&folder.join(RESULTS))?;
+    let results = results::read(&folder)?;
     let its_own = results.as_ref().map(|r| r.epoch).filter(|&epoch| epoch > 0).map_or(Epoch::Latest, Epoch::Number);
     let trained = Trained::open(&folder, with.epoch.map_or(its_own, Epoch::Number)).map_err(at)?;
     let reading = reading_of(&settings_file::of_trained(&trained.latents_of).map_err(at)?)?;

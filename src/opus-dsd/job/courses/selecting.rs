@@ -1,12 +1,12 @@
 //! `select`: rows of a job's particles, cell by cell as they were.
 
 use crate::host::relion::nodes::{self, Content, Node};
-use crate::job::results::RESULTS;
+use crate::job::results;
 use crate::job::source::{self, Source};
 use crate::job::stages::context::Context;
 use crate::job::stages::embed::UMAP;
 use crate::job::trained::ENCODE;
-use crate::job::{atomic, npy, settings_file, wishes};
+use crate::job::{npy, settings_file, wishes};
 use crate::settings::said::SelectSaid;
 use analysis::select::{self, Criterion, Known, Region, Wish};
 use analysis::{Density, NeighbourGraph, umap};
@@ -127,8 +127,8 @@ impl Chosen {
     fn open(folder: &Path) -> Result<Self> {
         let at = |problem: Problem| problem.at(folder.display().to_string());
         let named = "name the folder of a job of `opus-dsd train` or `opus-dsd analyse` that has found its clusters";
-        let results: Results = atomic::read_json(&folder.join(RESULTS))?
-            .ok_or_else(|| at(Problem::input("holds no trained job (`results.json` is missing)").hint(named)))?;
+        let results =
+            results::read(folder)?.ok_or_else(|| at(Problem::input("holds no trained job (`results.json` is missing)").hint(named)))?;
         let (Some(latents), false) = (&results.latents, results.particles.is_empty()) else {
             return Err(at(Problem::input("has not found its clusters yet").hint(named)));
         };
