@@ -81,7 +81,7 @@ fn other_clusters_and_series_from_the_same_training() {
     assert!(redone.out.contains("decode: begins") && !redone.out.contains("done before"), "{}", redone.out);
 
     // A job that looks at an analysis looks at what that one looks at.
-    let next = project.run("decode --o External/job003/ --in_parts External/job002/particles.star --particles 0 --device cpu --j 1");
+    let next = project.run("decode --o External/job003/ --in_parts External/job002/particles.star --particles 1 --device cpu --j 1");
     assert_eq!(next.status, Some(0), "{}", next.err);
     assert_eq!(results(project, "External/job003").unwrap().trained_job.as_deref(), Some(JOB));
 }

@@ -13,11 +13,11 @@ fn volumes_of_particles_of_a_file_and_along_a_component() {
     let project = trained();
     let before = files(&project.path(JOB));
     let named =
-        project.run(&format!("decode --in_parts {JOB}/particles.star --o External/job002/ --particles 5,0 --box 24 --device cpu --j 1"));
+        project.run(&format!("decode --in_parts {JOB}/particles.star --o External/job002/ --particles 6,1 --box 24 --device cpu --j 1"));
     assert_eq!(named.status, Some(0), "{}", named.err);
     let folder = project.path("External/job002");
     assert_eq!(project.exit_files("External/job002"), ["RELION_JOB_EXIT_SUCCESS"]);
-    assert_eq!(std::fs::read_to_string(folder.join("pairs.csv")).unwrap(), "index,volume\n5,vol_000.mrc\n0,vol_001.mrc\n");
+    assert_eq!(std::fs::read_to_string(folder.join("pairs.csv")).unwrap(), "particle,volume\n6,vol_000.mrc\n1,vol_001.mrc\n");
     let map = read_volume(&folder.join("vol_000.mrc")).unwrap();
     assert_eq!(map.data.dim(), (24, 24, 24));
     // 32 voxels of 3 Å span what 24 of 4 Å do.
@@ -56,6 +56,33 @@ fn volumes_along_a_way_between_states_and_particles() {
 }
 
 #[test]
+fn a_particle_has_the_number_that_files_and_commands_name() {
+    const NAMED: usize = 8;
+    let project = trained();
+    let table = starfile::StarFile::read(&project.path(JOB).join("latents.star")).unwrap();
+    let block = table.block("latents").unwrap();
+    let cell = |label: &str, row: usize| block.find(label).unwrap().text(row).to_owned();
+    let row = (0..block.rows()).find(|&row| cell("opusParticle", row) == NAMED.to_string()).unwrap();
+    let ended = project.run(&format!("decode --job {JOB} --o named --particles {NAMED} --box 24 --device cpu --j 1"));
+    assert_eq!(ended.status, Some(0), "{}", ended.err);
+    let written = std::fs::read_to_string(project.path("named/z.txt")).unwrap();
+    for (i, value) in written.split_whitespace().enumerate() {
+        assert_eq!(format!("{:.6}", value.parse::<f32>().unwrap()), cell(&format!("opusLatent{}", i + 1), row), "latent {}", i + 1);
+    }
+    assert!(std::fs::read_to_string(project.path("named/pairs.csv")).unwrap().contains(&format!("\n{NAMED},vol_000.mrc")));
+    // The same one is chosen, and it is the row of that number in the particles' file.
+    let ended = project.run(&format!("select --job {JOB} --o chosen --particles {NAMED}"));
+    assert_eq!(ended.status, Some(0), "{}", ended.err);
+    let names = |file: &str| -> Vec<String> {
+        let table = starfile::StarFile::read(&project.path(file)).unwrap();
+        let block = table.block("particles").unwrap();
+        (0..block.rows()).map(|row| block.find("rlnImageName").unwrap().text(row).to_owned()).collect()
+    };
+    assert_eq!(names("chosen/particles.star"), [cell("rlnImageName", row)]);
+    assert_eq!(names(&format!("{JOB}/particles.star"))[NAMED - 1], cell("rlnImageName", row));
+}
+
+#[test]
 fn maps_lie_over_the_one_that_was_given() {
     let project = Project::new();
     // A map whose header puts it elsewhere, as those of a data bank do.
@@ -68,11 +95,11 @@ fn maps_lie_over_the_one_that_was_given() {
     assert_eq!(project.run(&line).status, Some(0));
     let origin_of = |file: &str| cryoem::mrc::read_origin(&project.path(file)).unwrap();
     assert_eq!(origin_of(&format!("{JOB}/cluster001.mrc")), origin);
-    let ended = project.run(&format!("decode --job {JOB} --o cut --particles 0 --box 24 --apix 3 --lowpass 20 --device cpu --j 1"));
+    let ended = project.run(&format!("decode --job {JOB} --o cut --particles 1 --box 24 --apix 3 --lowpass 20 --device cpu --j 1"));
     assert_eq!(ended.status, Some(0), "{}", ended.err);
     // Eight voxels of 3 Å fewer: four of them at either side.
     assert_eq!(origin_of("cut/vol_000.mrc"), origin.map(|v| v + 12.0));
-    let plain = project.run(&format!("decode --job {JOB} --o plain --particles 0 --box 24 --apix 3 --device cpu --j 1"));
+    let plain = project.run(&format!("decode --job {JOB} --o plain --particles 1 --box 24 --apix 3 --device cpu --j 1"));
     assert_eq!(plain.status, Some(0), "{}", plain.err);
     let [smooth, sharp] = ["cut", "plain"].map(|job| read_volume(&project.path(job).join("vol_000.mrc")).unwrap());
     assert!(smooth.statistics().std < 0.95 * sharp.statistics().std, "a low-pass takes something away");
@@ -98,10 +125,11 @@ fn what_cannot_be_decoded_is_refused() {
         (format!("--job {JOB} --o refused --pc 9"), "`--pc`"),
         (format!("--job {JOB} --o refused --pc 0"), "`--pc`"),
         (format!("--job {JOB} --o refused --path 1,3"), "`--path`"),
-        (format!("--job {JOB} --o refused --path p0,p96"), "`--path`"),
+        (format!("--job {JOB} --o refused --path p1,p97"), "`--path`"),
         (format!("--job {JOB} --o refused --path 1"), "`--path"),
         (format!("--job {JOB} --o refused --path 1,2 --epoch 1"), "`--path`"),
-        (format!("--job {JOB} --o refused --particles 96"), "`--particles` 96"),
+        (format!("--job {JOB} --o refused --particles 97"), "`--particles` 97"),
+        (format!("--job {JOB} --o refused --particles 0"), "`--particles` 0"),
         (format!("--job {JOB} --o refused --zfile nowhere.txt"), "nowhere.txt"),
         (format!("--job {JOB} --o refused --pc 1 --epoch 7"), JOB),
         (format!("--job {JOB} --o refused --pc 1 --device cuda:99"), "`--device`"),

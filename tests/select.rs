@@ -127,7 +127,7 @@ fn conditions_regions_and_draws_choose_rows() {
     // Principal component 1 is the first latent, with its mean taken off.
     std::fs::write(folder.path().join("lasso.json"), r#"{"schema":1,"embedding":"pca","polygon":[[-3.9,-9],[3.9,-9],[3.9,9],[-3.9,9]]}"#)
         .unwrap();
-    std::fs::write(folder.path().join("list.txt"), "3\n5\n").unwrap();
+    std::fs::write(folder.path().join("list.txt"), "4\n6\n").unwrap();
     let chosen = |line: &str| -> Vec<usize> {
         let _ = std::fs::remove_dir_all(folder.path().join("out"));
         let mut command = Command::new(program());
@@ -146,7 +146,7 @@ fn conditions_regions_and_draws_choose_rows() {
         assert_eq!(first, rows, "{line}: latents belong to their particles");
         rows
     };
-    assert_eq!(chosen("--particles 7,2"), [2, 7]);
+    assert_eq!(chosen("--particles 7,2"), [1, 6]);
     assert_eq!(chosen("--particles list.txt"), [3, 5]);
     assert_eq!(chosen("--region lasso.json"), [8, 9, 10, 11, 12, 13, 14, 15]);
     assert_eq!(chosen("--region lasso.json --clusters 1"), [9, 12, 15]);
@@ -167,7 +167,7 @@ fn wrong_wishes_are_told_and_write_nothing() {
     for (line, status, part) in [
         ("--job job --o out/ --clusters 4", 2, "clusters that are there: 1, 2, 3"),
         ("--job job --o out/ --clusters one", 2, "`--clusters`"),
-        ("--job job --o out/ --particles 24", 2, "no particle 24"),
+        ("--job job --o out/ --particles 25", 2, "no particle 25"),
         ("--job job --o out/ --region bad.json", 2, "bad.json"),
         ("--job job --o out/ --region gone.json", 3, "gone.json"),
         ("--job job --o out/ --where z1", 2, "nothing follows `z1`"),

@@ -34,8 +34,8 @@ pub fn path(latents: ArrayView2<'_, f32>, graph: &NeighbourGraph, stops: &[usize
         return Err(Problem::failed(format!("neighbour graph of {n} particles for {} latents", latents.nrows())));
     }
     if let Some(row) = stops.iter().copied().find(|&row| row >= n) {
-        return Err(Problem::input(format!("there is no particle {row} for a path to lead to"))
-            .hint(format!("particles count from 0 to {}", n - 1)));
+        return Err(Problem::input(format!("there is no particle {} for a path to lead to", row + 1))
+            .hint(format!("particles count from 1 to {n}")));
     }
     if stops.len() < 2 {
         return Err(Problem::input("a path needs two ends").hint("name the particles from which and to which it leads"));
@@ -60,7 +60,7 @@ pub fn path(latents: ArrayView2<'_, f32>, graph: &NeighbourGraph, stops: &[usize
     let mut rows = vec![stops[0]];
     for leg in stops.windows(2) {
         let way = shortest(n, leg[0], leg[1], ties)
-            .ok_or_else(|| Problem::failed(format!("no path leads from particle {} to particle {}", leg[0], leg[1])))?;
+            .ok_or_else(|| Problem::failed(format!("no path leads from particle {} to particle {}", leg[0] + 1, leg[1] + 1)))?;
         rows.extend(&way[1..]);
     }
     Ok(Path { stations: spread(&rows, stations, &squared), gap: gap(&rows), rows })
@@ -242,7 +242,7 @@ mod tests {
         let z = half_circle(40);
         let graph = NeighbourGraph::build(z.view(), 5, 0).unwrap();
         assert_eq!(path(z.view(), &graph, &[3, 3], 4).unwrap().stations, [3]);
-        assert!(path(z.view(), &graph, &[3, 40], 4).unwrap_err().to_string().contains("no particle 40"));
+        assert!(path(z.view(), &graph, &[3, 40], 4).unwrap_err().to_string().contains("no particle 41"));
         assert!(path(z.view(), &graph, &[3, 4], 1).is_err());
         assert!(path(z.slice(ndarray::s![..9, ..]), &graph, &[3, 4], 2).is_err());
         let same = Array2::<f32>::zeros((30, 2));

@@ -135,7 +135,7 @@ fn meets(known: &dyn Known, criterion: &Criterion) -> Result<Vec<bool>> {
             let mut met = vec![false; n];
             for &row in rows {
                 *met.get_mut(row).ok_or_else(|| {
-                    Problem::input(format!("there is no particle {row}")).hint(format!("particles count from 0 to {}", n.saturating_sub(1)))
+                    Problem::input(format!("there is no particle {}", row + 1)).hint(format!("particles count from 1 to {n}"))
                 })? = true;
             }
             met

@@ -81,13 +81,13 @@ fn row_of(stop: Stop, trained: &Trained, land: &Land<'_>) -> Result<usize> {
     let (particles, states) = (trained.latents.nrows(), &trained.states);
     match stop {
         Stop::Particle(row) if row < particles => Ok(row),
-        Stop::Particle(row) => Err(Problem::input(format!("the job has no particle {row}"))
+        Stop::Particle(row) => Err(Problem::input(format!("the job has no particle {}", row + 1))
             .at("`--path`")
-            .hint(format!("particles count from 0 to {}", particles - 1))),
+            .hint(format!("particles count from 1 to {particles}"))),
         Stop::State(_) if trained.states_epoch != trained.epoch => {
             Err(Problem::input(format!("the job's states are of epoch {}, the model is of epoch {}", trained.states_epoch, trained.epoch))
                 .at("`--path`")
-                .hint(format!("give `--epoch {}`, or particles: `--path p0,p25`", trained.states_epoch)))
+                .hint(format!("give `--epoch {}`, or particles: `--path p1,p25`", trained.states_epoch)))
         }
         Stop::State(class) => match states.iter().find(|state| state.class == class) {
             Some(state) => Ok(land.nearest(&state.z)),
@@ -99,20 +99,20 @@ fn row_of(stop: Stop, trained: &Trained, land: &Land<'_>) -> Result<usize> {
     }
 }
 
-/// Particles by number, each known to the job.
+/// Rows, from 0, of particles by their numbers, which people count from 1 as a STAR file's rows; each is known to the job.
 pub(super) fn particle_list(list: &str, particles: usize) -> Result<Vec<usize>> {
     let path = Path::new(list);
     let text = if path.is_file() { std::fs::read_to_string(path).map_err(|e| Problem::io(path, &e))? } else { list.to_owned() };
     let wrong = |word: &str, what: String| {
         Problem::input(what)
             .at(format!("`--particles` {word}"))
-            .hint(format!("give numbers from 0 to {} with commas between them, or a file that holds them", particles.saturating_sub(1)))
+            .hint(format!("give numbers from 1 to {particles} with commas between them, or a file that holds them"))
     };
     let numbers: Vec<usize> = text
         .split(|c: char| c == ',' || c.is_whitespace())
         .filter(|word| !word.is_empty())
-        .map(|word| match word.parse() {
-            Ok(number) if number < particles => Ok(number),
+        .map(|word| match word.parse::<usize>() {
+            Ok(number) if (1..=particles).contains(&number) => Ok(number - 1),
             Ok(number) => Err(wrong(word, format!("the job has no particle {number}"))),
             Err(_) => Err(wrong(word, "neither a number nor a file that is there".into())),
         })
@@ -195,13 +195,16 @@ mod tests {
 
     #[test]
     fn particles_come_as_a_list_or_a_file() {
-        assert_eq!(particle_list("0,25,3", 26).unwrap(), [0, 25, 3]);
-        assert!(particle_list("26", 26).unwrap_err().to_string().contains("no particle 26"));
+        assert_eq!(particle_list("1,26,4", 26).unwrap(), [0, 25, 3]);
+        for wrong in ["0", "27"] {
+            let problem = particle_list(wrong, 26).unwrap_err().to_string();
+            assert!(problem.contains(&format!("no particle {wrong};")) && problem.contains("from 1 to 26"), "{problem}");
+        }
         assert!(particle_list("list.txt", 26).is_err());
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("list.txt");
         std::fs::write(&file, "4\n2\n").unwrap();
-        assert_eq!(particle_list(&file.to_string_lossy(), 26).unwrap(), [4, 2]);
+        assert_eq!(particle_list(&file.to_string_lossy(), 26).unwrap(), [3, 1]);
     }
 
     #[test]

@@ -203,7 +203,7 @@ impl FromStr for Epoch {
 pub(crate) enum Stop {
     /// A state, from 1.
     State(usize),
-    /// A particle, from 0.
+    /// A particle's row, from 0; it is written from 1.
     Particle(usize),
 }
 
@@ -216,9 +216,9 @@ impl FromStr for Stops {
 
     fn from_str(text: &str) -> Result<Self, String> {
         let stop = |word: &str| {
-            let wrong = || format!("`{word}` is neither a state's number nor a particle's with `p` before it");
+            let wrong = || format!("`{word}` is neither a state's number nor a particle's with `p` before it; both count from 1");
             match word.strip_prefix('p') {
-                Some(number) => number.parse().ok().map(Stop::Particle).ok_or_else(wrong),
+                Some(number) => number_from_one(number).map(|number| Stop::Particle(number - 1)).ok_or_else(wrong),
                 None => number_from_one(word).map(Stop::State).ok_or_else(wrong),
             }
         };
@@ -254,9 +254,9 @@ mod tests {
     #[test]
     fn ways_lead_from_stop_to_stop() {
         assert_eq!("1, 3".parse(), Ok(Stops(vec![Stop::State(1), Stop::State(3)])));
-        assert_eq!("2,p0,4".parse(), Ok(Stops(vec![Stop::State(2), Stop::Particle(0), Stop::State(4)])));
+        assert_eq!("2,p1,4".parse(), Ok(Stops(vec![Stop::State(2), Stop::Particle(0), Stop::State(4)])));
         assert_eq!("1-2,2-3-1".parse(), Ok(Ways(vec![vec![1, 2], vec![2, 3, 1]])));
-        for wrong in ["1", "0,1", "1,q3", "", "1,p"] {
+        for wrong in ["1", "0,1", "1,q3", "", "1,p", "1,p0"] {
             assert!(wrong.parse::<Stops>().is_err(), "{wrong}");
         }
         for wrong in ["1", "1-0", "1-2,", "1-a"] {

@@ -5,7 +5,7 @@ use contract::{Problem, Result};
 
 /// What the writing means, for messages.
 const HINT: &str = "conditions are `cluster 1,3-5`, `z2 -1..0.5`, `pc1 0..`, `near 0.1,-2,… within 1.5`, `density 0.1..`, `region lasso.json`, \
-                    `particles 0,7,9` or `particles list.txt`; join them with `and`, `or`, `not` and parentheses";
+                    `particles 1,7,9` or `particles list.txt`; join them with `and`, `or`, `not` and parentheses";
 
 /// What a word after `region` or `particles` stands for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -94,7 +94,7 @@ fn what_cannot_be_meant_is_refused() {
         ("near 1,x within 2", "not a list of numbers"),
         ("near 1,2 within -1", "not a distance"),
         ("region tsne", "there is no picture `tsne`"),
-        ("particles 5", "there is no particle 5"),
+        ("particles 5", "there is no particle 6"),
         ("kluster 1", "`kluster` is not a condition"),
         ("region 'a b", "a quote is not closed"),
     ] {

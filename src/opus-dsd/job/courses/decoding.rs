@@ -98,11 +98,11 @@ fn table(latents: &Array2<f32>) -> String {
     text
 }
 
-/// Which map belongs to which particle.
+/// Which map belongs to which particle, as they are counted from 1.
 fn pairs(particles: &[usize]) -> String {
-    let mut text = "index,volume\n".to_owned();
+    let mut text = "particle,volume\n".to_owned();
     for (row, particle) in particles.iter().enumerate() {
-        let _ = writeln!(text, "{particle},{}", map_file(row));
+        let _ = writeln!(text, "{},{}", particle + 1, map_file(row));
     }
     text
 }
@@ -117,6 +117,6 @@ mod tests {
         let latents = array![[0.1f32, -2.0], [1.0 / 3.0, 1e-9]];
         let read: Vec<f32> = table(&latents).split_whitespace().map(|c| c.parse().unwrap()).collect();
         assert_eq!(read, latents.iter().copied().collect::<Vec<_>>());
-        assert_eq!(pairs(&[7, 0]), "index,volume\n7,vol_000.mrc\n0,vol_001.mrc\n");
+        assert_eq!(pairs(&[7, 0]), "particle,volume\n8,vol_000.mrc\n1,vol_001.mrc\n");
     }
 }

@@ -38,7 +38,7 @@ pub(crate) struct SelectSaid {
     /// Region drawn in the report: the file that it exports
     #[arg(long, value_name = "FILE", group = "which", help_heading = WHICH, add = field(Kind::File, "Region drawn in the report"))]
     pub(crate) region: Option<PathBuf>,
-    /// Particles from 0: 0,25,50, or a file with one a line
+    /// Particles, from 1 as their rows in particles.star: 1,25,50, or a file with one a line
     #[arg(long, value_name = "LIST|FILE", group = "which", help_heading = WHICH, add = field(Kind::Text, "Numbers of particles"))]
     pub(crate) particles: Option<String>,
     /// Conditions with and, or, not and parentheses: cluster 1,3-5; z2 -1..0.5; pc1 0..; near 0.1,-2,... within 1.5; density 0.1..;

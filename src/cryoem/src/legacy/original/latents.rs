@@ -23,7 +23,7 @@ pub fn read_latents(path: &Path) -> Result<Array2<f32>> {
         return Err(wrong(format!("`mu` is {:?}: it holds nothing", array.shape)));
     }
     if let Some(bad) = values.iter().position(|value| !value.is_finite()) {
-        return Err(wrong(format!("the latent of particle {} is not finite", bad / columns)));
+        return Err(wrong(format!("the latent of particle {} is not finite", bad / columns + 1)));
     }
     Array2::from_shape_vec((rows, columns), values).map_err(|error| wrong(error.to_string()))
 }
