@@ -134,6 +134,24 @@ fn states_are_compared_with_the_consensus_and_a_part_is_followed() {
     for (a, b) in told.states.iter().zip(&other.states) {
         assert!((a.of_consensus - b.of_consensus).abs() < 0.02, "{a:?} {b:?}");
     }
+    // Maps whose sign is turned are the same density: all numbers and pictures are.
+    let turned = project.run(&format!("{} --invert", line.replace("job005", "job016")));
+    assert_eq!(turned.status, Some(0), "{}", turned.err);
+    let (folder, inverted) = (project.path("External/job005"), project.path("External/job016"));
+    assert!(results(project, "External/job016").unwrap().differences == results(project, "External/job005").unwrap().differences);
+    for file in ["cluster001.mrc", "path2-3/vol_000.mrc", "differences/consensus.mrc", "differences/cluster002.mrc", "variability/mean.mrc"] {
+        let [a, b] = [&folder, &inverted].map(|folder| cryoem::mrc::read_volume(&folder.join(file)).unwrap().data);
+        assert!(a.iter().zip(&b).all(|(a, b)| *a == -*b) && a.iter().any(|v| *v != 0.0), "{file}");
+    }
+    for file in ["variability/deviation.mrc", "figures/path2-3.apng", "path2-3.cxc", "states.cxc"] {
+        let [a, b] = [&folder, &inverted].map(|folder| std::fs::read(folder.join(file)).unwrap());
+        match file.ends_with(".cxc") {
+            true => assert_eq!(String::from_utf8(b).unwrap().replace(" level -", " level "), String::from_utf8(a).unwrap(), "{file}"),
+            false => assert!(a == b, "{file}"),
+        }
+    }
+    let script = std::fs::read_to_string(inverted.join("states.cxc")).unwrap();
+    assert!(script.contains(" level -0.") || script.contains(" level -1"), "{script}");
 }
 
 #[test]

@@ -9,6 +9,7 @@ pub(crate) mod decode;
 pub(crate) mod differences;
 pub(crate) mod embed;
 pub(crate) mod encode;
+pub(crate) mod maps;
 pub(crate) mod next;
 pub(crate) mod prepare;
 pub(crate) mod publish;

@@ -15,7 +15,7 @@ const MORPH_FRAMES: usize = 100;
 /// # Errors
 /// If a file cannot be written.
 pub fn write_chimerax(story: &Story, folder: &Path) -> Result<Vec<PathBuf>> {
-    let shown = shown_level(story).unwrap_or(0.0);
+    let shown = level_in_files(shown_level(story).unwrap_or(0.0), story.files_inverted);
     let mut written = Vec::new();
     let mut write = |name: String, text: String| {
         let path = folder.join(name);
@@ -28,6 +28,11 @@ pub fn write_chimerax(story: &Story, folder: &Path) -> Result<Vec<PathBuf>> {
         written.push(write_morph(way, shown, folder)?);
     }
     Ok(written)
+}
+
+/// The level of a map's surface in its file, which may hold it with its sign turned: ChimeraX draws the surface of negative levels about what lies below.
+pub(crate) fn level_in_files(level: f32, files_inverted: bool) -> f32 {
+    if files_inverted { -level } else { level }
 }
 
 /// Writes the script of a way beside its folder; returns the file.

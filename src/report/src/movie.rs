@@ -1,6 +1,6 @@
 //! Movies of ways through the latents, as animated PNG that every browser shows: the surface beside the central slice.
 
-use crate::chimerax::write_morph;
+use crate::chimerax::{level_in_files, write_morph};
 use crate::pages::maps::slices;
 use crate::picture::Frames;
 use crate::story::{Story, Way};
@@ -25,13 +25,14 @@ pub fn write_movies(story: &Story, folder: &Path) -> Result<Vec<PathBuf>> {
     story.ways.iter().map(|way| write_movie(way, view, folder)).collect()
 }
 
-/// Writes a script for ChimeraX and a movie of one way into a folder, at a level of its first map; returns the files.
+/// Writes a script for ChimeraX and a movie of one way into a folder, at a level of its first map; returns the files. `files_inverted`: the
+/// maps' files hold them with their sign turned.
 ///
 /// # Errors
 /// If a file cannot be written.
-pub fn write_way(way: &Way, folder: &Path) -> Result<[PathBuf; 2]> {
+pub fn write_way(way: &Way, files_inverted: bool, folder: &Path) -> Result<[PathBuf; 2]> {
     let view = View::of_way(way);
-    Ok([write_morph(way, view.level(), folder)?, write_movie(way, view, folder)?])
+    Ok([write_morph(way, level_in_files(view.level(), files_inverted), folder)?, write_movie(way, view, folder)?])
 }
 
 fn write_movie(way: &Way, view: View, folder: &Path) -> Result<PathBuf> {

@@ -45,6 +45,8 @@ pub struct Story {
     pub reference: Option<Array3<f32>>,
     /// One entry a cluster, in order.
     pub states: Vec<State>,
+    /// The files of maps hold them with their sign turned; all maps here have positive protein.
+    pub files_inverted: bool,
     /// How the states differ beyond their difference maps.
     pub differences: Option<Differences>,
     /// Voxel size of the maps, Å.

@@ -121,8 +121,17 @@ fn scripts_and_movies_of_states_and_ways() {
     assert!(morph.contains("open pc1/vol_004.mrc") && morph.contains("volume morph #1-5 "), "{morph}");
     assert!(morph.contains("color #1 #440154") && morph.contains("color #5 #cae01f"), "from dark to light: {morph}");
     // A way by itself has its own level.
-    let alone = write_way(&told.ways[0], &folder).unwrap();
+    let alone = write_way(&told.ways[0], false, &folder).unwrap();
     assert!(alone.iter().all(|file| file.exists()) && alone[1].ends_with("pc1.apng"));
+    let of_way = std::fs::read_to_string(&alone[0]).unwrap();
+    // Files with their sign turned are shown at the same level with its sign turned.
+    let level = |text: &str| text.split(" level ").nth(1).unwrap().split(' ').next().unwrap().parse::<f32>().unwrap();
+    write_way(&told.ways[0], true, &folder).unwrap();
+    let turned = std::fs::read_to_string(&alone[0]).unwrap();
+    assert!(level(&of_way) > 0.0 && level(&turned) == -level(&of_way), "{turned}");
+    let turned = opus_dsd_report::Story { files_inverted: true, ..told.clone() };
+    let script = std::fs::read_to_string(&write_chimerax(&turned, &folder).unwrap()[0]).unwrap();
+    assert_eq!(level(&script), -level(&text));
     let movie = std::fs::read(&write_movies(&told, &folder).unwrap()[0]).unwrap();
     // Animation control chunk: eight frames there and back, for ever.
     let at = movie.windows(4).position(|w| w == b"acTL").unwrap();

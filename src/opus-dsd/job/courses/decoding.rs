@@ -4,13 +4,12 @@ use super::{start_engine, threads};
 use crate::host::relion::nodes::{self, Content, Node};
 use crate::job::stages::context::Context;
 use crate::job::stages::series::{self, map_file};
-use crate::job::stages::{decode, next};
+use crate::job::stages::{decode, maps, next};
 use crate::job::trained::Trained;
 use crate::job::{atomic, npy, wishes};
 use crate::settings::devices;
 use crate::settings::said::DecodeSaid;
-use contract::{DecodeSpec, Problem, Result, Series, SeriesVolume};
-use cryoem::mrc::read_volume;
+use contract::{DecodeSpec, MapForm, Problem, Result, Series, SeriesVolume};
 use ndarray::Array2;
 use report::Way;
 use std::fmt::Write as _;
@@ -65,7 +64,7 @@ pub(super) fn run(context: &mut Context<'_>, said: &DecodeSaid) -> Result<()> {
         atomic::write(&folder.join("pairs.csv"), pairs(particles).as_bytes())?;
     }
     if !wish.folder.is_empty() {
-        show(context, &wish.name, &files)?;
+        show(context, &wish.name, &files, &form)?;
     }
     context.say(&format!("written to {}", folder.display()));
     if !wish.folder.is_empty() {
@@ -77,10 +76,10 @@ pub(super) fn run(context: &mut Context<'_>, said: &DecodeSaid) -> Result<()> {
 }
 
 /// A script for ChimeraX and a movie of a series, beside its folder.
-fn show(context: &Context<'_>, name: &str, files: &[String]) -> Result<()> {
-    let maps = files.iter().map(|file| Ok(read_volume(&context.path(file))?.data)).collect::<Result<_>>()?;
+fn show(context: &Context<'_>, name: &str, files: &[String], form: &MapForm) -> Result<()> {
+    let maps = files.iter().map(|file| Ok(maps::density(&context.path(file), form)?.data)).collect::<Result<_>>()?;
     let way = Way { name: series::title(name), folder: name.to_owned(), maps };
-    report::write_way(&way, context.folder()).map(|_| ())
+    report::write_way(&way, form.invert, context.folder()).map(|_| ())
 }
 
 fn within(folder: &str, file: &str) -> String {

@@ -2,7 +2,7 @@
 
 use super::cluster::{self, Findings};
 use super::context::Context;
-use super::{decode, differences};
+use super::{decode, maps};
 use crate::job::engine_process::Engine;
 use crate::job::stage::Fingerprint;
 use crate::job::trained::Trained;
@@ -72,7 +72,7 @@ pub(crate) fn run(
         .and(&(&other.name, other.trained.epoch, &other.results))
         .and(&other.trained.latents.iter().copied().collect::<Vec<f32>>());
     context.stage(FOLDER, &ground, |context| {
-        let mask = differences::mask_like(&read_volume(mask)?, &decided.map_form())?.data.mapv(|v| v > 0.5);
+        let mask = maps::mask_like(&read_volume(mask)?, &decided.map_form())?.data.mapv(|v| v > 0.5);
         let compared = compare(context, engine, decided, (found, particles), &other, &mask)?;
         let c = &compared.comparison;
         context.say(&format!("against {}, epoch {}: {} particles; {}", c.job, c.epoch, c.particles, c.conclusion));

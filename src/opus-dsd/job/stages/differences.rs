@@ -4,6 +4,7 @@
 use super::cluster::{Findings, largest};
 use super::context::Context;
 use super::decode;
+use super::maps::{density, density_like, mask_like, write_density};
 use crate::job::engine_process::Engine;
 use crate::job::{atomic, npy};
 use crate::settings::decided::Decided;
@@ -26,6 +27,8 @@ const LEVELS: [f32; 7] = [0.05, 0.1, 0.15, 0.2, 0.3, 0.45, 0.6];
 /// A part fills at least this share in one state of what it fills in the other, over all levels, where its motion is told: one that is missing can be laid
 /// over anything.
 const SAME_PART: f64 = 0.5;
+/// Raised when the same ground gives other files or numbers.
+const FORM: u32 = 1;
 /// What the random numbers of the drawn particles are for.
 const PURPOSE: u64 = 0x5a3e;
 
@@ -53,7 +56,7 @@ pub(crate) fn run(
 ) -> Result<()> {
     let numbers = context.path("stages").join("differences-numbers.json");
     let mut fingerprint =
-        found.fingerprint.clone().and(&"differences").and(&outcome.checkpoint).and(&decided.train).and(&decided.map_form());
+        found.fingerprint.clone().and(&("differences", FORM)).and(&outcome.checkpoint).and(&decided.train).and(&decided.map_form());
     fingerprint = fingerprint.and(&(&ground.pairs, ground.samples, &ground.region)).and_content(&ground.solvent)?;
     for file in ground.base.iter().chain(&ground.region) {
         fingerprint = fingerprint.and_content(file)?;
@@ -98,22 +101,6 @@ fn pairs(found: &Findings, ground: &Ground) -> Vec<(usize, usize)> {
     all
 }
 
-/// A mask on the grid of the maps, mirrored with them.
-pub(crate) fn mask_like(mask: &Volume, form: &MapForm) -> Result<Volume> {
-    let mask = mask::on_grid(mask, CubeGrid { box_px: form.box_px, apix: form.apix })?;
-    Ok(if form.flip { mask.mirrored() } else { mask })
-}
-
-/// A map on the grid of the maps, with their hand and sign.
-pub(crate) fn map_like(map: &Volume, form: &MapForm) -> Result<Volume> {
-    let map = map.resampled(form.box_px, form.apix)?;
-    let mut map = if form.flip { map.mirrored() } else { map };
-    if form.invert {
-        map.data.mapv_inplace(|v| -v);
-    }
-    Ok(map)
-}
-
 struct Stage<'a> {
     decided: &'a Decided,
     found: &'a Findings,
@@ -133,11 +120,11 @@ impl<'a> Stage<'a> {
         let held = 2.0 * solvent.apix * layout.crop as f64 / layout.template as f64;
         let detail_angstrom = form.lowpass_angstrom.unwrap_or(0.0).max(held).max(2.0 * form.apix);
         let mut consensus = match &ground.base {
-            Some(path) => map_like(&read_volume(path)?.or_apix(form.apix), &form)?,
+            Some(path) => density_like(&read_volume(path)?.or_apix(form.apix), &form)?,
             None => {
                 let mut mean = Volume::zeros(form.box_px, form.apix);
                 for (path, size) in decode::map_paths(context, found).iter().zip(&found.clusters.sizes) {
-                    mean.data.scaled_add(*size as f32 / found.latents.nrows() as f32, &read_volume(path)?.data);
+                    mean.data.scaled_add(*size as f32 / found.latents.nrows() as f32, &density(path, &form)?.data);
                 }
                 mean
             }
@@ -148,7 +135,7 @@ impl<'a> Stage<'a> {
     }
 
     fn write(&self, context: &Context<'_>, file: &str, map: &Volume) -> Result<()> {
-        write_volume_at(&context.path(file), map, self.form.origin_angstrom)
+        write_density(&context.path(file), map, &self.form)
     }
 
     /// Difference maps, written; and the states in the consensus' grey scale.
@@ -160,7 +147,7 @@ impl<'a> Stage<'a> {
         let mut maps = Vec::new();
         for (cluster, path) in decode::map_paths(context, self.found).iter().enumerate() {
             let class = self.found.clusters.class_number(cluster);
-            let state = read_volume(path)?;
+            let state = density(path, &self.form)?;
             let Difference { mut map, scaled, .. } = difference(&state, &self.consensus, Some(&self.mask), Some(self.detail_angstrom))?;
             map.data *= &self.mask.data;
             let file = format!("{DIFFERENCES}/cluster{class:03}.mrc");
@@ -239,12 +226,13 @@ impl<'a> Stage<'a> {
         let mut all = Variability::new(self.form.box_px, self.form.apix);
         decode::maps(context, engine, spec, |_, index| {
             let part = &parts[index];
-            all.push(&read_volume(part)?, 1.0)?;
+            all.push(&density(part, &self.form)?, 1.0)?;
             std::fs::remove_file(part).map_err(|e| Problem::io(part, &e))
         })?;
         let [mean, deviation] = ["mean", "deviation"].map(|name| format!("{VARIABILITY}/{name}.mrc"));
         self.write(context, &mean, &all.mean()?)?;
-        self.write(context, &deviation, &all.deviation()?)?;
+        // A width, which has no sign to turn.
+        write_volume_at(&context.path(&deviation), &all.deviation()?, self.form.origin_angstrom)?;
         Ok(VoxelVariability { maps: samples, mean, deviation })
     }
 }

@@ -3,7 +3,7 @@
 
 use super::cluster::Findings;
 use super::context::Context;
-use super::decode;
+use super::{decode, maps};
 use super::read::Input;
 use crate::job::atomic;
 use crate::settings::decided::Decided;
@@ -114,11 +114,7 @@ impl State {
 
     /// With its hand and its sign.
     fn density(&self, map: &Volume) -> Volume {
-        let mut map = self.turned(map);
-        if self.form.invert {
-            map.data.mapv_inplace(|v| -v);
-        }
-        map
+        maps::signed(self.turned(map), &self.form)
     }
 }
 

@@ -6,11 +6,11 @@ use super::cluster::Findings;
 use super::compare::Compared;
 use super::context::Context;
 use super::read::Input;
-use super::{differences, next, reconstruct, series};
+use super::{maps, next, reconstruct, series};
 use crate::job::monitor;
 use crate::job::stage::Fingerprint;
 use crate::settings::decided::Decided;
-use contract::{Result, Series, TrainOutcome};
+use contract::{MapForm, Result, Series, TrainOutcome};
 use cryoem::geometry::Hopf;
 use cryoem::mrc::read_volume;
 use report::{Embedding, Story, Verdict, Way};
@@ -42,6 +42,9 @@ pub(crate) struct Material {
     pub(crate) compared: Option<Compared>,
 }
 
+/// Raised when the same ground gives another report.
+const FORM: u32 = 1;
+
 /// Writes the report and returns the figures' names, relative to the job.
 pub(crate) fn run(
     context: &mut Context<'_>,
@@ -57,6 +60,7 @@ pub(crate) fn run(
     let fingerprint = found
         .fingerprint
         .clone()
+        .and(&FORM)
         .and(&material.fingerprint.text())
         .and(&values)
         .and(&outcome.epochs)
@@ -122,7 +126,7 @@ fn story(
     let form = decided.map_form();
     let states = states::of(context, &form, found, &material.solvent)?;
     let reference = match &material.base {
-        Some(path) => Some(differences::map_like(&read_volume(path)?.or_apix(form.apix), &form)?.data),
+        Some(path) => Some(maps::density_like(&read_volume(path)?.or_apix(form.apix), &form)?.data),
         None => None,
     };
     Ok(Story {
@@ -146,10 +150,11 @@ fn story(
         clustering: found.clustering.clone(),
         nuisances,
         comparison: material.compared.as_ref().map(|c| c.comparison.clone()),
-        ways: ways(context, &material.series)?,
+        ways: ways(context, &material.series, &form)?,
         view_classes: particles::views(&input.particles).map(Hopf::view_class).collect(),
         reference,
-        differences: states::differences(context)?,
+        differences: states::differences(context, &form)?,
+        files_inverted: form.invert,
         states,
         apix: decided.map_apix,
         image_apix: material.image_apix,
@@ -157,10 +162,10 @@ fn story(
     })
 }
 
-/// Maps along ways, as their files hold them.
-fn ways(context: &Context<'_>, series: &[Series]) -> Result<Vec<Way>> {
+/// Maps along ways, as density.
+fn ways(context: &Context<'_>, series: &[Series], form: &MapForm) -> Result<Vec<Way>> {
     let way = |s: &Series| {
-        let maps = s.volumes.iter().map(|v| Ok(read_volume(&context.path(&v.file))?.data)).collect::<Result<_>>()?;
+        let maps = s.volumes.iter().map(|v| Ok(maps::density(&context.path(&v.file), form)?.data)).collect::<Result<_>>()?;
         Ok(Way { name: series::title(&s.name), folder: s.name.clone(), maps })
     };
     series.iter().map(way).collect()

@@ -187,6 +187,7 @@ pub(crate) fn story(n: usize, d: usize, k: usize) -> Story {
         }),
         comparison: Some(comparison(n, k)),
         reference: Some(map(32, 0.7)),
+        files_inverted: false,
         differences: Some(differences(&states)),
         states,
         apix: 2.3,

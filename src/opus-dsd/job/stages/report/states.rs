@@ -3,7 +3,7 @@
 use super::super::cluster::Findings;
 use super::super::context::Context;
 use super::super::decode;
-use super::super::differences::mask_like;
+use super::super::maps::{density, mask_like};
 use contract::{MapForm, Result, StateHalves};
 use cryoem::mrc::read_volume;
 use cryoem::volume::Volume;
@@ -18,12 +18,12 @@ pub(super) fn of(context: &Context<'_>, form: &MapForm, found: &Findings, solven
         let class = found.clusters.class_number(c);
         let told = now.differences.iter().flat_map(|c| &c.states).find(|s| s.class == class);
         let difference =
-            told.map(|told| Ok(Difference { map: read_volume(&context.path(&told.map))?.data, of_consensus: told.of_consensus }));
+            told.map(|told| Ok(Difference { map: density(&context.path(&told.map), form)?.data, of_consensus: told.of_consensus }));
         let halves = now.halves.iter().find(|h| h.class == class).zip(mask.as_ref());
         Ok(State {
             class,
             particles: found.clusters.sizes[c],
-            map: read_volume(path)?.data,
+            map: density(path, form)?.data,
             difference: difference.transpose()?,
             evidence: halves.map(|(halves, mask)| evidence(context, form, halves, mask)).transpose()?,
         })
@@ -33,7 +33,7 @@ pub(super) fn of(context: &Context<'_>, form: &MapForm, found: &Findings, solven
 
 /// A state's back-projection on the grid of the decoded maps; outside the mask there is noise alone, which is not shown.
 fn evidence(context: &Context<'_>, form: &MapForm, halves: &StateHalves, mask: &Volume) -> Result<Evidence> {
-    let like = |file: &str| read_volume(&context.path(file))?.resampled(form.box_px, form.apix);
+    let like = |file: &str| density(&context.path(file), form)?.resampled(form.box_px, form.apix);
     let extent_angstrom = halves.box_px as f64 * halves.apix;
     let curve = |values: &[f64]| values.iter().enumerate().map(|(shell, v)| (shell as f64 / extent_angstrom, *v)).collect();
     let local = cryoem::mask::on_grid(
@@ -56,7 +56,7 @@ fn evidence(context: &Context<'_>, form: &MapForm, halves: &StateHalves, mask: &
 }
 
 /// How the states differ.
-pub(super) fn differences(context: &Context<'_>) -> Result<Option<Differences>> {
+pub(super) fn differences(context: &Context<'_>, form: &MapForm) -> Result<Option<Differences>> {
     let Some(told) = &context.results.now().differences else { return Ok(None) };
     let part = told.region.as_ref().map(|region| Part {
         mask: region.mask.clone(),
@@ -78,8 +78,9 @@ pub(super) fn differences(context: &Context<'_>) -> Result<Option<Differences>> 
             })
             .collect(),
     });
-    let map = |file: &str| Ok(read_volume(&context.path(file))?.data);
-    let variability =
-        told.variability.as_ref().map(|v| Ok(Variability { maps: v.maps, mean: map(&v.mean)?, deviation: map(&v.deviation)? }));
+    let variability = told.variability.as_ref().map(|v| {
+        let (mean, deviation) = (density(&context.path(&v.mean), form)?, read_volume(&context.path(&v.deviation))?);
+        Ok(Variability { maps: v.maps, mean: mean.data, deviation: deviation.data })
+    });
     Ok(Some(Differences { detail_angstrom: told.detail_angstrom, part, variability: variability.transpose()? }))
 }
