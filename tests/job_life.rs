@@ -151,6 +151,10 @@ fn complete_work_ends_at_once_and_more_epochs_go_on() {
     let again = project.train(JOB, SHORT);
     assert_eq!(again.status, Some(0));
     assert!(!again.out.contains(": begins"), "{}", again.out);
+    // Nor where a machine with less memory would split a step otherwise.
+    let elsewhere = project.train(JOB, &format!("{SHORT} --micro-batch 3"));
+    assert_eq!(elsewhere.status, Some(0), "{}", elsewhere.err);
+    assert!(elsewhere.out.contains("micro-batch was ") && !elsewhere.out.contains(": begins"), "{}", elsewhere.out);
     assert!(before == files(&project.path(JOB)));
 
     let more = project.train(JOB, "--epochs 3 --clusters 2");

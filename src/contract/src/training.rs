@@ -65,6 +65,15 @@ pub struct TrainSettings {
     pub precision: Precision,
 }
 
+impl TrainSettings {
+    /// These settings as far as they have a say in the result. How a step is split has none, and may differ from machine to machine and from
+    /// day to day, with the memory that is free.
+    #[must_use]
+    pub fn shaping(&self) -> Self {
+        Self { micro_batch: self.batch, recompute_encoder: false, ..self.clone() }
+    }
+}
+
 /// Numbers of the networks' convolutions. Weights, their gradients' sums, projections, Fourier transforms, losses and the latent bank are
 /// single precision in any case.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]

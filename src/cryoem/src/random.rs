@@ -132,6 +132,14 @@ impl Random {
         order
     }
 
+    /// `k` of 0..n (all, where there are fewer), each at most once, ascending: the first of a [`Random::permutation`].
+    pub fn sample(&mut self, n: usize, k: usize) -> Vec<usize> {
+        let mut drawn = self.permutation(n);
+        drawn.truncate(k);
+        drawn.sort_unstable();
+        drawn
+    }
+
     /// An index drawn with the given non-negative weights (they need not sum to 1).
     pub fn weighted(&mut self, weights: &[f64]) -> usize {
         let mut left = self.uniform() * weights.iter().sum::<f64>();
@@ -203,6 +211,16 @@ mod tests {
         for (i, a) in different.iter().enumerate() {
             assert!(different[i + 1..].iter().all(|b| a != b));
         }
+    }
+
+    #[test]
+    fn samples_are_the_first_of_a_permutation() {
+        let mut first = Random::new(5, 1).permutation(100);
+        first.truncate(10);
+        first.sort_unstable();
+        assert_eq!(Random::new(5, 1).sample(100, 10), first);
+        assert_eq!(Random::new(5, 1).sample(3, 10), [0, 1, 2]);
+        assert_ne!(Random::new(6, 1).sample(100, 10), first);
     }
 
     #[test]

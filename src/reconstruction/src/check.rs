@@ -121,9 +121,7 @@ pub fn check_set(set: &ParticleSet, given: Given<'_>, invert: Invert, options: &
 /// There are fewer than [`LEAST_PARTICLES`], an image cannot be read, or map or mask is no cube, has no voxel size or holds
 /// nothing.
 pub fn check(source: &dyn Particles, given: Given<'_>, options: &CheckOptions) -> Result<Report> {
-    let mut chosen = Random::keyed(options.seed, &[purpose::SUBSET]).permutation(source.len());
-    chosen.truncate(options.particles);
-    chosen.sort_unstable();
+    let chosen = Random::keyed(options.seed, &[purpose::SUBSET]).sample(source.len(), options.particles);
     if chosen.len() < LEAST_PARTICLES {
         return Err(Problem::input(format!("{} particles are too few to check them", chosen.len()))
             .hint(format!("give at least {LEAST_PARTICLES} particles")));

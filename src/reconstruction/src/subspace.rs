@@ -99,10 +99,7 @@ pub fn fit(
     let (base, mask) = (base.resampled(grid, apix)?, mask.resampled(grid, apix)?.data.mapv(|v| v.clamp(0.0, 1.0)));
     let lattice = Lattice::new(grid);
 
-    let mut learned_from = Random::keyed(options.seed, &[purpose::SUBSET]).permutation(set.len());
-    learned_from.truncate(options.particles);
-    learned_from.sort_unstable();
-
+    let learned_from = Random::keyed(options.seed, &[purpose::SUBSET]).sample(set.len(), options.particles);
     let mut observations = Observations::gather(set, &lattice, apix, &learned_from)?;
     let base_scale = observations.subtract_base(&lattice, &base)?;
     let mut volumes = start(&base, base_scale, &mask, options)?;

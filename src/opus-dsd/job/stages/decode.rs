@@ -5,6 +5,7 @@ use super::context::Context;
 use super::publish;
 use crate::job::engine_process::Engine;
 use crate::job::npy;
+use crate::job::stage::Fingerprint;
 use crate::settings::decided::Decided;
 use contract::{Command, DecodeSpec, Event, Problem, Result, TrainOutcome};
 use std::path::PathBuf;
@@ -23,6 +24,11 @@ pub(crate) fn map_paths(context: &Context<'_>, found: &Findings) -> Vec<PathBuf>
     (0..found.clusters.len()).map(|c| context.path(&map_file(found.clusters.class_number(c)))).collect()
 }
 
+/// What maps by the job's model depend on, besides which latents they are of.
+pub(crate) fn ground(decided: &Decided, outcome: &TrainOutcome, found: &Findings) -> Fingerprint {
+    found.fingerprint.clone().and(&outcome.checkpoint).and(&decided.train.shaping()).and(&decided.map_form())
+}
+
 pub(crate) fn run(
     context: &mut Context<'_>,
     engine: &mut Engine,
@@ -30,8 +36,7 @@ pub(crate) fn run(
     outcome: &TrainOutcome,
     found: &Findings,
 ) -> Result<()> {
-    let ground = found.fingerprint.clone().and(&outcome.checkpoint).and(&decided.train).and(&decided.map_form());
-    context.stage("decode", &ground, |context| {
+    context.stage("decode", &ground(decided, outcome, found), |context| {
         let centres = context.path("stages").join("centres.npy");
         npy::write(&centres, found.clusters.centers.view())?;
         let outputs = map_paths(context, found);

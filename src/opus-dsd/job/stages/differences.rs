@@ -55,8 +55,7 @@ pub(crate) fn run(
     ground: &Ground,
 ) -> Result<()> {
     let numbers = context.path("stages").join("differences-numbers.json");
-    let mut fingerprint =
-        found.fingerprint.clone().and(&("differences", FORM)).and(&outcome.checkpoint).and(&decided.train).and(&decided.map_form());
+    let mut fingerprint = decode::ground(decided, outcome, found).and(&("differences", FORM));
     fingerprint = fingerprint.and(&(&ground.pairs, ground.samples, &ground.region)).and_content(&ground.solvent)?;
     for file in ground.base.iter().chain(&ground.region) {
         fingerprint = fingerprint.and_content(file)?;
@@ -217,7 +216,7 @@ impl<'a> Stage<'a> {
         outcome: &TrainOutcome,
         samples: usize,
     ) -> Result<VoxelVariability> {
-        let rows = drawn(self.found.latents.nrows(), samples, self.decided.train.seed);
+        let rows = Random::keyed(self.decided.train.seed, &[PURPOSE]).sample(self.found.latents.nrows(), samples);
         let scratch = context.path("stages");
         let latents = scratch.join("variability.npy");
         npy::write(&latents, self.found.latents.select(Axis(0), &rows).view())?;
@@ -237,15 +236,6 @@ impl<'a> Stage<'a> {
     }
 }
 
-/// Rows drawn without repetition, ascending: the first of a random order.
-fn drawn(rows: usize, wanted: usize, seed: u64) -> Vec<usize> {
-    let mut order: Vec<(u64, usize)> = (0..rows).map(|row| (Random::keyed(seed, &[PURPOSE, row as u64]).bits64(), row)).collect();
-    order.sort_unstable();
-    let mut chosen: Vec<usize> = order.into_iter().take(wanted).map(|(_, row)| row).collect();
-    chosen.sort_unstable();
-    chosen
-}
-
 /// A motion for people.
 pub(crate) fn in_words(motion: &Motion) -> String {
     let shift = motion.shift_angstrom.iter().map(|v| v * v).sum::<f64>().sqrt();
@@ -258,15 +248,6 @@ pub(crate) fn in_words(motion: &Motion) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn particles_are_drawn_once_each_and_by_the_seed() {
-        let rows = drawn(1000, 50, 3);
-        assert_eq!(rows.len(), 50);
-        assert!(rows.windows(2).all(|w| w[0] < w[1]) && rows[49] < 1000);
-        assert_eq!(rows, drawn(1000, 50, 3));
-        assert_ne!(rows, drawn(1000, 50, 4));
-    }
 
     #[test]
     fn motions_are_put_in_words() {

@@ -45,6 +45,9 @@ pub(crate) struct Material {
 /// Raised when the same ground gives another report.
 const FORM: u32 = 1;
 
+/// Decided values that follow the machine and what it has free: a report that shows those of the first run is as good.
+const OF_MACHINE: [&str; 3] = ["j", "memory of a step", "micro-batch"];
+
 /// Writes the report and returns the figures' names, relative to the job.
 pub(crate) fn run(
     context: &mut Context<'_>,
@@ -55,8 +58,9 @@ pub(crate) fn run(
     material: &Material,
 ) -> Result<Vec<String>> {
     let epochs = monitor::epochs(&material.monitor)?;
-    // What is shown of the settings; their reasons speak of the machine, too, and of what it has free.
-    let values: Vec<(&str, &str)> = decided.reasons.iter().map(|reason| (reason.name.as_str(), reason.value.as_str())).collect();
+    // What is shown of the settings; their reasons speak of the machine, too, and so do some of the values.
+    let shaping = decided.reasons.iter().filter(|reason| !OF_MACHINE.contains(&reason.name.as_str()));
+    let values: Vec<(&str, &str)> = shaping.map(|reason| (reason.name.as_str(), reason.value.as_str())).collect();
     let fingerprint = found
         .fingerprint
         .clone()

@@ -79,8 +79,7 @@ pub(crate) fn run(
     let mut all: Vec<Series> = Vec::new();
     for line in &lines {
         let name = line.name();
-        let ground = found.fingerprint.clone().and(&(&name, extent.points)).and(&outcome.checkpoint).and(&decided.train);
-        let ground = ground.and(&decided.map_form());
+        let ground = decode::ground(decided, outcome, found).and(&(&name, extent.points));
         let latents = context.path(&name).join("z.npy");
         context.stage(&name, &ground, |context| {
             let folder = context.path(&name);

@@ -11,7 +11,7 @@ use crate::job::stage::Fingerprint;
 use crate::job::{atomic, drift};
 use crate::settings::decided::Decided;
 use crate::settings::values::JobEpoch;
-use contract::{Event, Kind, Problem, Result, TrainOutcome, TrainSettings, TrainSpec};
+use contract::{Event, Kind, Problem, Result, TrainOutcome, TrainSpec};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -44,9 +44,7 @@ pub(crate) fn run(
     muster: Option<&mut Muster>,
 ) -> Result<TrainOutcome> {
     let load = decided.load.as_ref().map(checkpoint_of).transpose()?;
-    // How a batch is split has no say in the result, and may differ from machine to machine.
-    let shaping = TrainSettings { micro_batch: decided.train.batch, recompute_encoder: false, ..decided.train.clone() };
-    let fingerprint = ground.fingerprint.clone().and(&shaping).and(&decided.load);
+    let fingerprint = ground.fingerprint.clone().and(&decided.train.shaping()).and(&decided.load);
     let spec = TrainSpec {
         prepared: ground.prepared.clone(),
         base: ground.base.clone(),
