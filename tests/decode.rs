@@ -83,6 +83,36 @@ fn a_particle_has_the_number_that_files_and_commands_name() {
 }
 
 #[test]
+fn what_is_there_is_not_decoded_again() {
+    let project = trained();
+    let line = |more: &str| format!("decode --job {JOB} --o twice --box 24 --device cpu --j 1 {more}");
+    let decoded = |more: &str, expected: &str| {
+        let ended = project.run(&line(more));
+        assert_eq!(ended.status, Some(0), "{}", ended.err);
+        assert!(ended.out.contains(expected), "{more}: {}", ended.out);
+    };
+    let written = || ["vol_000.mrc", "pairs.csv", "z.txt"].map(|name| project.path("twice").join(name).metadata().unwrap().modified().unwrap());
+    decoded("--particles 2,3", "decode: begins");
+    let (before, results) = (written(), || std::fs::read_to_string(project.path("twice/results.json")).unwrap());
+    let shown = results();
+    decoded("--particles 2,3", "decode: done before");
+    assert!(written() == before && results() == shown);
+    // Others in another folder of the job leave them as they are.
+    decoded("--pc 1 --points 2", "decode-pc1: begins");
+    decoded("--pc 1 --points 2", "decode-pc1: done before");
+    decoded("--particles 2,3", "decode: done before");
+    assert!(written() == before && results() == shown);
+    decoded("--particles 2,3 --redo", "decode: begins");
+    assert!(written() != before);
+    decoded("--particles 3,2", "decode: begins");
+    decoded("--particles 3,2 --lowpass 30", "decode: begins");
+    // Maps of no particle have no owners.
+    std::fs::write(project.path("z.txt"), std::fs::read(project.path("twice/z.txt")).unwrap()).unwrap();
+    decoded("--zfile z.txt", "decode: begins");
+    assert!(!project.path("twice/pairs.csv").exists());
+}
+
+#[test]
 fn maps_lie_over_the_one_that_was_given() {
     let project = Project::new();
     // A map whose header puts it elsewhere, as those of a data bank do.

@@ -50,6 +50,11 @@ impl Ledger {
         self.redo = true;
     }
 
+    /// Whether nothing that was done before counts.
+    pub(crate) fn is_redone(&self) -> bool {
+        self.redo
+    }
+
     /// Whether a stage was done on this ground, and all that it left is there.
     pub(crate) fn is_fresh(&self, stage: &str, fingerprint: &str) -> bool {
         if self.redo {

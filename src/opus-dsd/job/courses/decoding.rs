@@ -2,11 +2,12 @@
 
 use super::{start_engine, threads};
 use crate::host::relion::nodes::{self, Content, Node};
+use crate::job::stage::Fingerprint;
 use crate::job::stages::context::Context;
 use crate::job::stages::series::{self, map_file};
 use crate::job::stages::{decode, maps, next};
 use crate::job::trained::Trained;
-use crate::job::{atomic, npy, wishes};
+use crate::job::{atomic, checkpoints, npy, wishes};
 use crate::settings::devices;
 use crate::settings::said::DecodeSaid;
 use contract::{DecodeSpec, MapForm, Problem, Result, Series, SeriesVolume};
@@ -15,7 +16,13 @@ use report::Way;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
+/// Name in the ledger of what goes to the job folder itself; what goes to a folder in it has the folder's name besides.
+const STAGE: &str = "decode";
+
 pub(super) fn run(context: &mut Context<'_>, said: &DecodeSaid) -> Result<()> {
+    if said.redo.is_some_and(|yes| yes.0) {
+        context.ledger.redo();
+    }
     let mut engine = start_engine(context.job)?;
     let trained = Trained::open(&said.trained.folder()?, said.trained.epoch.unwrap_or_default())?;
     let wish = wishes::wish(said, &trained)?;
@@ -34,52 +41,70 @@ pub(super) fn run(context: &mut Context<'_>, said: &DecodeSaid) -> Result<()> {
     }
     let folder = context.path(&wish.folder);
     std::fs::create_dir_all(&folder).map_err(|e| Problem::io(&folder, &e))?;
-    let latents = folder.join("z.npy.part");
-    npy::write(&latents, wish.latents.view())?;
     let files: Vec<String> = (0..wish.latents.nrows()).map(|row| within(&wish.folder, &map_file(row))).collect();
-    let outputs: Vec<PathBuf> = files.iter().map(|f| context.path(f)).collect();
-    context.results.change(|now| {
-        now.complete = false;
-        (now.epoch, now.zdim, now.apix, now.box_px) = (trained.epoch, wish.latents.ncols(), form.apix, form.box_px);
-        now.origin_angstrom = form.origin_angstrom;
-        now.trained_job = Some(trained.folder.to_string_lossy().into_owned());
-        now.series = vec![Series { name: wish.name.clone(), volumes: Vec::new() }];
+    let series = |volumes| vec![Series { name: wish.name.clone(), volumes }];
+    let volume = |row: usize| SeriesVolume { file: files[row].clone(), z: wish.latents.row(row).to_vec() };
+    let ground = Fingerprint::new(STAGE).and_content(&trained.checkpoint.join(checkpoints::HEADER))?.and(&form);
+    let ground = ground.and(&(wish.latents.dim(), wish.latents.iter().collect::<Vec<_>>(), &wish.particles, &wish.name));
+    let stage = if wish.folder.is_empty() { STAGE.to_owned() } else { format!("{STAGE}-{}", wish.folder) };
+    context.stage(&stage, &ground, |context| {
+        let latents = folder.join("z.npy.part");
+        npy::write(&latents, wish.latents.view())?;
+        context.results.change(|now| {
+            now.complete = false;
+            (now.epoch, now.zdim, now.apix, now.box_px) = (trained.epoch, wish.latents.ncols(), form.apix, form.box_px);
+            now.origin_angstrom = form.origin_angstrom;
+            now.trained_job = Some(trained.folder.to_string_lossy().into_owned());
+            now.series = series(Vec::new());
+        })?;
+        let spec = DecodeSpec {
+            checkpoint: trained.checkpoint.clone(),
+            latents: latents.clone(),
+            outputs: files.iter().map(|f| context.path(f)).collect(),
+            form,
+            device: device.id,
+            threads: threads(context.job),
+        };
+        let decoded = decode::maps(context, &mut engine, spec, |context, row| {
+            context.results.change(|now| now.series[0].volumes.push(volume(row)))
+        });
+        let _ = std::fs::remove_file(&latents);
+        decoded?;
+        let mut written: Vec<PathBuf> = files.iter().map(|f| context.path(f)).collect();
+        let (rows, owners) = (folder.join("z.txt"), folder.join("pairs.csv"));
+        atomic::write(&rows, table(&wish.latents).as_bytes())?;
+        written.push(rows);
+        match &wish.particles {
+            Some(particles) => {
+                atomic::write(&owners, pairs(particles).as_bytes())?;
+                written.push(owners);
+            }
+            // That of other maps, which these have taken the place of.
+            None if owners.exists() => std::fs::remove_file(&owners).map_err(|e| Problem::io(&owners, &e))?,
+            None => {}
+        }
+        if !wish.folder.is_empty() {
+            written.extend(show(context, &wish.name, &files, &form)?);
+        }
+        Ok(written)
     })?;
-    let spec = DecodeSpec {
-        checkpoint: trained.checkpoint.clone(),
-        latents: latents.clone(),
-        outputs,
-        form,
-        device: device.id,
-        threads: threads(context.job),
-    };
-    let decoded = decode::maps(context, &mut engine, spec, |context, row| {
-        let volume = SeriesVolume { file: files[row].clone(), z: wish.latents.row(row).to_vec() };
-        context.results.change(|now| now.series[0].volumes.push(volume))
-    });
-    let _ = std::fs::remove_file(&latents);
-    decoded?;
-    atomic::write(&folder.join("z.txt"), table(&wish.latents).as_bytes())?;
-    if let Some(particles) = &wish.particles {
-        atomic::write(&folder.join("pairs.csv"), pairs(particles).as_bytes())?;
-    }
-    if !wish.folder.is_empty() {
-        show(context, &wish.name, &files, &form)?;
-    }
     context.say(&format!("written to {}", folder.display()));
     if !wish.folder.is_empty() {
         context.say(&format!("next: {}", next::of_series(&context.job.folder_name, &wish.name)));
     }
     let maps: Vec<Node> = files.iter().map(|file| Node { file: file.clone(), content: Content::Map }).collect();
     nodes::write(context.folder(), &context.job.folder_name, &maps, context.host)?;
-    context.results.change(|now| now.complete = true)
+    context.results.change(|now| {
+        now.series = series((0..files.len()).map(volume).collect());
+        now.complete = true;
+    })
 }
 
 /// A script for ChimeraX and a movie of a series, beside its folder.
-fn show(context: &Context<'_>, name: &str, files: &[String], form: &MapForm) -> Result<()> {
+fn show(context: &Context<'_>, name: &str, files: &[String], form: &MapForm) -> Result<[PathBuf; 2]> {
     let maps = files.iter().map(|file| Ok(maps::density(&context.path(file), form)?.data)).collect::<Result<_>>()?;
     let way = Way { name: series::title(name), folder: name.to_owned(), maps };
-    report::write_way(&way, form.invert, context.folder()).map(|_| ())
+    report::write_way(&way, form.invert, context.folder())
 }
 
 fn within(folder: &str, file: &str) -> String {

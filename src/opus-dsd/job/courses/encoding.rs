@@ -33,11 +33,14 @@ const NEAR: f64 = 0.99;
 const MANY_FAR: f64 = 0.1;
 
 pub(super) fn run(context: &mut Context<'_>, said: &EncodeSaid) -> Result<()> {
+    if said.redo.is_some_and(|yes| yes.0) {
+        context.ledger.redo();
+    }
     let mut engine = start_engine(context.job)?;
     let known = Known::open(&said.trained_job()?)?;
     let trained = Trained::open(&known.job, said.epoch.unwrap_or(Epoch::Number(known.results.epoch)))?;
     let model = settings_file::of_trained(&trained.folder)?;
-    let images = encode_kit::images(&trained.folder)?;
+    let known_images = encode_kit::images(&trained.folder)?;
     let linear = model.settings.train.warm_start.map(|_| encode_kit::linear_file(&trained.folder)).transpose()?;
     let centres = known.centres(&trained)?;
     let reading = reading_like(&said.images, &model);
@@ -45,30 +48,30 @@ pub(super) fn run(context: &mut Context<'_>, said: &EncodeSaid) -> Result<()> {
     particles.notes.iter().for_each(|note| context.say(note));
     particles.warnings.iter().for_each(|warning| context.warn(warning));
     let input = Input { path: said.in_parts.clone(), particles, mask: None, reference: None };
-    let options = images.options(reading.invert);
+    let options = known_images.options(reading.invert);
     let fingerprint = cryoem::prepare::fingerprint(&input.particles, &options)?;
     engine.greet()?;
     let decided = decide(said, &trained, &known, &model, &engine, threads(context.job))?;
     settle(context, &trained, &input, &fingerprint, &decided, &engine)?;
     check_input(context, said, &trained, &input, reading.invert, &fingerprint)?;
-    let (prepared, description) = prepare::run(context, &input.particles, &options, said.scratch.as_deref(), &fingerprint)?;
-    let scores = linear.map(|file| subspace::score(context, &prepared, &file)).transpose()?;
+    let images = prepare::run(context, &input.particles, &options, said.scratch.as_deref(), &fingerprint)?;
+    let scores = linear.map(|file| subspace::score(context, &images, &file)).transpose()?;
     let latents = context.path("stages").join(LATENTS);
     let header = trained.checkpoint.join(checkpoints::HEADER);
-    let ground = Fingerprint::new("encode").and(&prepared.fingerprint).and(&trained.checkpoint).and_content(&header)?;
+    let ground = Fingerprint::new("encode").and(&images.prepared.fingerprint).and(&trained.checkpoint).and_content(&header)?;
     let ground = match &scores {
         Some(file) => ground.and_content(file)?,
         None => ground,
     };
     let spec = EncodeSpec {
-        prepared: description,
+        prepared: images.description.clone(),
         checkpoint: trained.checkpoint.clone(),
         scores,
         latents: latents.clone(),
         device: decided.grid.device.id.clone(),
         threads: decided.grid.threads,
     };
-    encode::run(context, &mut engine, spec, &ground)?;
+    encode::run(context, &mut engine, spec, &images, &ground)?;
     let found = cluster::assign(&latents, centres.view(), analysis::pca(trained.latents.view())?)?;
     tell_far_ones(context, &trained, &found.latents, &found.clusters)?;
     cluster::hand_on(context, &input.particles, &input.path, &found)?;

@@ -33,11 +33,11 @@ pub(super) fn run(context: &mut Context<'_>, said: &TrainSaid) -> Result<()> {
     let given = check::Wish::of_training(said, &input);
     check::run(context, &input.particles, &given, &fingerprint)?;
     let options = prepare::options(said, &decided.grid);
-    let prepared = prepare::run(context, &input.particles, &options, said.scratch.as_deref(), &fingerprint)?;
-    encode_kit::keep_images(context.folder(), &(&prepared.0).into())?;
-    let ground = base::run(context, &input, &decided, &prepared, mask)?;
-    let scores = subspace::run(context, &decided, &prepared.0, &ground)?;
-    let outcome = train::run(context, &mut engine, &decided, &ground, scores, muster.as_mut())?;
+    let images = prepare::run(context, &input.particles, &options, said.scratch.as_deref(), &fingerprint)?;
+    encode_kit::keep_images(context.folder(), &(&images.prepared).into())?;
+    let ground = base::run(context, &input, &decided, &images, mask)?;
+    let scores = subspace::run(context, &decided, &images, &ground)?;
+    let outcome = train::run(context, &mut engine, &decided, &ground, &images, scores, muster.as_mut())?;
     for note in &outcome.notes {
         context.say(note);
     }
@@ -58,7 +58,7 @@ pub(super) fn run(context: &mut Context<'_>, said: &TrainSaid) -> Result<()> {
     if let Some(muster) = muster {
         muster.farewell();
     }
-    prepare::leave_scratch(context, said)
+    prepare::leave_scratch(context, said, &images.prepared)
 }
 
 /// The same wishes for a process that has been given a device.

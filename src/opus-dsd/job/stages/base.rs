@@ -1,16 +1,15 @@
 //! Stage `base`: the consensus map that the decoder adds to, and the mask, both on the render grid.
 
 use super::context::Context;
-use super::prepare::GridMask;
+use super::prepare::{GridMask, Images};
 use super::read::Input;
 use super::train::Ground;
 use crate::job::stage::Fingerprint;
 use crate::settings::decided::Decided;
-use contract::{BaseVolume, Prepared, Problem, Result};
+use contract::{BaseVolume, Problem, Result};
 use cryoem::mrc::write_volume;
 use cryoem::prepare::PreparedSet;
 use reconstruction::{Options, back_project};
-use std::path::PathBuf;
 
 /// The map, and the mask, as the engine reads them.
 pub(crate) const BASE: &str = "base.mrc";
@@ -20,10 +19,10 @@ pub(crate) fn run(
     context: &mut Context<'_>,
     input: &Input,
     decided: &Decided,
-    prepared: &(Prepared, PathBuf),
+    images: &Images<'_>,
     mask: GridMask,
 ) -> Result<Ground> {
-    let (set, description) = prepared;
+    let set = &images.prepared;
     let (base_path, mask_path) = (context.path(BASE), context.path(MASK));
     let has_base = decided.train.base != BaseVolume::None;
     let reference = input.reference.as_ref().filter(|_| decided.base_from_reference);
@@ -40,9 +39,9 @@ pub(crate) fn run(
             let volume = match reference {
                 Some(given) => given.volume.resampled(set.size_px, set.apix).map_err(|p| p.at(given.path.display().to_string()))?,
                 None => {
-                    let images = PreparedSet::open(set)?;
+                    images.ensure(context)?;
                     let all: Vec<usize> = (0..set.particles).collect();
-                    back_project(&images, &all, None, &Options { mask: Some(mask.volume), ..Options::default() })?
+                    back_project(&PreparedSet::open(set)?, &all, None, &Options { mask: Some(mask.volume), ..Options::default() })?
                 }
             };
             if volume.statistics().std <= 0.0 {
@@ -56,7 +55,7 @@ pub(crate) fn run(
         Ok(outputs)
     })?;
     Ok(Ground {
-        prepared: description.clone(),
+        prepared: images.description.clone(),
         base: has_base.then(|| context.path(BASE)),
         mask: context.path(MASK),
         apix: set.apix,

@@ -56,13 +56,18 @@ impl<'a> Context<'a> {
         Ledger::warnings(job_folder, stage).iter().for_each(|line| self.warn(line));
     }
 
+    /// Says that a stage is not run again, and what it warned of when it was.
+    pub(crate) fn done_before(&mut self, name: &str) {
+        self.say(&format!("{name}: done before"));
+        self.events.add(&OwnEvent::Fresh { name });
+        self.warn_as_before(&self.job.folder.clone(), name);
+    }
+
     /// Runs a stage unless its outputs are there on the same ground; then what it warned of is said again. `work` returns what it wrote.
     pub(crate) fn stage(&mut self, name: &str, ground: &Fingerprint, work: impl FnOnce(&mut Self) -> Result<Vec<PathBuf>>) -> Result<()> {
         let ground = ground.text();
         if self.ledger.is_fresh(name, &ground) {
-            self.say(&format!("{name}: done before"));
-            self.events.add(&OwnEvent::Fresh { name });
-            self.warn_as_before(&self.job.folder.clone(), name);
+            self.done_before(name);
             return Ok(());
         }
         self.results.reopen()?;

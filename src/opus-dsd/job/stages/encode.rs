@@ -1,6 +1,7 @@
 //! Stage `encode`: the engine looks at prepared particles with a trained model.
 
 use super::context::Context;
+use super::prepare::Images;
 use crate::job::engine_process::Engine;
 use crate::job::stage::Fingerprint;
 use contract::{Command, EncodeSpec, Event, Problem, Result};
@@ -10,8 +11,9 @@ use std::time::Duration;
 const PATIENCE: Duration = Duration::from_secs(1);
 
 /// Writes the latents that `spec` names, unless they are there on the same ground.
-pub(crate) fn run(context: &mut Context<'_>, engine: &mut Engine, spec: EncodeSpec, ground: &Fingerprint) -> Result<()> {
+pub(crate) fn run(context: &mut Context<'_>, engine: &mut Engine, spec: EncodeSpec, images: &Images<'_>, ground: &Fingerprint) -> Result<()> {
     context.stage("encode", ground, |context| {
+        images.ensure(context)?;
         let latents = spec.latents.clone();
         engine.send(&Command::Encode(spec))?;
         loop {

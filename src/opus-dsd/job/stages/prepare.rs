@@ -21,6 +21,8 @@ pub(crate) const STAGE: &str = "prepare";
 pub(crate) const FOLDER: &str = "prepared";
 /// Describes the prepared folder; written last.
 const DESCRIPTION: &str = "prepared.json";
+/// What the images were that a job which is done left its scratch without.
+const LEFT: &str = "stages/prepared-left.json";
 /// Part of the box's radius that a ball takes where there is neither mask nor map.
 const BALL: f64 = 0.85;
 /// Width of the ball's soft edge, pixels.
@@ -69,22 +71,60 @@ pub(crate) fn crop_px(mask: &GridMask, grid: &Grid) -> usize {
     mask::window(Some(mask.volume.data.view()), grid.size_px).crop_px
 }
 
-/// The prepared set and its description's path.
-pub(crate) fn run(
+/// Prepared images, and what makes them where they are gone.
+pub(crate) struct Images<'a> {
+    /// What they are; it is known where they are gone, too.
+    pub(crate) prepared: Prepared,
+    /// Their description, for the engine.
+    pub(crate) description: PathBuf,
+    particles: &'a ParticleSet,
+    options: &'a PrepareOptions,
+    folder: PathBuf,
+    fingerprint: &'a str,
+}
+
+impl Images<'_> {
+    /// Makes images that a job which was done left its scratch without: what looks at them calls this first.
+    ///
+    /// # Errors
+    /// They cannot be made.
+    pub(crate) fn ensure(&self, context: &mut Context<'_>) -> Result<()> {
+        if self.prepared.images.exists() { Ok(()) } else { make(context, self.particles, self.options, &self.folder, self.fingerprint) }
+    }
+}
+
+/// The prepared set. Of a job that was done and left its scratch the images are made only once something asks for them ([`Images::ensure`]).
+pub(crate) fn run<'a>(
     context: &mut Context<'_>,
-    particles: &ParticleSet,
-    options: &PrepareOptions,
+    particles: &'a ParticleSet,
+    options: &'a PrepareOptions,
     scratch: Option<&Path>,
-    fingerprint: &str,
-) -> Result<(Prepared, PathBuf)> {
+    fingerprint: &'a str,
+) -> Result<Images<'a>> {
     let folder = folder(context.folder(), scratch)?;
     let description = folder.join(DESCRIPTION);
+    let left: Option<Prepared> = if scratch.is_some() { atomic::read_json(&context.path(LEFT))? } else { None };
+    let left = left.filter(|left| left.fingerprint == fingerprint && left.images.starts_with(&folder) && !left.images.exists());
+    let prepared = match left {
+        Some(left) if !context.ledger.is_redone() => {
+            context.done_before(STAGE);
+            left
+        }
+        _ => {
+            make(context, particles, options, &folder, fingerprint)?;
+            atomic::read_json(&description)?.ok_or_else(|| Problem::failed("is gone").at(description.display().to_string()))?
+        }
+    };
+    Ok(Images { prepared, description, particles, options, folder, fingerprint })
+}
+
+fn make(context: &mut Context<'_>, particles: &ParticleSet, options: &PrepareOptions, folder: &Path, fingerprint: &str) -> Result<()> {
+    let description = folder.join(DESCRIPTION);
     let ground = Fingerprint::new(STAGE).and(&FORM).and(&fingerprint).and(&folder);
-    let written = description.clone();
     context.stage(STAGE, &ground, |context| {
         let mut said = 0;
         let console = &mut *context.console;
-        let made = cryoem::prepare::prepare(particles, options, &folder, &mut |done, all| {
+        let made = cryoem::prepare::prepare(particles, options, folder, &mut |done, all| {
             let tenth = done * PROGRESS_LINES / all.max(1);
             if tenth > said {
                 said = tenth;
@@ -94,16 +134,22 @@ pub(crate) fn run(
         })?;
         made.notes.iter().for_each(|note| context.say(note));
         made.warnings.iter().for_each(|warning| context.warn(warning));
-        Ok(vec![written, made.prepared.images, made.prepared.table])
-    })?;
-    let prepared = atomic::read_json(&description)?.ok_or_else(|| Problem::failed("is gone").at(description.display().to_string()))?;
-    Ok((prepared, description))
+        Ok(vec![description, made.prepared.images, made.prepared.table])
+    })
 }
 
-/// Removes the prepared images of a job that is done from its scratch; those in the job folder stay until it is cleaned.
-pub(crate) fn leave_scratch(context: &mut Context<'_>, said: &TrainSaid) -> Result<()> {
+/// Removes the prepared images of a job that is done from its scratch, and keeps what they were; those in the job folder stay until it is
+/// cleaned.
+///
+/// # Errors
+/// What they were cannot be written.
+pub(crate) fn leave_scratch(context: &mut Context<'_>, said: &TrainSaid, prepared: &Prepared) -> Result<()> {
     let Some(scratch) = &said.scratch else { return Ok(()) };
     let folder = folder(context.folder(), Some(scratch))?;
+    if !folder.exists() {
+        return Ok(());
+    }
+    atomic::write_json(&context.path(LEFT), prepared)?;
     let bytes = disk::bytes_below(&folder);
     match std::fs::remove_dir_all(&folder) {
         Ok(()) => context.say(&format!("prepared images ({}) removed from {}", disk::for_people(bytes), scratch.display())),

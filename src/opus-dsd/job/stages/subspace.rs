@@ -1,11 +1,12 @@
 //! Stage `subspace`: scores of every particle along the strongest linear variations, where the latents start from.
 
 use super::context::Context;
+use super::prepare::Images;
 use super::train::Ground;
 use crate::job::stage::Fingerprint;
 use crate::job::{encode_kit, npy};
 use crate::settings::decided::Decided;
-use contract::{Prepared, Problem, Result};
+use contract::{Problem, Result};
 use cryoem::mrc::{read_volume, write_volume};
 use cryoem::prepare::PreparedSet;
 use reconstruction::subspace::{self, SubspaceOptions};
@@ -19,7 +20,7 @@ const SCORES: &str = "scores.npy";
 const FORM: u32 = 2;
 
 /// The scores' file, where the latents are to start from scores.
-pub(crate) fn run(context: &mut Context<'_>, decided: &Decided, prepared: &Prepared, ground: &Ground) -> Result<Option<PathBuf>> {
+pub(crate) fn run(context: &mut Context<'_>, decided: &Decided, images: &Images<'_>, ground: &Ground) -> Result<Option<PathBuf>> {
     let (Some(start), Some(base)) = (decided.train.warm_start, ground.base.as_ref()) else { return Ok(None) };
     let folder = context.path(FOLDER);
     let scores = folder.join(SCORES);
@@ -34,8 +35,9 @@ pub(crate) fn run(context: &mut Context<'_>, decided: &Decided, prepared: &Prepa
     ));
     context.stage("subspace", &fingerprint, |context| {
         std::fs::create_dir_all(&folder).map_err(|e| Problem::io(&folder, &e))?;
-        let images = PreparedSet::open(prepared)?;
-        let found = subspace::fit(&images, &read_volume(base)?, &read_volume(&ground.mask)?, &options, &mut |_, _| Ok(()))?;
+        images.ensure(context)?;
+        let set = PreparedSet::open(&images.prepared)?;
+        let found = subspace::fit(&set, &read_volume(base)?, &read_volume(&ground.mask)?, &options, &mut |_, _| Ok(()))?;
         let shares = found.power.iter().take(found.active()).map(|p| format!("{:.0}%", 100.0 * p)).collect::<Vec<_>>().join(", ");
         let supported = match found.active() {
             0 => "no linear variation is supported by the data".to_owned(),
@@ -57,13 +59,14 @@ pub(crate) fn run(context: &mut Context<'_>, decided: &Decided, prepared: &Prepa
 }
 
 /// Stage `scores`: the scores of other particles by the linear model of a trained job's file, and their file.
-pub(crate) fn score(context: &mut Context<'_>, prepared: &Prepared, model: &Path) -> Result<PathBuf> {
+pub(crate) fn score(context: &mut Context<'_>, images: &Images<'_>, model: &Path) -> Result<PathBuf> {
     let folder = context.path(FOLDER);
     let scores = folder.join(SCORES);
-    let ground = Fingerprint::new("scores").and(&prepared.fingerprint).and_content(model)?;
-    context.stage("scores", &ground, |_| {
+    let ground = Fingerprint::new("scores").and(&images.prepared.fingerprint).and_content(model)?;
+    context.stage("scores", &ground, |context| {
+        images.ensure(context)?;
         std::fs::create_dir_all(&folder).map_err(|e| Problem::io(&folder, &e))?;
-        npy::write(&scores, encode_kit::linear(model)?.score(&PreparedSet::open(prepared)?)?.view())?;
+        npy::write(&scores, encode_kit::linear(model)?.score(&PreparedSet::open(&images.prepared)?)?.view())?;
         Ok(vec![scores.clone()])
     })?;
     Ok(scores)

@@ -1,6 +1,7 @@
 //! Stage `train`: the engine trains, and encodes all particles at the end.
 
 use super::context::Context;
+use super::prepare::Images;
 use super::publish;
 use crate::job::checkpoints::CHECKPOINTS;
 use crate::job::crew::Crew;
@@ -40,6 +41,7 @@ pub(crate) fn run(
     engine: &mut Engine,
     decided: &Decided,
     ground: &Ground,
+    images: &Images<'_>,
     scores: Option<PathBuf>,
     muster: Option<&mut Muster>,
 ) -> Result<TrainOutcome> {
@@ -61,6 +63,7 @@ pub(crate) fn run(
     };
     let written = context.path(CHECKPOINTS).join(OUTCOME);
     context.stage("train", &fingerprint, |context| {
+        images.ensure(context)?;
         let crew = Crew::gather(context, engine, &decided.grid, muster)?;
         let outcome = train(context, crew, decided, spec)?;
         let latents = outcome.latents.clone();

@@ -3,7 +3,7 @@
 use crate::settings::defaults::POINTS;
 use crate::settings::form::{Constant, Kind, field};
 use crate::settings::said::later::{Machine, MapsSaid, Trained};
-use crate::settings::values::Stops;
+use crate::settings::values::{Stops, YesNo};
 use clap::{ArgGroup, Args};
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
@@ -38,6 +38,11 @@ pub(crate) struct DecodeSaid {
     #[command(flatten, next_help_heading = MAPS)]
     #[serde(flatten)]
     pub(crate) maps: MapsSaid,
+
+    /// Make everything again, what is there already too
+    #[arg(long, value_name = "yes|no", num_args = 0..=1, default_missing_value = "yes", help_heading = MAPS,
+        add = field(Kind::Bool, "Make everything again").default(Constant::Switch(false)).advanced())]
+    pub(crate) redo: Option<YesNo>,
 
     #[command(flatten)]
     #[serde(flatten)]

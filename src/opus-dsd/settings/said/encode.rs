@@ -44,6 +44,10 @@ pub(crate) struct EncodeSaid {
     #[command(flatten)]
     #[serde(flatten)]
     pub(crate) images: ImagesSaid,
+    /// Make everything again, what is there already too
+    #[arg(long, value_name = "yes|no", num_args = 0..=1, default_missing_value = "yes", help_heading = INPUT,
+        add = field(Kind::Bool, "Make everything again").default(Constant::Switch(false)).advanced())]
+    pub(crate) redo: Option<YesNo>,
 
     #[command(flatten)]
     #[serde(flatten)]
