@@ -139,7 +139,8 @@ fn states_are_compared_with_the_consensus_and_a_part_is_followed() {
     assert_eq!(turned.status, Some(0), "{}", turned.err);
     let (folder, inverted) = (project.path("External/job005"), project.path("External/job016"));
     assert!(results(project, "External/job016").unwrap().differences == results(project, "External/job005").unwrap().differences);
-    for file in ["cluster001.mrc", "path2-3/vol_000.mrc", "differences/consensus.mrc", "differences/cluster002.mrc", "variability/mean.mrc"] {
+    for file in ["cluster001.mrc", "path2-3/vol_000.mrc", "differences/consensus.mrc", "differences/cluster002.mrc", "variability/mean.mrc"]
+    {
         let [a, b] = [&folder, &inverted].map(|folder| cryoem::mrc::read_volume(&folder.join(file)).unwrap().data);
         assert!(a.iter().zip(&b).all(|(a, b)| *a == -*b) && a.iter().any(|v| *v != 0.0), "{file}");
     }

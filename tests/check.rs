@@ -35,6 +35,23 @@ fn good_input_passes_and_leaves_its_numbers() {
 }
 
 #[test]
+fn few_particles_do_not_tell_the_pixel_size() {
+    let project = Project::new();
+    // A good set in which noise makes the map seem to fit best with voxels 3.9% off.
+    assert_eq!(project.run("simulate --o good -n 60 --optics 32:3.0 --seed 4 --snr 0.02").status, Some(0));
+    let ended = project.run(GOOD);
+    assert_eq!(ended.status, Some(0), "{}{}", ended.out, ended.err);
+    assert!(ended.out.contains("too few to tell the map's pixel size") && !ended.out.contains("is wrong"), "{}", ended.out);
+    // Enough of them tell, also where the header is wrong.
+    let project = self::project();
+    let map = read_volume(&project.path("good/consensus.mrc")).unwrap();
+    write_volume(&project.path("scaled.mrc"), &Volume { data: map.data, apix: 1.05 * map.apix }).unwrap();
+    let ended = project.run(&GOOD.replace("good/consensus.mrc", "scaled.mrc"));
+    assert_eq!(ended.status, Some(2), "{}{}", ended.out, ended.err);
+    assert!(ended.out.contains("the pixel size is wrong"), "{}", ended.out);
+}
+
+#[test]
 fn an_inverted_map_ends_with_status_2_and_names_the_contrast() {
     let project = project();
     let map = read_volume(&project.path("good/consensus.mrc")).unwrap();

@@ -91,7 +91,8 @@ fn what_is_there_is_not_decoded_again() {
         assert_eq!(ended.status, Some(0), "{}", ended.err);
         assert!(ended.out.contains(expected), "{more}: {}", ended.out);
     };
-    let written = || ["vol_000.mrc", "pairs.csv", "z.txt"].map(|name| project.path("twice").join(name).metadata().unwrap().modified().unwrap());
+    let written =
+        || ["vol_000.mrc", "pairs.csv", "z.txt"].map(|name| project.path("twice").join(name).metadata().unwrap().modified().unwrap());
     decoded("--particles 2,3", "decode: begins");
     let (before, results) = (written(), || std::fs::read_to_string(project.path("twice/results.json")).unwrap());
     let shown = results();
@@ -125,6 +126,13 @@ fn maps_lie_over_the_one_that_was_given() {
     assert_eq!(project.run(&line).status, Some(0));
     let origin_of = |file: &str| cryoem::mrc::read_origin(&project.path(file)).unwrap();
     assert_eq!(origin_of(&format!("{JOB}/cluster001.mrc")), origin);
+    // The preview lies centre on centre with the maps, on the grid of the images.
+    let centre = |file: &str| {
+        let map = read_volume(&project.path(file)).unwrap();
+        origin_of(file).map(|o| o + (map.data.dim().0 / 2) as f64 * map.apix)
+    };
+    let [map, preview] = [format!("{JOB}/cluster001.mrc"), format!("{JOB}/preview.mrc")].map(|file| centre(&file));
+    assert!(map.iter().zip(preview).all(|(a, b)| (a - b).abs() < 1e-2), "{map:?} {preview:?}");
     let ended = project.run(&format!("decode --job {JOB} --o cut --particles 1 --box 24 --apix 3 --lowpass 20 --device cpu --j 1"));
     assert_eq!(ended.status, Some(0), "{}", ended.err);
     // Eight voxels of 3 Å fewer: four of them at either side.

@@ -140,6 +140,9 @@ fn a_cleaned_job_decodes_and_goes_on() {
     let before = files(&project.path(JOB));
     let prepared = || std::fs::read_dir(project.path("scratch")).unwrap().count();
     assert_eq!(prepared(), 0, "a job that is done leaves its scratch");
+    let again = project.train(JOB, &more);
+    assert_eq!(again.status, Some(0), "{}", again.err);
+    assert!(again.out.contains("prepare: done before") && !again.out.contains(": begins"), "{}", again.out);
 
     let planned = project.run("clean External --dry-run --json");
     let plan: Value = serde_json::from_str(&planned.out).unwrap();

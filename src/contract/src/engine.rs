@@ -42,6 +42,9 @@ pub struct TrainSpec {
     pub load: Option<PathBuf>,
     /// The current mean volume, rewritten every epoch.
     pub preview: PathBuf,
+    /// Where viewers find voxel 0 of the preview (x, y, z), Å.
+    #[serde(default)]
+    pub preview_origin_angstrom: [f64; 3],
     /// Folder where image panels and loss curves' numbers go (safetensors, JSON lines).
     pub monitor: PathBuf,
     /// Decided settings.

@@ -587,7 +587,7 @@ impl<'a> Trainer<'a> {
     fn write_preview(&self) -> Result<()> {
         let mean = self.latents.mean_dim([0i64].as_slice(), true, tch::Kind::Float);
         let form = MapForm::plain(self.data.size_px, self.data.apix);
-        mrc::write_volume(&self.spec.preview, &map_of(&self.assembly, &mean, &form)?)
+        mrc::write_volume_at(&self.spec.preview, &map_of(&self.assembly, &mean, &form)?, self.spec.preview_origin_angstrom)
     }
 
     fn latents_path(&self, epoch: usize) -> std::path::PathBuf {

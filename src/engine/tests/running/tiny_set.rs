@@ -105,6 +105,7 @@ pub(crate) fn command(folder: &Path) -> TrainSpec {
         checkpoints: folder.join("checkpoint"),
         load: None,
         preview: folder.join("preview.mrc"),
+        preview_origin_angstrom: [0.0; 3],
         monitor: folder.join("monitor"),
         settings: settings(),
         device: "cpu".into(),

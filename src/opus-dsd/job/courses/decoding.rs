@@ -65,9 +65,8 @@ pub(super) fn run(context: &mut Context<'_>, said: &DecodeSaid) -> Result<()> {
             device: device.id,
             threads: threads(context.job),
         };
-        let decoded = decode::maps(context, &mut engine, spec, |context, row| {
-            context.results.change(|now| now.series[0].volumes.push(volume(row)))
-        });
+        let decoded =
+            decode::maps(context, &mut engine, spec, |context, row| context.results.change(|now| now.series[0].volumes.push(volume(row))));
         let _ = std::fs::remove_file(&latents);
         decoded?;
         let mut written: Vec<PathBuf> = files.iter().map(|f| context.path(f)).collect();

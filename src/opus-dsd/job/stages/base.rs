@@ -15,13 +15,7 @@ use reconstruction::{Options, back_project};
 pub(crate) const BASE: &str = "base.mrc";
 pub(crate) const MASK: &str = "mask.mrc";
 
-pub(crate) fn run(
-    context: &mut Context<'_>,
-    input: &Input,
-    decided: &Decided,
-    images: &Images<'_>,
-    mask: GridMask,
-) -> Result<Ground> {
+pub(crate) fn run(context: &mut Context<'_>, input: &Input, decided: &Decided, images: &Images<'_>, mask: GridMask) -> Result<Ground> {
     let set = &images.prepared;
     let (base_path, mask_path) = (context.path(BASE), context.path(MASK));
     let has_base = decided.train.base != BaseVolume::None;

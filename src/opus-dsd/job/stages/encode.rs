@@ -11,7 +11,13 @@ use std::time::Duration;
 const PATIENCE: Duration = Duration::from_secs(1);
 
 /// Writes the latents that `spec` names, unless they are there on the same ground.
-pub(crate) fn run(context: &mut Context<'_>, engine: &mut Engine, spec: EncodeSpec, images: &Images<'_>, ground: &Fingerprint) -> Result<()> {
+pub(crate) fn run(
+    context: &mut Context<'_>,
+    engine: &mut Engine,
+    spec: EncodeSpec,
+    images: &Images<'_>,
+    ground: &Fingerprint,
+) -> Result<()> {
     context.stage("encode", ground, |context| {
         images.ensure(context)?;
         let latents = spec.latents.clone();

@@ -3,8 +3,8 @@
 
 use super::cluster::Findings;
 use super::context::Context;
-use super::{decode, maps};
 use super::read::Input;
+use super::{decode, maps};
 use crate::job::atomic;
 use crate::settings::decided::Decided;
 use contract::{MapForm, Problem, Result, StateHalves};

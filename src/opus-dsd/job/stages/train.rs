@@ -55,6 +55,8 @@ pub(crate) fn run(
         checkpoints: context.path(CHECKPOINTS),
         load,
         preview: context.path(&format!("{}.mrc", decided.preview)),
+        // The render grid's voxels, centre on centre with those of the maps.
+        preview_origin_angstrom: decided.map_form().on_grid(decided.grid.size_px, ground.apix).origin_angstrom,
         monitor: context.path(MONITOR),
         settings: decided.train.clone(),
         device: decided.grid.device.id.clone(),
