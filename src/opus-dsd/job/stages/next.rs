@@ -192,7 +192,7 @@ impl Ground<'_> {
     fn watch(&self, name: &str) -> NextStep {
         let Self { folder, .. } = self;
         NextStep {
-            what: "Watch a change as a morph: does the molecule move, or does density fade in and out?".into(),
+            what: "Watch a change as a morph, to tell a motion from density that fades in and out".into(),
             command: words(&["chimerax", &format!("{folder}/{name}.cxc")]),
             relion: format!("open `{folder}/figures/{name}.apng` in a browser: the same as a movie"),
             scipion: format!("the volumes along it are an output of their own; `{folder}/figures/{name}.apng` is the movie"),
