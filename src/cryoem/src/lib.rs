@@ -1,6 +1,7 @@
 //! Cryo-EM formats, particles, geometry, CTF, volumes and image preparation.
 
 mod atomic;
+pub mod cryosparc;
 pub mod ctf;
 pub mod fft;
 pub mod geometry;

@@ -1,7 +1,7 @@
 //! Particles of a consensus refinement: where their images lie, how each was taken, and how each was oriented.
 //!
-//! Read from RELION's particle STAR files (3.0 and older, 3.1, 4, 5; also as written by Scipion and pyem), or from image stacks with the
-//! original's pose and CTF archives. A row is never dropped: a row that cannot be used ends the reading with its line and label.
+//! Read from RELION's particle STAR files (3.0 and older, 3.1, 4, 5; also as written by Scipion and pyem), from cryoSPARC's tables, or from image
+//! stacks with the original's pose and CTF archives. A row is never dropped: a row that cannot be used ends the reading with its line and label.
 //! What is not a table of single-particle images (sub-tomograms, micrographs, a job file …) is refused by name.
 
 mod check;
@@ -9,6 +9,7 @@ mod identify;
 mod locate;
 mod optics;
 mod rows;
+mod sparc;
 mod stacks;
 mod star;
 
@@ -17,8 +18,10 @@ mod tests;
 
 pub use check::{FEW_PARTICLES, MINIMUM_PARTICLES, check_count};
 pub use identify::particles as particles_block;
+pub use sparc::cryosparc_table;
 pub use star::star_problem;
 
+use crate::cryosparc;
 use contract::{Problem, Result};
 use starfile::StarFile;
 use std::path::{Path, PathBuf};
@@ -44,6 +47,8 @@ pub struct ReadOptions {
     pub poses: Option<PathBuf>,
     /// CTF archive (`--ctf`), in place of the STAR file's optics and defocus.
     pub ctf: Option<PathBuf>,
+    /// Table with the fields that a `.cs` file lacks (`--passthrough`).
+    pub passthrough: Option<PathBuf>,
     /// The images have no CTF (`--ctf none`), as simulated projections.
     pub without_ctf: bool,
     /// Image files are not looked at, and need not be there.
@@ -158,7 +163,7 @@ pub struct OpticsGroup {
 /// Where a set was read from; decides how subsets of it are written.
 #[derive(Clone, Debug)]
 pub enum Source {
-    /// A STAR file, kept whole.
+    /// A STAR file, kept whole; for cryoSPARC's particles, the one that was made of their table.
     Star {
         /// The file.
         file: StarFile,
@@ -227,7 +232,7 @@ pub(crate) trait StackSource {
     fn open(&self, name: &str) -> Result<Stack>;
 }
 
-/// Reads particles from a STAR file (`.star`), an image stack (`.mrcs`, `.mrc`) or a list of stacks (`.txt`).
+/// Reads particles from a STAR file (`.star`), a cryoSPARC table (`.cs`), an image stack (`.mrcs`, `.mrc`) or a list of stacks (`.txt`).
 ///
 /// Stacks and lists need `options.poses` and `options.ctf`.
 ///
@@ -246,11 +251,15 @@ fn read_with(path: &Path, options: &ReadOptions, stacks: &dyn StackSource) -> Re
     if options.without_ctf && options.ctf.is_some() {
         return Err(Problem::input("cannot be both a file and none").at("--ctf").hint("leave one of the two out"));
     }
-    match path.extension().and_then(|extension| extension.to_str()) {
+    let extension = path.extension().and_then(|extension| extension.to_str());
+    if let Some(passthrough) = options.passthrough.as_ref().filter(|_| extension != Some(cryosparc::EXTENSION)) {
+        return Err(Problem::input("belongs to a cryoSPARC table, and the particles are none")
+            .at(format!("`--passthrough` {}", passthrough.display()))
+            .hint("give the particles as `.cs`, or leave `--passthrough` out"));
+    }
+    match extension {
         Some("mrcs" | "mrc" | "txt") => stacks::read(path, options, stacks),
-        Some("cs") => Err(Problem::input("a cryoSPARC table is not read")
-            .at(path.display().to_string())
-            .hint("convert it to a RELION STAR file first, for instance with `csparc2star.py` of pyem")),
+        Some(cryosparc::EXTENSION) => sparc::read(path, options, stacks),
         Some("pkl") => Err(Problem::input("an archive of poses or CTF holds no images")
             .at(path.display().to_string())
             .hint("give the image stack as `--in_parts` and the archive as `--poses` or `--ctf`")),

@@ -42,8 +42,14 @@ pub(super) fn culprit(file: &StarFile, line: Option<usize>) -> String {
 /// Reads a STAR file's particles.
 pub(super) fn read(path: &Path, options: &ReadOptions, source: &dyn StackSource) -> Result<ParticleSet> {
     let file = StarFile::read(path).map_err(|error| star_problem(&error))?;
+    let opening = opening_note(path, &file, &identify::particles(&file)?);
+    read_file(file, opening, options, source)
+}
+
+/// Reads the particles of a table; `opening` is the first line for the log.
+pub(super) fn read_file(file: StarFile, opening: String, options: &ReadOptions, source: &dyn StackSource) -> Result<ParticleSet> {
     let block = identify::particles(&file)?;
-    let mut notes = vec![opening_note(path, &file, &block)];
+    let mut notes = vec![opening];
     let mut warnings = Vec::new();
     let poses = options.poses.as_deref().map(crate::legacy::read_poses).transpose()?;
     let ctf = options.ctf.as_deref().map(crate::legacy::read_ctf).transpose()?;

@@ -1,5 +1,7 @@
 //! `select`: rows of a job's particles, cell by cell as they were.
 
+mod tables;
+
 use crate::host::relion::nodes::{self, Content, Node};
 use crate::job::results;
 use crate::job::source::{self, Source};
@@ -17,6 +19,7 @@ use cryoem::subset;
 use ndarray::{Array2, ArrayView2, Axis};
 use starfile::{Block, StarFile};
 use std::path::{Path, PathBuf};
+use tables::Tables;
 
 /// The chosen particles, and their latents.
 pub(crate) const PARTICLES: &str = "particles.star";
@@ -27,7 +30,7 @@ const NEIGHBOURS: usize = analysis::umap::NEIGHBOURS - 1;
 
 pub(super) fn run(context: &mut Context<'_>, said: &SelectSaid) -> Result<()> {
     let job = Chosen::open(&said.trained_job()?)?;
-    let Source { particles: source, note, .. } = job.source()?;
+    let Source { path: source_path, particles: source, note } = job.source()?;
     if let Some(note) = note {
         context.warn(&note);
     }
@@ -39,6 +42,7 @@ pub(super) fn run(context: &mut Context<'_>, said: &SelectSaid) -> Result<()> {
     };
     context.say(&format!("{} of {n} particles meet what is asked for", rows.len()));
     let block = particles_block(&source)?;
+    let tables = Tables::open(&job.folder, &source_path, said.cs.as_deref(), &block)?;
     if said.balance.is_some_and(|y| y.0) {
         rows = select::balanced(&rows, &view_classes(&block)?, seed);
         context.say(&format!("{} are left with balanced views", rows.len()));
@@ -62,11 +66,13 @@ pub(super) fn run(context: &mut Context<'_>, said: &SelectSaid) -> Result<()> {
         (now.particles, now.latents) = (PARTICLES.into(), Some(LATENTS.into()));
     })?;
     subset::write_table_rows(&context.path(PARTICLES), &source, block.index(), &rows)?;
+    tables.write(context, PARTICLES, &rows)?;
     npy::write(&context.path(LATENTS), job.latents.select(Axis(0), &rows).view())?;
     context.say(&format!("{} particles written to {}", rows.len(), context.path(PARTICLES).display()));
     let mut offered = vec![Node { file: PARTICLES.into(), content: Content::Particles }];
     if let Some(name) = &said.rest {
         subset::write_table_rows(&context.path(name), &source, block.index(), &rest)?;
+        tables.write(context, name, &rest)?;
         context.say(&format!("{} others written to {}", rest.len(), context.path(name).display()));
         offered.push(Node { file: name.clone(), content: Content::Particles });
     }
@@ -149,7 +155,10 @@ impl Chosen {
             let same = particles_block(input).is_ok_and(|block| same_images(&block, &own));
             (!same).then(|| "holds other particles now".to_owned())
         };
-        source::of_job(&self.folder, |path| StarFile::read(path).map_err(|e| star_problem(&e)), other)
+        let read = |path: &Path| {
+            if tables::is_table(path) { tables::as_star(&self.folder, path) } else { StarFile::read(path).map_err(|e| star_problem(&e)) }
+        };
+        source::of_job(&self.folder, read, other)
     }
 }
 

@@ -20,6 +20,10 @@ pub(crate) struct ImagesSaid {
         add = field(Kind::Folder, "Folder of image stacks").advanced())]
     pub(crate) datadir: Option<PathBuf>,
 
+    /// The job's passthrough table, where cryoSPARC's particles (.cs) lack fields
+    #[arg(long, value_name = "FILE", help_heading = OVERRIDES,
+        add = field(Kind::File, "Passthrough particles (.cs)").advanced())]
+    pub(crate) passthrough: Option<PathBuf>,
     /// Poses as the original keeps them (.pkl)
     #[arg(long, value_name = "FILE", help_heading = OVERRIDES,
         add = field(Kind::File, "Poses (.pkl)").advanced())]
@@ -62,6 +66,7 @@ impl ImagesSaid {
             phase_shift_deg: self.phase_shift,
             datadir: self.datadir.clone(),
             project: None,
+            passthrough: self.passthrough.clone(),
             poses: self.poses.clone(),
             ctf: self.ctf.clone().filter(|_| !without_ctf),
             without_ctf,
@@ -69,12 +74,13 @@ impl ImagesSaid {
         }
     }
 
-    /// The same for other particles of the set that `before` was said of: numbers and the folder hold for these too, archives of poses and
-    /// CTF are those of their own particles.
+    /// The same for other particles of the set that `before` was said of: numbers and the folder hold for these too, archives of poses
+    /// and CTF and passthrough tables are those of their own particles.
     pub(crate) fn or(self, before: &Self) -> Self {
         let ctf = before.ctf.clone().filter(|c| c.as_os_str() == NO_CTF);
         Self {
             datadir: self.datadir.or_else(|| before.datadir.clone()),
+            passthrough: self.passthrough,
             poses: self.poses,
             ctf: self.ctf.or(ctf),
             apix: self.apix.or(before.apix),

@@ -10,6 +10,8 @@ use std::path::PathBuf;
 
 /// What a job of any kind calls all its particles.
 const PARTICLES: &str = "particles.star";
+/// Names that the chosen particles have themselves.
+const RESERVED: [&str; 2] = [PARTICLES, "particles_passthrough.star"];
 const INPUT: &str = "Input";
 const WHICH: &str = "Which particles";
 const FEWER: &str = "Fewer of them";
@@ -61,6 +63,9 @@ pub(crate) struct SelectSaid {
     /// Write all other particles too, to this file in the job folder
     #[arg(long, value_name = "NAME.star", help_heading = RESULT, add = field(Kind::Text, "File of all others"))]
     pub(crate) rest: Option<String>,
+    /// Write the chosen rows of this cryoSPARC table too; its particles are recognised by uid, or by stack and image
+    #[arg(long, value_name = "FILE.cs", help_heading = RESULT, add = field(Kind::File, "cryoSPARC particles (.cs)").advanced())]
+    pub(crate) cs: Option<PathBuf>,
     /// Threads
     #[arg(long = "j", short = 'j', alias = "threads", value_name = "N", help_heading = RESULT,
         add = field(Kind::Threads, "Threads").from(1).to(MOST_THREADS).decided("all cores"))]
@@ -86,7 +91,7 @@ impl SelectSaid {
                 .hint(format!("give `{}`, and name a cluster with `--clusters`", file.with_file_name(PARTICLES).display())));
         }
         match self.rest.as_deref() {
-            Some(name) if !name.ends_with(".star") || name.contains(['/', ' ']) || name == "particles.star" => {
+            Some(name) if !name.ends_with(".star") || name.contains(['/', ' ']) || RESERVED.contains(&name) => {
                 Err(Problem::input(format!("`{name}` cannot hold the other particles"))
                     .at("`--rest`")
                     .hint("give a name in the job folder such as `rest.star`, without blanks and slashes"))
