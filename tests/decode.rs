@@ -159,6 +159,7 @@ fn a_host_is_offered_the_maps() {
 fn what_cannot_be_decoded_is_refused() {
     let project = trained();
     let before = files(&project.path(JOB));
+    std::fs::write(project.path("empty.txt"), "# no rows\n").unwrap();
     for (arguments, culprit) in [
         (format!("--job {JOB} --o refused --pc 9"), "`--pc`"),
         (format!("--job {JOB} --o refused --pc 0"), "`--pc`"),
@@ -169,6 +170,7 @@ fn what_cannot_be_decoded_is_refused() {
         (format!("--job {JOB} --o refused --particles 97"), "`--particles` 97"),
         (format!("--job {JOB} --o refused --particles 0"), "`--particles` 0"),
         (format!("--job {JOB} --o refused --zfile nowhere.txt"), "nowhere.txt"),
+        (format!("--job {JOB} --o refused --zfile empty.txt"), "holds no latents"),
         (format!("--job {JOB} --o refused --pc 1 --epoch 7"), JOB),
         (format!("--job {JOB} --o refused --pc 1 --device cuda:99"), "`--device`"),
         ("--job nowhere --o refused --pc 1".to_owned(), "nowhere"),

@@ -173,6 +173,12 @@ fn an_imported_job_is_analysed_without_its_images() {
     project.succeed("select --job analysis --o chosen --clusters 1");
     let again = project.run("analyse --job job --o halves/ --clusters 2 --halves --device cpu --j 1");
     assert!(again.status == Some(2) && again.err.contains("no such image file"), "{}", again.err);
+    assert!(again.last_error().contains("`--datadir`"), "{}", again.err);
+    // The images are found where they are said to be; these are too few and too small to make maps of, which is another matter.
+    let found = project.run(&format!("analyse --job job --o found/ --clusters 2 --halves --datadir {} --device cpu --j 1", runs.join("first").display()));
+    assert!(!found.err.contains("no such image file"), "{}", found.err);
+    let chosen = project.run("select --job job --o none/ --clusters 1");
+    assert!(chosen.status == Some(2) && chosen.err.contains("imported run"), "{}", chosen.err);
     let loaded = project.run("analyse --job job --o gone/ --epoch best --device cpu --j 1");
     assert!(loaded.err.contains("epochs that were kept: 3"), "{}", loaded.err);
 }

@@ -139,6 +139,7 @@ fn conditions_regions_and_draws_choose_rows() {
         }
         let ended = Ended::of(command.output().unwrap());
         assert_eq!(ended.status, Some(0), "{line}: {}", ended.err);
+        assert_eq!(ended.err.contains("lasso.json does not say which job it was drawn on"), line.contains("lasso"), "{}", ended.err);
         let rows: Vec<usize> =
             cells(&folder.path().join("out/particles.star")).iter().map(|row| source.iter().position(|s| s == row).unwrap()).collect();
         let latents = std::fs::read(folder.path().join("out/latents.npy")).unwrap();
@@ -164,6 +165,8 @@ fn wrong_wishes_are_told_and_write_nothing() {
     let folder = tempfile::tempdir().unwrap();
     made_job(&folder.path().join("job"), &fixture("relion31"));
     std::fs::write(folder.path().join("bad.json"), r#"{"schema":1,"embedding":"pca"}"#).unwrap();
+    let other = r#"{"schema":1,"embedding":"pca","polygon":[[0,0],[1,0],[1,1]],"drawn_on":{"job":"External/job009","epoch":5,"particles":80,"fingerprint":"1"}}"#;
+    std::fs::write(folder.path().join("other.json"), other).unwrap();
     for (line, status, part) in [
         ("--job job --o out/ --clusters 4", 2, "clusters that are there: 1, 2, 3"),
         ("--job job --o out/ --clusters one", 2, "`--clusters`"),
@@ -172,6 +175,8 @@ fn wrong_wishes_are_told_and_write_nothing() {
         ("--job job --o out/ --region gone.json", 3, "gone.json"),
         ("--job job --o out/ --where z1", 2, "nothing follows `z1`"),
         ("--job job --o out/ --where density", 2, "nothing follows"),
+        ("--job job --o out/ --region other.json", 2, "drawn on `External/job009` at epoch 5 with 80 particles, and is asked of `job` at epoch 2 with 24"),
+        ("--job job --o out/ --clusters 1 --epoch 1", 2, "no checkpoint of that epoch"),
         ("--job job --o out/ --clusters 1 --rest a/b.star", 2, "`--rest`"),
         ("--job job --o out/ --clusters 1 --where z1=3", 2, "not a condition"),
         ("--job gone --o out/ --clusters 1", 2, "no trained job"),
@@ -185,6 +190,16 @@ fn wrong_wishes_are_told_and_write_nothing() {
         assert!(ended.last_error().contains("hint: "), "{line}: {}", ended.err);
         assert!(!folder.path().join("out/particles.star").exists(), "{line}");
     }
+    for range in ["density -1..5", "density 5..", "density ..80"] {
+        let line = ["select", "--job", "job", "--o", "out/", "--where", range];
+        let ended = Ended::of(Command::new(program()).current_dir(folder.path()).args(line).output().unwrap());
+        assert!(ended.status == Some(2) && ended.err.contains("beyond 0..1"), "{}", ended.err);
+    }
+    // An imported run's particles have the class of the refinement that they came from, which is no cluster.
+    let results = std::fs::read_to_string(folder.path().join("job/results.json")).unwrap();
+    std::fs::write(folder.path().join("job/results.json"), results.replace(r#""epoch":2"#, r#""epoch":2,"verb":"import""#)).unwrap();
+    let ended = select(folder.path(), "--job job --o out/ --clusters 1");
+    assert!(ended.status == Some(2) && ended.err.contains("imported run") && ended.err.contains("analyse --job job"), "{}", ended.err);
     let before = std::fs::read(folder.path().join("job/particles.star")).unwrap();
     let ended = select(folder.path(), "--job job --o job/ --clusters 1");
     assert_eq!((ended.status, std::fs::read(folder.path().join("job/particles.star")).unwrap()), (Some(2), before), "{}", ended.err);
@@ -289,6 +304,26 @@ fn a_real_job_hands_out_its_input() {
     assert_eq!(chosen, cells(&project.path(TRAINED).join("cluster001_particles.star")));
 }
 
+#[test]
+fn latents_of_another_epoch_are_chosen_by() {
+    job::engine();
+    let project = job::trained();
+    let run = |more: &str, to: &str| {
+        let line = format!("select --job {TRAINED} --o {to}/ {more}");
+        let mut words: Vec<&str> = line.split_whitespace().collect();
+        words.extend(["--where", "pc1 0.."]);
+        Ended::of(Command::new(program()).current_dir(project.path("")).args(words).output().unwrap())
+    };
+    let latents = |folder: &str| std::fs::read(project.path(folder).join("latents.npy")).unwrap();
+    for (more, to) in [("", "own"), ("--epoch latest", "latest"), ("--epoch 2", "second"), ("--epoch 1", "first")] {
+        let ended = run(more, to);
+        assert_eq!(ended.status, Some(0), "{}", ended.err);
+    }
+    assert!(latents("own") == latents("latest") && latents("own") == latents("second") && latents("own") != latents("first"));
+    let ended = run("--epoch 1 --clusters 1", "none");
+    assert!(ended.status == Some(2) && ended.err.contains("its clusters are of epoch 2, not 1"), "{}", ended.err);
+}
+
 /// Draws around a part of the picture named by `EMBEDDING`, and saves the selection; the file's text goes to `#seen`.
 const LASSO: &str = r##"
 setTimeout(() => {
@@ -337,7 +372,14 @@ fn a_lasso_drawn_in_the_report_selects_what_lies_inside() {
         let _ = std::fs::remove_dir_all(project.path("drawn"));
         let ended = select(&project.path(""), &format!("--job {TRAINED} --o drawn/ --region selection.json --rest others.star"));
         assert_eq!(ended.status, Some(0), "{}", ended.err);
+        assert!(!ended.err.contains("drawn on"), "{}", ended.err);
         let region: serde_json::Value = serde_json::from_str(text).unwrap();
+        assert_eq!((&region["drawn_on"]["job"], &region["drawn_on"]["epoch"]), (&TRAINED.into(), &2.into()), "{region}");
+        // Other latents are another picture.
+        let changed = text.replace(region["drawn_on"]["fingerprint"].as_str().unwrap(), "0");
+        std::fs::write(project.path("selection.json"), changed).unwrap();
+        let refused = select(&project.path(""), &format!("--job {TRAINED} --o refused/ --region selection.json"));
+        assert!(refused.status == Some(2) && refused.err.contains("whose latents are others"), "{}", refused.err);
         let polygon: Vec<[f64; 2]> = serde_json::from_value(region["polygon"].clone()).unwrap();
         let (inside, outside): (Vec<usize>, Vec<usize>) = (0..points.len()).partition(|&row| winds_around(&polygon, points[row]));
         let rows = |of: &[usize]| of.iter().map(|&row| source[row].clone()).collect::<Vec<_>>();

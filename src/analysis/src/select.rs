@@ -7,7 +7,7 @@ mod region;
 mod thin;
 
 pub use expression::{Wish, parse};
-pub use region::Region;
+pub use region::{DrawnOn, Region};
 pub use thin::{balanced, random};
 
 use contract::{Problem, Result};

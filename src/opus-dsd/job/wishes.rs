@@ -65,13 +65,15 @@ pub(super) fn wish(options: &DecodeSaid, trained: &Trained) -> Result<Wish> {
     }
     let path = options.zfile.as_ref().ok_or_else(|| Problem::input("missing").at("`--zfile`"))?;
     let latents = read_latents(path)?;
+    if latents.nrows() == 0 || latents.iter().any(|v| !v.is_finite()) {
+        return Err(Problem::input("holds no rows, or values that are not finite")
+            .at(path.display().to_string())
+            .hint("give one row of finite numbers a volume"));
+    }
     if latents.ncols() != all.ncols() {
         return Err(Problem::input(format!("has {} values a row, the job's latents have {}", latents.ncols(), all.ncols()))
             .at(path.display().to_string())
             .hint("give one row of all latent dimensions a volume"));
-    }
-    if latents.nrows() == 0 || latents.iter().any(|v| !v.is_finite()) {
-        return Err(Problem::input("holds no rows, or values that are not finite").at(path.display().to_string()));
     }
     Ok(Wish::of(latents, "latents"))
 }
@@ -139,6 +141,9 @@ fn read_latents(path: &Path) -> Result<Array2<f32>> {
             return Err(wrong(format!("{} values after rows of {}", row.len(), rows[0].len())));
         }
         rows.push(row);
+    }
+    if rows.is_empty() {
+        return Err(Problem::input("holds no latents").at(path.display().to_string()).hint("give one row of numbers a volume"));
     }
     let shape = (rows.len(), rows.first().map_or(0, Vec::len));
     Array2::from_shape_vec(shape, rows.concat()).map_err(|e| Problem::failed(e.to_string()).at(path.display().to_string()))

@@ -9,6 +9,10 @@ use ndarray::{Array2, Array3};
 pub struct Story {
     /// What the job is called, such as `External/job007`.
     pub title: String,
+    /// Epoch whose latents are shown.
+    pub epoch: usize,
+    /// Of the latents and their pictures, so that a region drawn on them is known again.
+    pub fingerprint: String,
     /// One line below it: what was done to what.
     pub subtitle: String,
     /// Facts and decided settings, as pairs of name and value with unit.

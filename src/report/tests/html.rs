@@ -85,6 +85,8 @@ fn it_answers_pointer_and_keyboard() {
         // Coordinates travel in 16 bits: a particle on the line may fall on either side.
         assert!(said > 20 && said.abs_diff(inside) <= 1, "{how}: {said} said, {inside} counted");
         assert_eq!(seen[how]["embedding"], "pca");
+        let drawn_on = serde_json::json!({ "job": "External/job007", "epoch": 12, "particles": told.latents.nrows(), "fingerprint": "0123456789abcdef" });
+        assert_eq!(seen[how]["drawn_on"], drawn_on);
     }
     assert_eq!(seen["keyboard_shown"], seen["keyboard_lasso"]["particles"]);
     assert_eq!(seen["lasso_command"], "opus-dsd select --job External/job007 --region selection.json --o External/job007-region/");

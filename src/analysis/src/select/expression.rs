@@ -108,7 +108,15 @@ impl<'a> Reader<'a> {
                 if self.take(")") { Ok(inner) } else { Err(wrong("a parenthesis is not closed")) }
             }
             "cluster" | "clusters" => Ok(Criterion::Classes(numbers(self.value(word)?)?)),
-            "density" => range(self.value(word)?).map(|(low, high)| Criterion::Density(low, high)),
+            "density" => {
+                let text = self.value(word)?;
+                let (low, high) = range(text)?;
+                let beyond = |bound: f64| bound.is_finite() && !(0.0..=1.0).contains(&bound);
+                if beyond(low) || beyond(high) {
+                    return Err(wrong(&format!("`density {text}` goes beyond 0..1: 0 is the loneliest particle, 1 the most crowded")));
+                }
+                Ok(Criterion::Density(low, high))
+            }
             "near" => {
                 let point = self.value(word)?;
                 let values: Vec<f32> = point

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 /// Version of the file that a report exports.
 const SCHEMA: u32 = 1;
 
-/// A polygon on a picture, in the picture's coordinates. As a file: `{"schema":1,"embedding":"umap","polygon":[[x,y],…]}`.
+/// A polygon on a picture, in the picture's coordinates. As a file: `{"schema":1,"embedding":"umap","polygon":[[x,y],…],"drawn_on":{…}}`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Region {
     /// Version of the file.
@@ -15,6 +15,38 @@ pub struct Region {
     pub embedding: String,
     /// Corners in their order; the last is joined to the first.
     pub polygon: Vec<[f64; 2]>,
+    /// Whose picture it was; reports of earlier versions did not say.
+    #[serde(default)]
+    pub drawn_on: Option<DrawnOn>,
+}
+
+/// The job whose report a region was drawn in.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DrawnOn {
+    /// Its folder, as the report calls it.
+    pub job: String,
+    /// Epoch of the latents.
+    pub epoch: usize,
+    /// All its particles.
+    pub particles: usize,
+    /// Of the latents and their pictures.
+    pub fingerprint: String,
+}
+
+impl DrawnOn {
+    /// Refuses particles whose picture is another one. The same picture of another folder, as of a copied job, is the same.
+    ///
+    /// # Errors
+    /// The fingerprints differ; the message names both jobs and how they differ.
+    pub fn check(&self, chosen: &Self) -> Result<()> {
+        if self.fingerprint == chosen.fingerprint {
+            return Ok(());
+        }
+        let says = |of: &Self| format!("`{}` at epoch {} with {} particles", of.job, of.epoch, of.particles);
+        let also = if (self.epoch, self.particles) == (chosen.epoch, chosen.particles) { ", whose latents are others" } else { "" };
+        Err(Problem::input(format!("the region was drawn on {}, and is asked of {}{also}", says(self), says(chosen)))
+            .hint(format!("name the job that it was drawn on, `--job {}`, or draw it in the report of `{}`", self.job, chosen.job)))
+    }
 }
 
 impl Region {

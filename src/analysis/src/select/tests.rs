@@ -29,7 +29,7 @@ fn load(wish: Wish, name: &str) -> Result<Criterion> {
     match wish {
         Wish::Region => {
             let square = vec![[0.5, -0.5], [2.5, -0.5], [2.5, 1.5], [0.5, 1.5]];
-            Region { schema: 1, embedding: name.into(), polygon: square }.check().map(Criterion::Region)
+            Region { schema: 1, embedding: name.into(), polygon: square, drawn_on: None }.check().map(Criterion::Region)
         }
         Wish::Particles => expression::numbers(name).map(Criterion::Rows),
     }
@@ -49,6 +49,7 @@ fn every_condition_chooses_its_particles() {
     assert_eq!(rows("near 1,0 within 1"), [0, 1]);
     assert_eq!(rows("near 1,0 within 1.5"), [0, 1, 2]);
     assert_eq!(rows("density 0.5.."), [2, 3, 4]);
+    assert_eq!(rows("density 0.5..1"), [2, 3, 4]);
     assert_eq!(rows("region umap"), [1, 2]);
     assert_eq!(rows("particles 4,0"), [0, 4]);
 }
@@ -104,7 +105,7 @@ fn what_cannot_be_meant_is_refused() {
 
 #[test]
 fn regions_hold_what_they_enclose() {
-    let region = |polygon: &[[f64; 2]]| Region { schema: 1, embedding: "umap".into(), polygon: polygon.to_vec() };
+    let region = |polygon: &[[f64; 2]]| Region { schema: 1, embedding: "umap".into(), polygon: polygon.to_vec(), drawn_on: None };
     // Not convex, with a notch from above.
     let notched = region(&[[0.0, 0.0], [4.0, 0.0], [4.0, 4.0], [2.0, 1.0], [0.0, 4.0]]);
     assert!(notched.holds([0.5, 2.0]) && notched.holds([3.5, 2.0]) && notched.holds([2.0, 0.5]));

@@ -37,6 +37,7 @@ pub(super) fn run(context: &mut Context<'_>, said: &AnalyseSaid) -> Result<()> {
     let trained = Trained::open(&said.trained.folder()?, said.trained.epoch.unwrap_or_default())?;
     let before = settings_file::of_trained(&trained.latents_of)?;
     let mut reading = reading_of(&before)?;
+    reading.options.datadir = said.datadir.clone().or(reading.options.datadir);
     if said.halves.is_some_and(|yes| yes.0) {
         // Maps from the particles themselves need what an imported job has not looked at.
         reading.options.unseen = None;

@@ -7,10 +7,12 @@ use crate::job::results;
 use crate::job::source::{self, Source};
 use crate::job::stages::context::Context;
 use crate::job::stages::embed::UMAP;
-use crate::job::trained::ENCODE;
+use crate::job::stages::report;
+use crate::job::trained::{ENCODE, Trained};
 use crate::job::{npy, settings_file, wishes};
 use crate::settings::said::SelectSaid;
-use analysis::select::{self, Criterion, Known, Region, Wish};
+use crate::settings::values::Epoch;
+use analysis::select::{self, Criterion, DrawnOn, Known, Region, Wish};
 use analysis::{Density, NeighbourGraph, umap};
 use contract::{Problem, Result, Results};
 use cryoem::geometry::{Euler, Hopf};
@@ -18,6 +20,7 @@ use cryoem::particles::{particles_block, star_problem};
 use cryoem::subset;
 use ndarray::{Array2, ArrayView2, Axis};
 use starfile::{Block, StarFile};
+use std::cell::RefCell;
 use std::path::{Path, PathBuf};
 use tables::Tables;
 
@@ -25,18 +28,21 @@ use tables::Tables;
 pub(crate) const PARTICLES: &str = "particles.star";
 pub(crate) const LATENTS: &str = "latents.npy";
 
+/// The verb of jobs whose model comes from the original.
+const IMPORT: &str = "import";
+
 /// Neighbours that the density is estimated from; enough for [`Density`].
 const NEIGHBOURS: usize = analysis::umap::NEIGHBOURS - 1;
 
 pub(super) fn run(context: &mut Context<'_>, said: &SelectSaid) -> Result<()> {
-    let job = Chosen::open(&said.trained_job()?)?;
+    let job = Chosen::open(&said.trained_job()?, said.epoch)?;
     let Source { path: source_path, particles: source, note } = job.source()?;
     if let Some(note) = note {
         context.warn(&note);
     }
     let seed = said.seed.unwrap_or(0);
     let n = job.latents.nrows();
-    let mut rows = match criterion(said, n)? {
+    let mut rows = match criterion(context, said, &job)? {
         Some(criterion) => select::select(&job, &criterion)?,
         None => (0..n).collect(),
     };
@@ -81,10 +87,12 @@ pub(super) fn run(context: &mut Context<'_>, said: &SelectSaid) -> Result<()> {
 }
 
 /// What must hold of the particles; none where they are only to be fewer.
-fn criterion(said: &SelectSaid, n: usize) -> Result<Option<Criterion>> {
+fn criterion(context: &mut Context<'_>, said: &SelectSaid, job: &Chosen) -> Result<Option<Criterion>> {
+    let warnings = RefCell::new(Vec::new());
+    let region = |path: &Path| region(path, job, &mut warnings.borrow_mut());
     let load = |wish: Wish, name: &str| match wish {
         Wish::Region => region(Path::new(name)),
-        Wish::Particles => wishes::particle_list(name, n).map(Criterion::Rows),
+        Wish::Particles => wishes::particle_list(name, job.latents.nrows()).map(Criterion::Rows),
     };
     let mut parts = Vec::new();
     if let Some(list) = &said.clusters {
@@ -99,15 +107,27 @@ fn criterion(said: &SelectSaid, n: usize) -> Result<Option<Criterion>> {
     if let Some(text) = &said.condition {
         parts.push(select::parse(text, &load).map_err(|p| if p.culprit.is_none() { p.at("`--where`") } else { p })?);
     }
+    warnings.take().iter().for_each(|warning| context.warn(warning));
     Ok((!parts.is_empty()).then_some(Criterion::All(parts)))
 }
 
-fn region(path: &Path) -> Result<Criterion> {
+/// A region of this job's picture.
+fn region(path: &Path, job: &Chosen, warnings: &mut Vec<String>) -> Result<Criterion> {
     let at = |problem: Problem| problem.at(path.display().to_string());
     let text = std::fs::read_to_string(path).map_err(|e| Problem::io(path, &e).hint("name the file that the report exported"))?;
     let region: Region = serde_json::from_str(&text)
         .map_err(|e| at(Problem::input(format!("no region: {e}")).hint("draw it in the report and export it again")))?;
-    region.check().map(Criterion::Region).map_err(at)
+    let region = region.check().map_err(at)?;
+    match &region.drawn_on {
+        Some(drawn_on) => drawn_on.check(&job.picture_shown()?).map_err(at)?,
+        None => warnings.push(format!(
+            "{} does not say which job it was drawn on: it is taken to be `{}` at epoch {}",
+            path.display(),
+            job.folder.display(),
+            job.results.epoch
+        )),
+    }
+    Ok(Criterion::Region(region))
 }
 
 /// View class of every particle.
@@ -127,25 +147,57 @@ struct Chosen {
     /// The job's own table, with its clusters.
     table: StarFile,
     latents: Array2<f32>,
+    /// Epoch of the clusters and of the UMAP, where it is not that of the latents.
+    found_at: Option<usize>,
 }
 
 impl Chosen {
-    fn open(folder: &Path) -> Result<Self> {
+    /// `epoch`: that of the latents, where it is not the job's own.
+    fn open(folder: &Path, epoch: Option<Epoch>) -> Result<Self> {
         let at = |problem: Problem| problem.at(folder.display().to_string());
         let named = "name the folder of a job of `opus-dsd train` or `opus-dsd analyse` that has found its clusters";
-        let results =
+        let mut results =
             results::read(folder)?.ok_or_else(|| at(Problem::input("holds no trained job (`results.json` is missing)").hint(named)))?;
         let (Some(latents), false) = (&results.latents, results.particles.is_empty()) else {
             return Err(at(Problem::input("has not found its clusters yet").hint(named)));
         };
-        let latents = npy::read(&folder.join(latents))?;
+        let mut latents = npy::read(&folder.join(latents))?;
         let table = StarFile::read(&folder.join(&results.particles)).map_err(|e| star_problem(&e))?;
         let rows = particles_block(&table)?.rows();
         if rows != latents.nrows() {
             return Err(at(Problem::input(format!("has {rows} particles, but latents of {}", latents.nrows()))
                 .hint("give the job's folder as it was left")));
         }
-        Ok(Self { folder: folder.to_path_buf(), results, table, latents })
+        let mut found_at = None;
+        if let Some(epoch) = epoch {
+            let trained = Trained::open(folder, epoch)?;
+            if trained.epoch != results.epoch {
+                if trained.latents.nrows() != rows {
+                    let there = trained.latents.nrows();
+                    return Err(at(Problem::input(format!("has {rows} particles, but latents of {there} at epoch {}", trained.epoch))
+                        .hint("give the job's folder as it was left")));
+                }
+                found_at = Some(std::mem::replace(&mut results.epoch, trained.epoch));
+                latents = trained.latents;
+            }
+        }
+        Ok(Self { folder: folder.to_path_buf(), results, table, latents, found_at })
+    }
+
+    /// The file of the UMAP; `None`: there is none of these latents.
+    fn umap_file(&self) -> Option<PathBuf> {
+        Some(self.folder.join(UMAP)).filter(|file| self.found_at.is_none() && file.exists())
+    }
+
+    /// What a region must have been drawn on.
+    fn picture_shown(&self) -> Result<DrawnOn> {
+        let umap = self.umap_file().map(|file| npy::read(&file)).transpose()?;
+        Ok(DrawnOn {
+            job: self.folder.to_string_lossy().into_owned(),
+            epoch: self.results.epoch,
+            particles: self.latents.nrows(),
+            fingerprint: report::picture(self.latents.view(), umap.as_ref().map(|umap| umap.view())),
+        })
     }
 
     /// The table that the rows are taken of.
@@ -175,6 +227,18 @@ impl Known for Chosen {
     }
 
     fn classes(&self) -> Result<Vec<usize>> {
+        let at = |problem: Problem| problem.at(self.folder.display().to_string());
+        if let Some(found_at) = self.found_at {
+            return Err(at(Problem::input(format!("its clusters are of epoch {found_at}, not {}", self.results.epoch)).hint(format!(
+                "leave `--epoch` out, or let `opus-dsd analyse --epoch {}` find clusters there and choose from that job",
+                self.results.epoch
+            ))));
+        }
+        // Its particles may have a class of the refinement that they came from.
+        if self.results.verb == IMPORT {
+            return Err(at(Problem::input("is an imported run, which has no clusters yet")
+                .hint(format!("find them with `opus-dsd analyse --job {} --o OTHER/`, and choose from that job", self.folder.display()))));
+        }
         let column = particles_block(&self.table)?.column("rlnClassNumber").map_err(|e| star_problem(&e))?;
         let classes = column.integers().map_err(|e| star_problem(&e))?;
         Ok(classes.into_iter().map(|class| usize::try_from(class).unwrap_or(0)).collect())
@@ -196,14 +260,17 @@ impl Known for Chosen {
                 Ok(scores.select(Axis(1), &[0, second]))
             }
             "umap" => {
-                let file = self.folder.join(UMAP);
+                let file = self.umap_file();
                 let seed = settings_file::read(&self.folder)?.map_or(0, |before| before.settings.train.seed);
-                let picture = if file.exists() { npy::read(&file)? } else { umap(self.latents.view(), seed)? };
+                let picture = match &file {
+                    Some(file) => npy::read(file)?,
+                    None => umap(self.latents.view(), seed)?,
+                };
                 if picture.dim() == (self.latents.nrows(), 2) {
                     Ok(picture)
                 } else {
                     Err(Problem::input("is of other particles than the latents")
-                        .at(file.display().to_string())
+                        .at(self.folder.join(UMAP).display().to_string())
                         .hint("let the job write it again"))
                 }
             }

@@ -13,6 +13,7 @@ use crate::settings::decided::Decided;
 use contract::{MapForm, Result, Series, TrainOutcome};
 use cryoem::geometry::Hopf;
 use cryoem::mrc::read_volume;
+use ndarray::ArrayView2;
 use report::{Embedding, Story, Verdict, Way};
 use std::path::PathBuf;
 
@@ -134,6 +135,8 @@ fn story(
         None => None,
     };
     Ok(Story {
+        epoch: outcome.epochs,
+        fingerprint: picture(found.latents.view(), found.umap.as_ref().map(|umap| umap.view())),
         title: context.job.folder_name.trim_end_matches('/').to_owned(),
         subtitle: format!(
             "{} particles, {} latent dimensions, {} clusters",
@@ -164,6 +167,13 @@ fn story(
         image_apix: material.image_apix,
         panels: if decided.plot { monitor::panels(&material.monitor)? } else { Vec::new() },
     })
+}
+
+/// Fingerprint of the pictures that regions are drawn on: the latents, and the UMAP where there is one.
+pub(crate) fn picture(latents: ArrayView2<'_, f32>, umap: Option<ArrayView2<'_, f32>>) -> String {
+    let bytes = |table: ArrayView2<'_, f32>| table.iter().flat_map(|v| v.to_le_bytes()).collect::<Vec<u8>>();
+    let of_latents = Fingerprint::new("picture").and(&latents.dim()).and_bytes(&bytes(latents));
+    umap.map_or(of_latents.clone(), |umap| of_latents.clone().and_bytes(&bytes(umap))).text()
 }
 
 /// Maps along ways, as density.

@@ -26,6 +26,10 @@ pub(crate) struct AnalyseSaid {
     #[arg(long, value_name = "FILE", help_heading = INPUT, add = field(Kind::Mask, "Mask of a part"))]
     pub(crate) in_mask: Option<PathBuf>,
 
+    /// Folder in which image stacks are looked for, where half maps need images that are no longer where the trained job found them
+    #[arg(long, value_name = "DIR", help_heading = INPUT, add = field(Kind::Folder, "Folder of image stacks").advanced())]
+    pub(crate) datadir: Option<PathBuf>,
+
     #[command(flatten, next_help_heading = STATES)]
     #[serde(flatten)]
     pub(crate) grouping: Grouping,

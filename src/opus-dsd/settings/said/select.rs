@@ -2,7 +2,7 @@
 
 use crate::settings::form::{Constant, Kind, When, field};
 use crate::settings::said::train::MOST_THREADS;
-use crate::settings::values::YesNo;
+use crate::settings::values::{Epoch, YesNo};
 use clap::{ArgGroup, Args};
 use contract::{Problem, Result};
 use serde::{Deserialize, Serialize};
@@ -30,6 +30,9 @@ pub(crate) struct SelectSaid {
     /// That job's particles.star, in place of --job (RELION then knows where this job comes from)
     #[arg(long, value_name = "FILE", help_heading = INPUT, add = field(Kind::Particles, "Particles of the trained job").scipion("inputParticles"))]
     pub(crate) in_parts: Option<PathBuf>,
+    /// Epoch of the latents: a number, latest or best; clusters are those of the job's own epoch alone
+    #[arg(long, value_name = "N|WORD", help_heading = INPUT, add = field(Kind::Text, "Epoch").decided("the job's own").advanced())]
+    pub(crate) epoch: Option<Epoch>,
     /// Same as --o (RELION adds it now and then)
     #[arg(long, value_name = "DIR/", help_heading = INPUT, add = field(Kind::Outdir, "Job folder").hidden())]
     pub(crate) pipeline_control: Option<PathBuf>,

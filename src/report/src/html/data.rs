@@ -50,6 +50,7 @@ pub(super) fn of(story: &Story) -> Result<Value> {
         "next_steps": story.next_steps.iter().map(next_step).collect::<Vec<_>>(),
         "epochs": epochs(story),
         "particles": story.latents.nrows(),
+        "drawn_on": { "job": story.title, "epoch": story.epoch, "particles": story.latents.nrows(), "fingerprint": story.fingerprint },
         "clustering": story.clustering,
         "nuisances": story.nuisances,
         "comparison": story.comparison,

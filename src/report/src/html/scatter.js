@@ -216,7 +216,7 @@ function finishLasso() {
   byId("selection-text").textContent = `${grouped(count)} particles inside${shares ? ` (${shares})` : ""}`;
   byId("selection").hidden = false;
   byId("selection").dataset.count = count;
-  scatter.selection = { schema: 1, embedding: e.name === "UMAP" ? "umap" : "pca", polygon: polygon.map((p) => p.map((v) => Number(v.toPrecision(7)))), particles: count };
+  scatter.selection = { schema: 1, embedding: e.name === "UMAP" ? "umap" : "pca", polygon: polygon.map((p) => p.map((v) => Number(v.toPrecision(7)))), particles: count, drawn_on: DATA.drawn_on };
   byId("selection-command").textContent = `opus-dsd select --job ${DATA.title} --region selection.json --o ${DATA.title}-region/`;
   redraw();
 }

@@ -130,6 +130,8 @@ pub(crate) fn story(n: usize, d: usize, k: usize) -> Story {
     let fact = |name: &str, value: &str| (name.to_owned(), value.to_owned());
     Story {
         title: "External/job007".into(),
+        epoch: 12,
+        fingerprint: "0123456789abcdef".into(),
         subtitle: "opus-dsd train: how every particle of Refine3D/job005/run_data.star differs from the consensus".into(),
         facts: vec![
             fact("Particles", &format!("{n} rows, {n} used, in 2 optics groups")),
