@@ -175,7 +175,8 @@ fn an_imported_job_is_analysed_without_its_images() {
     assert!(again.status == Some(2) && again.err.contains("no such image file"), "{}", again.err);
     assert!(again.last_error().contains("`--datadir`"), "{}", again.err);
     // The images are found where they are said to be; these are too few and too small to make maps of, which is another matter.
-    let found = project.run(&format!("analyse --job job --o found/ --clusters 2 --halves --datadir {} --device cpu --j 1", runs.join("first").display()));
+    let found = project
+        .run(&format!("analyse --job job --o found/ --clusters 2 --halves --datadir {} --device cpu --j 1", runs.join("first").display()));
     assert!(!found.err.contains("no such image file"), "{}", found.err);
     let chosen = project.run("select --job job --o none/ --clusters 1");
     assert!(chosen.status == Some(2) && chosen.err.contains("imported run"), "{}", chosen.err);
