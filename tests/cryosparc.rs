@@ -6,7 +6,7 @@ mod job;
 use cryoem::geometry::Euler;
 use cryoem::particles::{ParticleSet, ReadOptions, read};
 use job::{Project, TRAINED};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// Makes `J1/particles.cs`, which lacks images and CTF, `J1/passthrough.cs` with them in another order, `J1/whole.cs` with everything, and
@@ -243,7 +243,7 @@ fn a_job_of_a_star_file_takes_a_table_by_its_images() {
         &["J1/whole.cs", "chosen/particles.cs", "chosen/particles.star", "J1/whole.cs"]
             .map(|name| project.path(name))
             .each_ref()
-            .map(|p| p.as_path()),
+            .map(PathBuf::as_path),
     );
     let ended = project.run(&format!("select --job {TRAINED} --o wrong/ --clusters 1 --cs J1/particles.cs"));
     assert_eq!(ended.status, Some(2), "{}", ended.err);

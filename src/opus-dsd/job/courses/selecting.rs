@@ -196,7 +196,7 @@ impl Chosen {
             job: self.folder.to_string_lossy().into_owned(),
             epoch: self.results.epoch,
             particles: self.latents.nrows(),
-            fingerprint: report::picture(self.latents.view(), umap.as_ref().map(|umap| umap.view())),
+            fingerprint: report::picture(self.latents.view(), umap.as_ref().map(ndarray::ArrayBase::view)),
         })
     }
 

@@ -136,7 +136,7 @@ fn story(
     };
     Ok(Story {
         epoch: outcome.epochs,
-        fingerprint: picture(found.latents.view(), found.umap.as_ref().map(|umap| umap.view())),
+        fingerprint: picture(found.latents.view(), found.umap.as_ref().map(ndarray::ArrayBase::view)),
         title: context.job.folder_name.trim_end_matches('/').to_owned(),
         subtitle: format!(
             "{} particles, {} latent dimensions, {} clusters",
