@@ -26,6 +26,7 @@ pub(crate) fn train(from: &Run, name: &str, change: impl FnOnce(&mut TrainSettin
         checkpoints: folder.join("checkpoint"),
         load: None,
         preview: folder.join("preview.mrc"),
+        preview_origin_angstrom: [0.0; 3],
         monitor: folder.join("monitor"),
         settings,
         device: "cpu".into(),
