@@ -10,6 +10,8 @@ mod learned;
 mod post_process;
 #[path = "back_projection/sets.rs"]
 mod sets;
+#[path = "support/skip.rs"]
+mod skip;
 #[path = "back_projection/truth.rs"]
 mod truth;
 

@@ -2,6 +2,8 @@
 
 #[path = "support/job.rs"]
 mod job;
+#[path = "support/skip.rs"]
+mod skip;
 
 use cryoem::mrc::read_volume;
 use job::{Ended, engine, program};
@@ -60,7 +62,9 @@ fn runs() -> Option<&'static Path> {
                 Err(reason) => last = reason,
             }
         }
-        println!("SKIPPED: runs of the original cannot be made: {python} (OPUS_DSD_TEST_PYTHON) has no PyTorch and NumPy ({last})");
+        skip::skipped_outside_ci(format_args!(
+            "runs of the original cannot be made: {python} (OPUS_DSD_TEST_PYTHON) has no PyTorch and NumPy ({last})"
+        ));
         None
     });
     made.as_ref().map(tempfile::TempDir::path)

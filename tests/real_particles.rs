@@ -4,6 +4,8 @@
 
 #[path = "support/job.rs"]
 mod job;
+#[path = "support/skip.rs"]
+mod skip;
 
 use cryoem::mrc::read_volume;
 use job::{Ended, Project};
@@ -16,7 +18,7 @@ const SHORT: &str = "--preset tiny --epochs 1 --clusters 2 --device cpu --j 1";
 fn data() -> Option<PathBuf> {
     let folder = std::env::var_os("OPUS_DSD_EXTRA_DATA").map(PathBuf::from).filter(|folder| folder.join("particles").is_dir());
     let Some(folder) = folder else {
-        println!("SKIPPED: no real stacks; name the folder of extra data in OPUS_DSD_EXTRA_DATA");
+        skip::skipped("no real stacks; name the folder of extra data in OPUS_DSD_EXTRA_DATA");
         return None;
     };
     job::engine();

@@ -5,6 +5,8 @@
 mod job;
 #[path = "support/relion.rs"]
 mod relion;
+#[path = "support/skip.rs"]
+mod skip;
 
 use relion::Relion;
 use std::time::Duration;

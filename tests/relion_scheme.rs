@@ -5,6 +5,8 @@
 mod job;
 #[path = "support/relion.rs"]
 mod relion;
+#[path = "support/skip.rs"]
+mod skip;
 
 use relion::{Relion, value_after};
 use std::process::Command;
@@ -151,7 +153,7 @@ fn figures_are_read(relion: &Relion) {
 fn the_scheme_runs_under_relion_5() {
     let version = Command::new("relion_schemer").arg("--version").output().map(|o| String::from_utf8_lossy(&o.stdout).into_owned());
     let Some(version) = version.ok().and_then(|v| v.split("version:").nth(1)?.trim().chars().next()) else {
-        eprintln!("SKIPPED: RELION 4 or 5 (relion_schemer) is not installed");
+        skip::skipped("RELION 4 or 5 (relion_schemer) is not installed");
         return;
     };
     let Some(relion) = Relion::project() else { return };

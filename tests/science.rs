@@ -28,3 +28,5 @@ mod rendering;
 mod runs;
 #[path = "science/scores.rs"]
 mod scores;
+#[path = "support/skip.rs"]
+mod skip;

@@ -6,6 +6,8 @@
 mod edits;
 #[path = "science/runs.rs"]
 mod runs;
+#[path = "support/skip.rs"]
+mod skip;
 
 use cryoem::mrc::{read_volume, write_volume};
 use cryoem::particles::{self, ParticleSet, ReadOptions};

@@ -52,7 +52,7 @@ pub(crate) fn tiny(name: &str) -> Option<PathBuf> {
     Some(extra_data()?.join("tiny").join(name)).filter(|set| {
         let there = set.join("particles.star").exists();
         if !there {
-            skipped(&format!("{} is missing", set.display()));
+            crate::skip::skipped(format_args!("{} is missing", set.display()));
         }
         there
     })
@@ -61,7 +61,7 @@ pub(crate) fn tiny(name: &str) -> Option<PathBuf> {
 fn extra_data() -> Option<PathBuf> {
     let found = std::env::var_os("OPUS_DSD_EXTRA_DATA").and_then(|folder| PathBuf::from(folder).canonicalize().ok());
     if found.is_none() {
-        skipped("no extra data; name their folder in OPUS_DSD_EXTRA_DATA");
+        crate::skip::skipped("no extra data; name their folder in OPUS_DSD_EXTRA_DATA");
     }
     found
 }
@@ -74,7 +74,10 @@ fn noisy_set() -> Option<PathBuf> {
     let python = std::env::var("OPUS_DSD_TEST_PYTHON").unwrap_or_else(|_| "python3".into());
     let able = Command::new(&python).args(["-c", "import numpy, scipy"]).output().is_ok_and(|o| o.status.success());
     if !able || !script.exists() {
-        skipped(&format!("{NAME} cannot be made: it needs {} and numpy and scipy for {python} (OPUS_DSD_TEST_PYTHON)", script.display()));
+        crate::skip::skipped(format_args!(
+            "{NAME} cannot be made: it needs {} and numpy and scipy for {python} (OPUS_DSD_TEST_PYTHON)",
+            script.display()
+        ));
         return None;
     }
     let folder = scratch("made");
@@ -83,12 +86,6 @@ fn noisy_set() -> Option<PathBuf> {
     let made = command.output().unwrap();
     assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
     Some(folder.join(NAME))
-}
-
-/// Says loudly what is not tested; goes around the test harness, which keeps the output of tests that pass.
-fn skipped(why: &str) {
-    use std::io::Write;
-    let _ = writeln!(std::io::stderr(), "SKIPPED: {why}");
 }
 
 /// A folder for one test program's run, below the build folder; those of programs that are gone are removed.

@@ -15,8 +15,7 @@ impl Relion {
     /// A new project; `None` where RELION is not installed and this is not CI.
     pub(crate) fn project() -> Option<Self> {
         if Command::new("relion_pipeliner").arg("--help").output().is_err() {
-            assert!(std::env::var_os("CI").is_none(), "RELION is not installed, and CI must not skip its tests");
-            eprintln!("SKIPPED: RELION (relion_pipeliner) is not installed");
+            crate::skip::skipped_outside_ci("RELION (relion_pipeliner) is not installed");
             return None;
         }
         crate::job::engine();

@@ -14,5 +14,8 @@ pub mod particles;
 pub mod prepare;
 pub mod random;
 pub mod simulate;
+#[cfg(test)]
+#[path = "../../../tests/support/skip.rs"]
+mod skip;
 pub mod subset;
 pub mod volume;

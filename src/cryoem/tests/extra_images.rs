@@ -1,6 +1,9 @@
 //! Maps and stacks of other programs. They are test data that cannot be part of the repository: their folder is `OPUS_DSD_EXTRA_DATA`;
 //! without it these tests say so and pass.
 
+#[path = "../../../tests/support/skip.rs"]
+mod skip;
+
 use opus_dsd_cryoem::mrc::{StackReader, read_volume};
 use opus_dsd_cryoem::particles::{self, OpticsGroup, Particle, ParticleSet, ReadOptions, Source};
 use opus_dsd_cryoem::prepare::{Invert, PrepareOptions, PreparedSet, prepare};
@@ -9,7 +12,7 @@ use std::path::{Path, PathBuf};
 fn data(below: &str) -> Option<PathBuf> {
     let folder = std::env::var_os("OPUS_DSD_EXTRA_DATA").map(|folder| PathBuf::from(folder).join(below)).filter(|folder| folder.is_dir());
     if folder.is_none() {
-        println!("SKIPPED: no extra data `{below}`; name their folder in OPUS_DSD_EXTRA_DATA");
+        skip::skipped(format_args!("no extra data `{below}`; name their folder in OPUS_DSD_EXTRA_DATA"));
     }
     folder
 }

@@ -13,6 +13,9 @@ pub mod model;
 pub mod native;
 pub mod scene;
 pub mod session;
+#[cfg(test)]
+#[path = "../../../tests/support/skip.rs"]
+mod skip;
 pub mod torch;
 pub mod training;
 pub mod world;

@@ -2,6 +2,9 @@
 //!
 //! Without a GPU these tests say SKIPPED and check nothing.
 
+#[path = "../../../tests/support/skip.rs"]
+mod skip;
+
 use contract::{BaseVolume, EncoderGrid, ModelLayout, Numerics, ResizeAt, Width, World};
 use cryoem::geometry::{Matrix3, random_rotation};
 use cryoem::random::Random;
@@ -35,7 +38,7 @@ fn gpu(test: &str) -> Option<Device> {
     if Cuda::is_available() {
         return Some(Device::Cuda(0));
     }
-    eprintln!("SKIPPED: {test}: no CUDA device on this machine; nothing was compared");
+    skip::skipped(format_args!("{test}: no CUDA device on this machine; nothing was compared"));
     None
 }
 

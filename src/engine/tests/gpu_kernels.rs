@@ -3,6 +3,9 @@
 //!
 //! Whether they run on a GPU as they do here is for `device.rs`.
 
+#[path = "../../../tests/support/skip.rs"]
+mod skip;
+
 use contract::Result;
 use cryoem::geometry::{Matrix3, random_rotation};
 use cryoem::random::Random;
@@ -60,7 +63,7 @@ fn on_host(test: &str) -> Option<Arc<OnHost>> {
         .output();
     let output = match compiled {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-            eprintln!("SKIPPED: {test}: no C++ compiler on this machine; nothing was compared");
+            skip::skipped_outside_ci(format_args!("{test}: no C++ compiler on this machine; nothing was compared"));
             return None;
         }
         other => other.unwrap(),
@@ -160,7 +163,7 @@ fn nvrtc_takes_the_sources() {
             match compile(source, architecture) {
                 Ok(image) => assert!(source.kernels.iter().all(|name| String::from_utf8_lossy(&image).contains(name))),
                 Err(problem) if problem.to_string().contains("NVRTC is not there") => {
-                    eprintln!("SKIPPED: nvrtc_takes_the_sources: {problem}");
+                    skip::skipped(format_args!("nvrtc_takes_the_sources: {problem}"));
                     return;
                 }
                 Err(problem) => panic!("{problem}"),

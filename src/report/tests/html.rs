@@ -3,6 +3,8 @@
 
 #[path = "support/browser.rs"]
 mod browser;
+#[path = "../../../tests/support/skip.rs"]
+mod skip;
 #[path = "support/story.rs"]
 mod support;
 

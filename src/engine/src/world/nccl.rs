@@ -216,7 +216,7 @@ mod tests {
         let folders = std::fs::read_dir(&cache).into_iter().flatten().flatten();
         let found = folders.map(|entry| entry.path().join("nvidia/nccl/lib").join(LIBRARY)).find(|path| path.is_file());
         let Some(path) = found else {
-            eprintln!("SKIPPED: no {LIBRARY} below {} (`cargo xtask setup --cuda`)", cache.display());
+            crate::skip::skipped(format_args!("no {LIBRARY} below {} (`cargo xtask setup --cuda`)", cache.display()));
             return;
         };
         let functions = load(&path.to_string_lossy()).unwrap();

@@ -10,9 +10,8 @@ pub(crate) fn found() -> Option<PathBuf> {
         .into_iter()
         .map(PathBuf::from)
         .find(|name| Command::new(name).arg("--version").output().is_ok_and(|o| o.status.success()));
-    assert!(found.is_some() || std::env::var_os("CI").is_none(), "Chromium is not installed, and CI must not skip its tests");
     if found.is_none() {
-        eprintln!("SKIPPED: Chromium is not installed");
+        crate::skip::skipped_outside_ci("Chromium is not installed");
     }
     found
 }

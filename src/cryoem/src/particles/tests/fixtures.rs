@@ -31,7 +31,7 @@ impl StackSource for Imagined {
 fn extra_data() -> Option<PathBuf> {
     let folder = std::env::var_os("OPUS_DSD_EXTRA_DATA").map(PathBuf::from).filter(|folder| folder.is_dir());
     if folder.is_none() {
-        eprintln!("SKIPPED: no extra data; name their folder in OPUS_DSD_EXTRA_DATA");
+        crate::skip::skipped("no extra data; name their folder in OPUS_DSD_EXTRA_DATA");
     }
     folder
 }

@@ -143,7 +143,7 @@ mod tests {
         crate::torch::init_torch().unwrap();
         let there = open().is_ok();
         if !there {
-            eprintln!("SKIPPED: {test}: no NVRTC on this machine; nothing was compiled");
+            crate::skip::skipped(format_args!("{test}: no NVRTC on this machine; nothing was compiled"));
         }
         there
     }
