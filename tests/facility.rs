@@ -242,17 +242,23 @@ fn a_dry_run_decides_everything_and_writes_nothing() {
     let bytes_below = |name: &str| -> u64 {
         files(&project.path(JOB)).iter().filter(|(path, _)| path.starts_with(name)).map(|(_, bytes)| bytes.len() as u64).sum()
     };
-    let predicted = |after: &str| -> f64 {
-        let rest = &planned.out[planned.out.find(after).unwrap() + after.len()..];
+    let number = |out: &str, after: &str| -> f64 {
+        let rest = &out[out.find(after).unwrap() + after.len()..];
         let mut words = rest.split_whitespace();
         let number: f64 = words.next().unwrap().parse().unwrap();
         let unit = words.next().unwrap().trim_end_matches(',');
-        number * [("B", 1.0), ("kB", 1e3), ("MB", 1e6)].iter().find(|(name, _)| *name == unit).unwrap().1
+        number * [("B", 1.0), ("kB", 1e3), ("MB", 1e6), ("GB", 1e9)].iter().find(|(name, _)| *name == unit).unwrap().1
     };
+    let predicted = |after: &str| number(&planned.out, after);
     let prepared = bytes_below("prepared/") as f64;
     assert!((predicted("prepared images ") - prepared).abs() < 2000.0, "{prepared}: {}", planned.out);
     let checkpoint = bytes_below("checkpoint/epoch-002/") as f64;
     assert!((predicted("checkpoints about 3 × ") / checkpoint - 1.0).abs() < 0.1, "{checkpoint}: {}", planned.out);
+    // Each of several engines has the library in memory, and its share of the batch.
+    let two = project.train(JOB, &format!("{more} --ranks 2 --dry-run"));
+    assert_eq!(two.status, Some(0), "{}", two.err);
+    let host = [&planned.out, &two.out].map(|out| number(out, "memory       about "));
+    assert!(host[1] > 1.5 * host[0] && host[1] < 2.0 * host[0], "{host:?}: {}", two.out);
     assert_eq!(project.train(JOB, &format!("{more} --dry-run")).status, Some(0));
     assert!(project.train(JOB, &format!("{more} --dry-run")).out.contains("holds a job that is done"));
 }

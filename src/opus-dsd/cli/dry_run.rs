@@ -79,7 +79,9 @@ fn for_people(forecast: &Forecast, folder: &Path, notes: &[String]) -> String {
     let usable = memory::read().usable();
     line("memory", format!("about {} of the host ({} can be had)", size(forecast.host_memory), size(usable)));
     if let Some(device) = forecast.device_memory {
-        line("", format!("about {} of {} ({})", size(device), decided.grid.device.id, size(decided.grid.device.memory_bytes)));
+        let which =
+            if decided.grid.ranks() > 1 { format!("each of {}", decided.grid.engines.join(", ")) } else { decided.grid.device.id.clone() };
+        line("", format!("about {} of {which} ({})", size(device), size(decided.grid.device.memory_bytes)));
     }
     line("time", time(forecast, *particles));
     text

@@ -63,7 +63,7 @@ pub(crate) struct Forecast {
     pub(crate) results: u64,
     /// Bytes of host memory of all processes.
     pub(crate) host_memory: u64,
-    /// Bytes on the GPU, where one trains.
+    /// Bytes on the GPU, where one trains; on each of several.
     pub(crate) device_memory: Option<u64>,
     /// CPU seconds of the whole job, where the device is the CPU and the preset was measured.
     pub(crate) cpu_seconds: Option<f64>,
@@ -161,16 +161,17 @@ fn results(decided: &Decided, particles: usize, table: u64) -> u64 {
     (clusters + 1) * map + (components + 2) * grid + COPIES_OF_INPUT * table + latents + REPORT_BYTES
 }
 
-/// What a step takes of its device.
+/// What a step takes of its device, or of each.
 fn training_memory(decided: &Decided) -> u64 {
     let train = &decided.train;
-    Footprint::of(train).bytes(train.batch, train.micro_batch, train.recompute_encoder)
+    Footprint::of(train).bytes(decided.grid.share(train.batch), train.micro_batch, train.recompute_encoder)
 }
 
 fn host_memory(decided: &Decided, particles: usize) -> u64 {
+    let ranks = decided.grid.ranks() as u64;
     let training = if decided.grid.device.id == "cpu" { (training_memory(decided) as f64 * KEPT_IN_PIECES) as u64 } else { 0 };
-    let kept = Cache::within(&decided.train.layout, particles, MOST_CACHED_BYTES).bytes;
-    ENGINE_BYTES + WORKER_BYTES + ROW_BYTES * particles as u64 + kept + training
+    let kept = Cache::within(&decided.train.layout, particles, MOST_CACHED_BYTES / ranks).bytes;
+    WORKER_BYTES + ROW_BYTES * particles as u64 + ranks * (ENGINE_BYTES + kept + training)
 }
 
 fn cpu_seconds(decided: &Decided, particles: usize) -> Option<f64> {

@@ -64,9 +64,19 @@ pub(crate) struct Grid {
 }
 
 impl Grid {
+    /// Engines that train together on this machine.
+    pub(crate) fn ranks(&self) -> usize {
+        self.engines.len().max(1)
+    }
+
     /// Threads of each engine.
     pub(crate) fn threads_an_engine(&self) -> usize {
-        (self.threads / self.engines.len().max(1)).max(1)
+        (self.threads / self.ranks()).max(1)
+    }
+
+    /// The images of a batch that one engine takes, at most.
+    pub(crate) fn share(&self, batch: usize) -> usize {
+        batch.div_ceil(self.ranks())
     }
 }
 
@@ -282,14 +292,15 @@ pub(crate) fn decide(said: &TrainSaid, facts: &DataFacts, grid: Grid, mut book: 
         log_interval,
         precision,
     };
-    let room = plan::room(said.gpu_memory, &grid.device);
+    let room = plan::room(said.gpu_memory, &grid.device, grid.ranks());
     // What a machine has free differs from run to run, and is no change of the job.
     let most = format!("{:.1} GB at most", room.value as f64 / 1e9);
     match said.gpu_memory {
         Some(_) => book.note("memory of a step", most, room.reason),
         None => book.note("memory of a step", "as there is".into(), format!("{most}: {}", room.reason)),
     }
-    let split = plan::split(&train, said.micro_batch, room.value);
+    let of_a_rank = TrainSettings { batch: grid.share(train.batch), ..train.clone() };
+    let split = plan::split(&of_a_rank, said.micro_batch, room.value);
     (train.micro_batch, train.recompute_encoder) = (split.value.micro_batch, split.value.recompute_encoder);
     let again = if train.recompute_encoder { ", the encoder worked out again" } else { "" };
     book.note("micro-batch", format!("{}{again}", train.micro_batch), split.reason);

@@ -23,21 +23,25 @@ pub(crate) struct Split {
     pub(crate) recompute_encoder: bool,
 }
 
-/// Bytes that a step may take, and whence.
-pub(crate) fn room(said_gb: Option<f64>, device: &Device) -> Ruled<u64> {
+/// Bytes that a step may take of a device, and whence; `ranks` on a CPU share the host's memory.
+pub(crate) fn room(said_gb: Option<f64>, device: &Device, ranks: usize) -> Ruled<u64> {
     let on_host = device.id == "cpu";
-    let there = if on_host { device.memory_bytes.min(memory::read().usable()) } else { device.memory_bytes };
+    let there = if on_host { device.memory_bytes.min(memory::read().usable()) / ranks as u64 } else { device.memory_bytes };
     let share = if on_host { SHARE_OF_HOST } else { SHARE_OF_GPU };
     match said_gb {
         Some(gb) => Ruled { value: (gb * GIGABYTE) as u64, reason: "as said".into() },
         None => Ruled {
             value: (there as f64 * share) as u64,
-            reason: format!("{:.0}% of the {:.1} GB that {} has", share * 100.0, there as f64 / GIGABYTE, device.id),
+            reason: if on_host && ranks > 1 {
+                format!("{:.0}% of the {:.1} GB that each of {ranks} processes has", share * 100.0, there as f64 / GIGABYTE)
+            } else {
+                format!("{:.0}% of the {:.1} GB that {} has", share * 100.0, there as f64 / GIGABYTE, device.id)
+            },
         },
     }
 }
 
-/// The largest parts that fit into `room` bytes; the encoder is worked out again only where nothing fits otherwise. `micro_batch` is what was
+/// The largest parts of an engine's share of the batch (`train.batch` here) that fit into `room` bytes; the encoder is worked out again only where nothing fits otherwise. `micro_batch` is what was
 /// said of it. Where not even one image fits, it is one image: the forecast says so, and the run may still be lucky.
 pub(crate) fn split(train: &TrainSettings, micro_batch: Option<usize>, room: u64) -> Ruled<Split> {
     let needs = Footprint::of(train);
@@ -110,8 +114,9 @@ mod tests {
         assert_eq!(split(&train, Some(5), u64::MAX).value, Split { micro_batch: 5, recompute_encoder: false });
         assert_eq!(split(&train, Some(50), u64::MAX).value.micro_batch, 18);
         let device = Device { id: "cuda:0".into(), name: "GPU".into(), memory_bytes: 80 * GB };
-        assert_eq!(room(Some(8.0), &device).value, 8 * GB);
-        assert_eq!(room(None, &device).value, 68 * GB);
-        assert!(room(None, &Device { id: "cpu".into(), ..device }).value <= 40 * GB);
+        assert_eq!(room(Some(8.0), &device, 1).value, 8 * GB);
+        assert_eq!(room(None, &device, 4).value, 68 * GB);
+        let host = Device { id: "cpu".into(), memory_bytes: 1_000_000, ..device };
+        assert_eq!((room(None, &host, 1).value, room(None, &host, 4).value), (500_000, 125_000));
     }
 }
