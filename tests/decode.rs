@@ -170,7 +170,7 @@ fn what_cannot_be_decoded_is_refused() {
         (format!("--job {JOB} --o refused --particles 97"), "`--particles` 97"),
         (format!("--job {JOB} --o refused --particles 0"), "`--particles` 0"),
         (format!("--job {JOB} --o refused --zfile nowhere.txt"), "nowhere.txt"),
-        (format!("--job {JOB} --o refused --zfile empty.txt"), "holds no latents"),
+        (format!("--job {JOB} --o refused --zfile empty.txt"), "empty.txt: holds no latents"),
         (format!("--job {JOB} --o refused --pc 1 --epoch 7"), JOB),
         (format!("--job {JOB} --o refused --pc 1 --device cuda:99"), "`--device`"),
         ("--job nowhere --o refused --pc 1".to_owned(), "nowhere"),

@@ -81,7 +81,8 @@ pub(crate) fn maps(run: &Run, molecule: &str) -> MapScore {
     let each = SCORED_MAPS / truth.len();
     let of_state = |state: usize| labels.iter().enumerate().filter(move |(_, l)| l.state == state).map(|(i, _)| i).take(each);
     let particles: Vec<usize> = truth.keys().flat_map(|&state| of_state(state)).collect();
-    let list: Vec<String> = particles.iter().map(ToString::to_string).collect();
+    // Counted from 1 there.
+    let list: Vec<String> = particles.iter().map(|row| (row + 1).to_string()).collect();
     let folder = runs::decode(run, "at-particles", &format!("--particles {} --box {TRUTH_BOX_PX}", list.join(",")));
     let mut scorer = MapScorer::new(truth, &read_volume(&run.job.join("base.mrc")).unwrap(), Some(mask(run))).unwrap();
     for (row, &particle) in particles.iter().enumerate() {

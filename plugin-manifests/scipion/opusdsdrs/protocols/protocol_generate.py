@@ -20,12 +20,12 @@ class OpusDsdRsProtGenerate(OfATrainedJob):
 
     def _defineParams(self, form):
         super()._defineParams(form)
-        # The program counts rows; here particles have ids.
+        # The program counts rows, from 1; here particles have ids.
         form.getParam("particles").config(label="Ids of particles", help="Particles whose latents are decoded, for instance 1,5,10-12.")
 
     def _setting(self, param, value, folder):
         if param["id"] == "particles":
-            row_of = {int(i): row for row, (i,) in enumerate(star_columns(self.getTrainedStar(), "rlnImageId"))}
+            row_of = {int(i): row for row, (i,) in enumerate(star_columns(self.getTrainedStar(), "rlnImageId"), start=1)}
             return ",".join(str(row_of[i]) for i in getListFromRangeString(value))
         return super()._setting(param, value, folder)
 

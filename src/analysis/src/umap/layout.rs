@@ -60,30 +60,29 @@ fn move_all(mut places: Vec<[f32; 2]>, ties: &Ties, epochs: usize, seed: u64) ->
 
 /// Where a particle goes in an epoch.
 fn step(places: &[[f32; 2]], row: usize, ties: &Ties, epoch: usize, rate: f32, mut random: Random) -> [f32; 2] {
+    // A tie is used as often as it is strong: the strongest in every epoch.
+    let used = |strength: f32| ((epoch + 1) as f32 * strength).floor() > (epoch as f32 * strength).floor();
+    let moved = |own: [f32; 2], gradient: f32, difference: [f32; 2]| {
+        [0, 1].map(|axis| own[axis] + rate * (gradient * difference[axis]).clamp(-LARGEST_STEP, LARGEST_STEP))
+    };
+    let pulled = |own: [f32; 2], other: usize| {
+        let (difference, squared, power) = apart(own, places[other]);
+        if squared > 0.0 { moved(own, -2.0 * A * B * power / (squared * (1.0 + A * power)), difference) } else { own }
+    };
     let mut own = places[row];
-    for (other, strength) in ties.of(row) {
-        // A tie is used as often as it is strong: the strongest in every epoch.
-        if ((epoch + 1) as f32 * strength).floor() <= (epoch as f32 * strength).floor() {
-            continue;
-        }
-        // Twice: each tie stands in the lists of both ends, and either use moves both.
-        for _ in 0..2 {
-            let (difference, squared, power) = apart(own, places[other]);
-            if squared > 0.0 {
-                let pull = -2.0 * A * B * power / (squared * (1.0 + A * power));
-                [0, 1].into_iter().for_each(|axis| own[axis] += rate * (pull * difference[axis]).clamp(-LARGEST_STEP, LARGEST_STEP));
-            }
-        }
+    for (other, _) in ties.of(row).filter(|tie| used(tie.1)) {
+        own = pulled(own, other);
         for _ in 0..PUSHES {
             let other = ((u64::from(random.bits()) * places.len() as u64) >> 32) as usize;
             let (difference, squared, power) = apart(own, places[other]);
             if other != row && squared > 0.0 {
-                let push = 2.0 * B / ((SOFTENING + squared) * (1.0 + A * power));
-                [0, 1].into_iter().for_each(|axis| own[axis] += rate * (push * difference[axis]).clamp(-LARGEST_STEP, LARGEST_STEP));
+                own = moved(own, 2.0 * B / ((SOFTENING + squared) * (1.0 + A * power)), difference);
             }
         }
     }
-    own
+    // Each tie stands in the lists of both ends, and either use moves both. The other end's uses come after the pushes: two pulls in a row undo each
+    // other where they overshoot, and connected latents fall into islands.
+    ties.of(row).filter(|tie| used(tie.1)).fold(own, |own, (other, _)| pulled(own, other))
 }
 
 /// Difference, its squared length, and that to the power of b.
