@@ -163,6 +163,7 @@ fn what_cannot_be_decoded_is_refused() {
     for (arguments, culprit) in [
         (format!("--job {JOB} --o refused --pc 9"), "`--pc`"),
         (format!("--job {JOB} --o refused --pc 0"), "`--pc`"),
+        (format!("--job {JOB} --o refused --pc 1 --apix 0.001"), "`--box`, `--apix`: maps of"),
         (format!("--job {JOB} --o refused --path 1,3"), "`--path`"),
         (format!("--job {JOB} --o refused --path p1,p97"), "`--path`"),
         (format!("--job {JOB} --o refused --path 1"), "`--path"),

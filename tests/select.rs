@@ -169,7 +169,9 @@ fn wrong_wishes_are_told_and_write_nothing() {
     std::fs::write(folder.path().join("bad.json"), r#"{"schema":1,"embedding":"pca"}"#).unwrap();
     let other = r#"{"schema":1,"embedding":"pca","polygon":[[0,0],[1,0],[1,1]],"drawn_on":{"job":"External/job009","epoch":5,"particles":80,"fingerprint":"1"}}"#;
     std::fs::write(folder.path().join("other.json"), other).unwrap();
+    assert_eq!(select(folder.path(), "--job job --o chosen/ --clusters 1,2").status, Some(0));
     for (line, status, part) in [
+        ("--job chosen --o out/ --clusters 1", 2, "is a selection, which has no clusters of its own"),
         ("--job job --o out/ --clusters 4", 2, "clusters that are there: 1, 2, 3"),
         ("--job job --o out/ --clusters one", 2, "`--clusters`"),
         ("--job job --o out/ --particles 25", 2, "no particle 25"),

@@ -12,6 +12,9 @@ use std::path::{Path, PathBuf};
 /// The verb of jobs that have latents of their own, by another job's model.
 pub(crate) const ENCODE: &str = "encode";
 
+/// The verb of jobs that chose particles of another: they have no clusters of their own.
+pub(crate) const SELECT: &str = "select";
+
 /// What is needed of a trained job.
 pub(crate) struct Trained {
     /// The folder of the job that trained the model, as it was named; of an analysis, that of the job that it looks at.

@@ -13,6 +13,8 @@ use std::path::Path;
 
 /// Folder of the maps along a way.
 const PATH: &str = "path";
+/// Voxels of a map's side that may be asked for: such a map is 4.3 GB, and is made in memory.
+const MOST_BOX_PX: usize = 1024;
 
 /// What to decode.
 pub(super) struct Wish {
@@ -172,16 +174,17 @@ pub(super) fn in_words(form: &MapForm) -> String {
 /// Box and voxel size: as the job's; where only one is said, the other keeps what the map spans.
 fn grid(wanted: (Option<usize>, Option<f64>), box_px: usize, apix: f64) -> Result<(usize, f64)> {
     let span = box_px as f64 * apix;
+    let most = MOST_BOX_PX.max(box_px);
     let (box_px, apix) = match wanted {
         (None, None) => (box_px, apix),
         (Some(n), None) => (n, span / n.max(1) as f64),
         (None, Some(a)) => (2 * (span / a / 2.0).round() as usize, a),
         (Some(n), Some(a)) => (n, a),
     };
-    if box_px < 2 || apix.is_nan() || apix <= 0.0 {
-        return Err(Problem::input(format!("maps of {box_px} voxels of {apix} Å cannot be written"))
+    if box_px < 2 || apix.is_nan() || apix <= 0.0 || box_px > most {
+        return Err(Problem::input(format!("maps of {box_px} voxels of {apix} Å a side cannot be written"))
             .at("`--box`, `--apix`")
-            .hint("leave both out to get maps like those of the job"));
+            .hint(format!("leave both out to get maps like those of the job, or ask for 2 to {most} voxels")));
     }
     Ok((box_px, apix))
 }
@@ -196,6 +199,7 @@ mod tests {
         assert_eq!(grid((Some(32), None), 48, 2.0), Ok((32, 3.0)));
         assert_eq!(grid((None, Some(4.0)), 48, 2.0), Ok((24, 4.0)));
         assert!(grid((None, Some(0.0)), 48, 2.0).is_err());
+        assert!(grid((None, Some(0.01)), 48, 2.0).unwrap_err().to_string().contains("maps of 9600 voxels"));
     }
 
     #[test]

@@ -13,7 +13,7 @@ use crate::job::stages::read::Input;
 use crate::job::stages::report::Material;
 use crate::job::stages::series::Extent;
 use crate::job::stages::{check, cluster, decode, differences, embed, prepare, publish, reconstruct, report, series, train};
-use crate::job::trained::Trained;
+use crate::job::trained::{SELECT, Trained};
 use crate::job::{npy, wishes};
 use crate::settings::decided::{self, Decided, Reason};
 use crate::settings::defaults::{POINTS, VARIABILITY};
@@ -35,6 +35,15 @@ pub(super) fn run(context: &mut Context<'_>, said: &AnalyseSaid) -> Result<()> {
     }
     let mut engine = start_engine(context.job)?;
     let trained = Trained::open(&said.trained.folder()?, said.trained.epoch.unwrap_or_default())?;
+    let named = said.trained.folder()?;
+    if results::read(&named)?.is_some_and(|results| results.verb == SELECT) {
+        context.warn(&format!(
+            "{} is a selection: all {} particles of {} are analysed, not the chosen ones alone",
+            named.display(),
+            trained.latents.nrows(),
+            trained.latents_of.display()
+        ));
+    }
     let before = settings_file::of_trained(&trained.latents_of)?;
     let mut reading = reading_of(&before)?;
     reading.options.datadir = said.datadir.clone().or(reading.options.datadir);

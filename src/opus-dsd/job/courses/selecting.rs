@@ -8,7 +8,7 @@ use crate::job::source::{self, Source};
 use crate::job::stages::context::Context;
 use crate::job::stages::embed::UMAP;
 use crate::job::stages::report;
-use crate::job::trained::{ENCODE, Trained};
+use crate::job::trained::{ENCODE, SELECT, Trained};
 use crate::job::{npy, settings_file, wishes};
 use crate::settings::said::SelectSaid;
 use crate::settings::values::Epoch;
@@ -238,6 +238,11 @@ impl Known for Chosen {
         if self.results.verb == IMPORT {
             return Err(at(Problem::input("is an imported run, which has no clusters yet")
                 .hint(format!("find them with `opus-dsd analyse --job {} --o OTHER/`, and choose from that job", self.folder.display()))));
+        }
+        if self.results.verb == SELECT {
+            let from = self.results.trained_job.as_deref().unwrap_or("the job that it was chosen from");
+            return Err(at(Problem::input("is a selection, which has no clusters of its own")
+                .hint(format!("choose clusters from {from}, together with other conditions in one `--where`"))));
         }
         let column = particles_block(&self.table)?.column("rlnClassNumber").map_err(|e| star_problem(&e))?;
         let classes = column.integers().map_err(|e| star_problem(&e))?;
