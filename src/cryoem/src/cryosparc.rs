@@ -20,6 +20,12 @@ pub const EXTENSION: &str = "cs";
 /// What begins tables in cryoSPARC's own packed format.
 const PACKED: &[u8] = b"\x94CSDAT";
 
+/// Whether a file is such a table, by its name.
+#[must_use]
+pub fn is_table(path: &Path) -> bool {
+    path.extension().is_some_and(|extension| extension == EXTENSION)
+}
+
 /// A table, kept whole.
 #[derive(Clone, Debug)]
 pub struct Table {

@@ -252,7 +252,7 @@ fn read_with(path: &Path, options: &ReadOptions, stacks: &dyn StackSource) -> Re
         return Err(Problem::input("cannot be both a file and none").at("--ctf").hint("leave one of the two out"));
     }
     let extension = path.extension().and_then(|extension| extension.to_str());
-    if let Some(passthrough) = options.passthrough.as_ref().filter(|_| extension != Some(cryosparc::EXTENSION)) {
+    if let Some(passthrough) = options.passthrough.as_ref().filter(|_| !cryosparc::is_table(path)) {
         return Err(Problem::input("belongs to a cryoSPARC table, and the particles are none")
             .at(format!("`--passthrough` {}", passthrough.display()))
             .hint("give the particles as `.cs`, or leave `--passthrough` out"));

@@ -87,12 +87,14 @@ fn with_hint(problem: &Problem, verb: Option<&str>) -> Problem {
         return problem.clone();
     }
     problem.clone().hint(match problem.kind {
-        Kind::Input => return problem.clone().hint(format!("`opus-dsd {} --help` lists what is expected", verb.unwrap_or("VERB"))),
-        Kind::InputOutput => "look at the path, its permissions and the free space of its disk, then start the same job again; it goes on",
-        Kind::Device => "choose another device with `--device`, or lower `--micro-batch`",
-        Kind::Numerical => "lower `--lr`, or start again from an earlier epoch with `--load JOB:EPOCH`",
-        Kind::Aborted | Kind::Terminated => "start the same job again; it goes on from the last checkpoint",
-        _ => "run.out above says how far it came; start the same job again, and report it with run.out and run.err if it comes back",
+        Kind::Input => format!("`opus-dsd {} --help` lists what is expected", verb.unwrap_or("VERB")),
+        Kind::InputOutput => {
+            "look at the path, its permissions and the free space of its disk, then start the same job again; it goes on".into()
+        }
+        Kind::Device => "choose another device with `--device`, or lower `--micro-batch`".into(),
+        Kind::Numerical => "lower `--lr`, or start again from an earlier epoch with `--load JOB:EPOCH`".into(),
+        Kind::Aborted | Kind::Terminated => "start the same job again; it goes on from the last checkpoint".into(),
+        _ => "run.out above says how far it came; start the same job again, and report it with run.out and run.err if it comes back".into(),
     })
 }
 

@@ -45,9 +45,9 @@ impl Ledger {
         Ok(Self { job_folder: job_folder.to_path_buf(), folder, redo: false })
     }
 
-    /// From here on nothing that was done before counts.
-    pub(crate) fn redo(&mut self) {
-        self.redo = true;
+    /// From here on nothing that was done before counts, where that is wished.
+    pub(crate) fn redo_if(&mut self, wished: bool) {
+        self.redo = wished;
     }
 
     /// Whether nothing that was done before counts.
@@ -159,7 +159,7 @@ mod tests {
         std::fs::write(&output, b"half").unwrap();
         assert!(!ledger.is_fresh("base", "a"));
         ledger.done("base", "a", std::slice::from_ref(&output), &[]).unwrap();
-        ledger.redo();
+        ledger.redo_if(true);
         assert!(!ledger.is_fresh("base", "a"), "everything is to be made again");
     }
 

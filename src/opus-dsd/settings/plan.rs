@@ -32,17 +32,18 @@ pub(crate) fn room(said_gb: Option<f64>, device: &Device, ranks: usize) -> Ruled
         Some(gb) => Ruled { value: (gb * GIGABYTE) as u64, reason: "as said".into() },
         None => Ruled {
             value: (there as f64 * share) as u64,
-            reason: if on_host && ranks > 1 {
-                format!("{:.0}% of the {:.1} GB that each of {ranks} processes has", share * 100.0, there as f64 / GIGABYTE)
-            } else {
-                format!("{:.0}% of the {:.1} GB that {} has", share * 100.0, there as f64 / GIGABYTE, device.id)
+            reason: {
+                let owner = if on_host && ranks > 1 { format!("each of {ranks} processes") } else { device.id.clone() };
+                format!("{:.0}% of the {:.1} GB that {owner} has", share * 100.0, there as f64 / GIGABYTE)
             },
         },
     }
 }
 
-/// The largest parts of an engine's share of the batch (`train.batch` here) that fit into `room` bytes; the encoder is worked out again only where nothing fits otherwise. `micro_batch` is what was
-/// said of it. Where not even one image fits, it is one image: the forecast says so, and the run may still be lucky.
+/// The largest parts of an engine's share of the batch (`train.batch` here) that fit into `room` bytes.
+///
+/// The encoder is worked out again only where nothing fits otherwise. `micro_batch` is what was said of it. Where not even one image fits, it is one image:
+/// the forecast says so, and the run may still be lucky.
 pub(crate) fn split(train: &TrainSettings, micro_batch: Option<usize>, room: u64) -> Ruled<Split> {
     let needs = Footprint::of(train);
     let fits = |micro_batch: usize, again: bool| needs.bytes(train.batch, micro_batch, again) <= room;

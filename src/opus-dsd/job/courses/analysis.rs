@@ -30,9 +30,7 @@ use std::path::PathBuf;
 const LATENTS: &str = "epoch-latents.npy";
 
 pub(super) fn run(context: &mut Context<'_>, said: &AnalyseSaid) -> Result<()> {
-    if said.redo.is_some_and(|yes| yes.0) {
-        context.ledger.redo();
-    }
+    context.ledger.redo_if(said.redo.is_said());
     let mut engine = start_engine(context.job)?;
     let trained = Trained::open(&said.trained.folder()?, said.trained.epoch.unwrap_or_default())?;
     let named = said.trained.folder()?;

@@ -20,9 +20,7 @@ use std::path::{Path, PathBuf};
 const STAGE: &str = "decode";
 
 pub(super) fn run(context: &mut Context<'_>, said: &DecodeSaid) -> Result<()> {
-    if said.redo.is_some_and(|yes| yes.0) {
-        context.ledger.redo();
-    }
+    context.ledger.redo_if(said.redo.is_said());
     let mut engine = start_engine(context.job)?;
     let trained = Trained::open(&said.trained.folder()?, said.trained.epoch.unwrap_or_default())?;
     let wish = wishes::wish(said, &trained)?;

@@ -33,9 +33,7 @@ const NEAR: f64 = 0.99;
 const MANY_FAR: f64 = 0.1;
 
 pub(super) fn run(context: &mut Context<'_>, said: &EncodeSaid) -> Result<()> {
-    if said.redo.is_some_and(|yes| yes.0) {
-        context.ledger.redo();
-    }
+    context.ledger.redo_if(said.redo.is_said());
     let mut engine = start_engine(context.job)?;
     let known = Known::open(&said.trained_job()?)?;
     let trained = Trained::open(&known.job, said.epoch.unwrap_or(Epoch::Number(known.results.epoch)))?;

@@ -15,6 +15,7 @@ use crate::settings::values::Epoch;
 use analysis::select::{self, Criterion, DrawnOn, Known, Region, Wish};
 use analysis::{Density, NeighbourGraph, umap};
 use contract::{Problem, Result, Results};
+use cryoem::cryosparc::is_table;
 use cryoem::geometry::{Euler, Hopf};
 use cryoem::particles::{particles_block, star_problem};
 use cryoem::subset;
@@ -88,8 +89,9 @@ pub(super) fn run(context: &mut Context<'_>, said: &SelectSaid) -> Result<()> {
 
 /// What must hold of the particles; none where they are only to be fewer.
 fn criterion(context: &mut Context<'_>, said: &SelectSaid, job: &Chosen) -> Result<Option<Criterion>> {
-    let warnings = RefCell::new(Vec::new());
-    let region = |path: &Path| region(path, job, &mut warnings.borrow_mut());
+    // Conditions are read by a closure that is shared; a region among them may have something to say.
+    let context = RefCell::new(context);
+    let region = |path: &Path| region(&mut context.borrow_mut(), path, job);
     let load = |wish: Wish, name: &str| match wish {
         Wish::Region => region(Path::new(name)),
         Wish::Particles => wishes::particle_list(name, job.latents.nrows()).map(Criterion::Rows),
@@ -107,12 +109,11 @@ fn criterion(context: &mut Context<'_>, said: &SelectSaid, job: &Chosen) -> Resu
     if let Some(text) = &said.condition {
         parts.push(select::parse(text, &load).map_err(|p| if p.culprit.is_none() { p.at("`--where`") } else { p })?);
     }
-    warnings.take().iter().for_each(|warning| context.warn(warning));
     Ok((!parts.is_empty()).then_some(Criterion::All(parts)))
 }
 
 /// A region of this job's picture.
-fn region(path: &Path, job: &Chosen, warnings: &mut Vec<String>) -> Result<Criterion> {
+fn region(context: &mut Context<'_>, path: &Path, job: &Chosen) -> Result<Criterion> {
     let at = |problem: Problem| problem.at(path.display().to_string());
     let text = std::fs::read_to_string(path).map_err(|e| Problem::io(path, &e).hint("name the file that the report exported"))?;
     let region: Region = serde_json::from_str(&text)
@@ -120,7 +121,7 @@ fn region(path: &Path, job: &Chosen, warnings: &mut Vec<String>) -> Result<Crite
     let region = region.check().map_err(at)?;
     match &region.drawn_on {
         Some(drawn_on) => drawn_on.check(&job.picture_shown()?).map_err(at)?,
-        None => warnings.push(format!(
+        None => context.warn(&format!(
             "{} does not say which job it was drawn on: it is taken to be `{}` at epoch {}",
             path.display(),
             job.folder.display(),
@@ -208,7 +209,7 @@ impl Chosen {
             (!same).then(|| "holds other particles now".to_owned())
         };
         let read = |path: &Path| {
-            if tables::is_table(path) { tables::as_star(&self.folder, path) } else { StarFile::read(path).map_err(|e| star_problem(&e)) }
+            if is_table(path) { tables::as_star(&self.folder, path) } else { StarFile::read(path).map_err(|e| star_problem(&e)) }
         };
         source::of_job(&self.folder, read, other)
     }

@@ -3,7 +3,7 @@
 use crate::settings::defaults::{POINTS, VARIABILITY};
 use crate::settings::form::{Constant, Kind, field};
 use crate::settings::said::grouping::Grouping;
-use crate::settings::said::later::{Machine, MapsSaid, Trained};
+use crate::settings::said::later::{Machine, MapsSaid, Redo, Trained};
 use crate::settings::values::{JobEpoch, Ways, YesNo};
 use clap::Args;
 use serde::{Deserialize, Serialize};
@@ -66,10 +66,9 @@ pub(crate) struct AnalyseSaid {
         add = field(Kind::Bool, "Panels of images").default(Constant::Switch(true)).advanced())]
     pub(crate) plot: Option<YesNo>,
 
-    /// Make everything again, what is there already too
-    #[arg(long, value_name = "yes|no", num_args = 0..=1, default_missing_value = "yes", help_heading = RESULT,
-        add = field(Kind::Bool, "Make everything again").default(Constant::Switch(false)).advanced())]
-    pub(crate) redo: Option<YesNo>,
+    #[command(flatten, next_help_heading = RESULT)]
+    #[serde(flatten)]
+    pub(crate) redo: Redo,
 
     #[command(flatten)]
     #[serde(flatten)]

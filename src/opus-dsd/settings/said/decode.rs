@@ -2,8 +2,8 @@
 
 use crate::settings::defaults::POINTS;
 use crate::settings::form::{Constant, Kind, field};
-use crate::settings::said::later::{Machine, MapsSaid, Trained};
-use crate::settings::values::{Stops, YesNo};
+use crate::settings::said::later::{Machine, MapsSaid, Redo, Trained};
+use crate::settings::values::Stops;
 use clap::{ArgGroup, Args};
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
@@ -39,10 +39,9 @@ pub(crate) struct DecodeSaid {
     #[serde(flatten)]
     pub(crate) maps: MapsSaid,
 
-    /// Make everything again, what is there already too
-    #[arg(long, value_name = "yes|no", num_args = 0..=1, default_missing_value = "yes", help_heading = MAPS,
-        add = field(Kind::Bool, "Make everything again").default(Constant::Switch(false)).advanced())]
-    pub(crate) redo: Option<YesNo>,
+    #[command(flatten, next_help_heading = MAPS)]
+    #[serde(flatten)]
+    pub(crate) redo: Redo,
 
     #[command(flatten)]
     #[serde(flatten)]

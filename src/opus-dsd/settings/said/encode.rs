@@ -3,7 +3,7 @@
 use crate::job::results::RESULTS;
 use crate::settings::form::{Constant, Kind, field};
 use crate::settings::said::ImagesSaid;
-use crate::settings::said::later::Machine;
+use crate::settings::said::later::{Machine, Redo};
 use crate::settings::values::{Epoch, YesNo};
 use clap::{ArgGroup, Args};
 use contract::{Problem, Result};
@@ -44,10 +44,9 @@ pub(crate) struct EncodeSaid {
     #[command(flatten)]
     #[serde(flatten)]
     pub(crate) images: ImagesSaid,
-    /// Make everything again, what is there already too
-    #[arg(long, value_name = "yes|no", num_args = 0..=1, default_missing_value = "yes", help_heading = INPUT,
-        add = field(Kind::Bool, "Make everything again").default(Constant::Switch(false)).advanced())]
-    pub(crate) redo: Option<YesNo>,
+    #[command(flatten, next_help_heading = INPUT)]
+    #[serde(flatten)]
+    pub(crate) redo: Redo,
 
     #[command(flatten)]
     #[serde(flatten)]

@@ -80,3 +80,19 @@ pub(crate) struct Machine {
     #[arg(long, value_name = "DEVICE", help_heading = MACHINE, add = field(Kind::Text, "Device").decided("the best there is").advanced())]
     pub(crate) device: Option<String>,
 }
+
+/// Whether what is there already counts; its heading is that of where it is used.
+#[derive(Args, Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Redo {
+    /// Make everything again, what is there already too
+    #[arg(long, value_name = "yes|no", num_args = 0..=1, default_missing_value = "yes",
+        add = field(Kind::Bool, "Make everything again").default(Constant::Switch(false)).advanced())]
+    pub(crate) redo: Option<YesNo>,
+}
+
+impl Redo {
+    /// Whether everything is made again.
+    pub(crate) fn is_said(self) -> bool {
+        self.redo.is_some_and(|yes| yes.0)
+    }
+}

@@ -5,7 +5,7 @@ use crate::job::order::Order;
 use crate::job::settings_file::{self, Provenance};
 use crate::job::stages::context::Context;
 use contract::{Problem, Result};
-use cryoem::cryosparc::{EXTENSION, Table};
+use cryoem::cryosparc::{EXTENSION, Table, is_table};
 use cryoem::particles::cryosparc_table;
 use starfile::{Block, StarFile};
 use std::path::{Path, PathBuf};
@@ -22,11 +22,6 @@ struct Rows {
     of_particle: Option<Vec<usize>>,
     /// Put to the name of what is written.
     name: &'static str,
-}
-
-/// Whether a job's input is cryoSPARC's.
-pub(super) fn is_table(path: &Path) -> bool {
-    path.extension().is_some_and(|extension| extension == EXTENSION)
 }
 
 /// The particles of cryoSPARC's table as STAR, as the job read them.
