@@ -1,15 +1,23 @@
 #!/usr/bin/env bash
 # Checks and measures the engine on a GPU machine that has nothing but PyTorch 2.11.
 #
-#   scripts/bench-gpu.sh pack FOLDER       where the program is built: puts executables and golden numbers into FOLDER
-#   scripts/bench-gpu.sh run FOLDER OUT    on the GPU machine: GPU against CPU first, then the benchmark; leaves OUT/*.json and *.txt
-#   scripts/bench-gpu.sh rehearse FOLDER OUT   the benchmark's verdicts with a tiny shape on the CPU, to try the script itself
+#   scripts/bench-gpu.sh pack FOLDER            where the program is built: puts executables and golden numbers into FOLDER
+#   scripts/bench-gpu.sh run FOLDER OUT [PART…] on the GPU machine: all parts, or those that are named, in this order:
+#                                                 check   the GPU's results against the CPU's, and NCCL in a group of one
+#                                                 group   what a group of one costs, and that a launch of one makes none
+#                                                 speed   all shapes, and the original's example in both kinds of numbers
+#                                                 loss    200 steps of it: bf16 against three seeds of f32
+#   scripts/bench-gpu.sh rehearse FOLDER OUT    group, speed and loss with tiny shapes on the CPU, to try the script itself
 #
-# `run` stops at the first check that fails: figures of wrong results are worth nothing.
+# Files and verdicts of a part lie in OUT as soon as it has them. `check` ends the run where it fails: figures of wrong results are worth nothing.
+# The other parts go on after a failure, and end with status 1. A part takes 10 minutes at most: GROUP_S, SPEED_S, LOSS_S seconds for its programs.
 set -euo pipefail
 
+readonly GROUP_S=${GROUP_S:-200} SPEED_S=${SPEED_S:-560} LOSS_S=${LOSS_S:-560}
+failures=0
+
 usage() {
-  sed -n '2,9s/^# \{0,1\}//p' "$0" >&2
+  sed -n '2,/^set/{/^#/s/^# \{0,1\}//p}' "$0" >&2
   exit 2
 }
 
@@ -34,79 +42,230 @@ for line in sys.stdin:
   echo "packed $(cat "$folder/commit") into $folder"
 }
 
-# The original's example in both kinds of numbers on a device, with further words for `bench`; then what is asked of them, and what they are.
-verdicts() {
-  local folder=$1 out=$2 device=$3
-  shift 3
-  for precision in f32 bf16; do
-    "$folder/bin/opus-dsd" bench --device "$device" --precision "$precision" "$@" --o "$out/verdict-$precision.json" >"$out/verdict-$precision.txt" 2>&1 ||
-      echo "failed: see $out/verdict-$precision.txt" >&2
-  done
-  python3 - "$out" <<'PYTHON' | tee "$out/verdicts.txt"
-import json, os, sys
+# Runs words until the part's time is up; what they say goes to a file. A failure is told, counted, and ends nothing.
+try() {
+  local file=$1 status=0
+  shift
+  echo "== ${file##*/}" >&2
+  timeout --kill-after=10 "$((until_s > SECONDS ? until_s - SECONDS : 1))" "$@" >"$file" 2>&1 || status=$?
+  [ "$status" -eq 0 ] && return
+  failures=$((failures + 1))
+  echo "failed with status $status: see $file" >&2
+  return 1
+}
 
-print(f"{'':44}{'measured':>12}{'asked':>12}  verdict")
-for precision in ["bf16", "f32"]:
-    path = os.path.join(sys.argv[1], f"verdict-{precision}.json")
-    if not os.path.exists(path):
-        print(f"{precision}: no result")
-        continue
-    with open(path) as file:
-        result = json.load(file)
-    rows = [
-        ("images/s", result["images_per_second"], 200, True),
-        ("GB at most, an image", result["peak_bytes"] / 1e9 / result["shape"]["batch"], 0.3, False),
-        ("networks' rate over plain convolutions'", result["of_plain_convolutions"], 0.35, True),
-    ]
-    for name, value, asked, at_least in rows:
-        kept = value >= asked if at_least else value <= asked
-        bound = ("≥ " if at_least else "≤ ") + str(asked)
-        print(f"{precision + ', ' + name:44}{value:12.3f}{bound:>12}  {'holds' if kept else 'DOES NOT HOLD'}")
+# What is asked of the figures in a folder, and what they are; a part's name says which.
+verdicts() {
+  local status=0
+  python3 - "$1" "$out" <<'PYTHON' >"$out/verdicts-$1.txt" || status=$?
+import json, os, statistics, sys
+
+part, out = sys.argv[1:]
+holds = True
+# A shared CPU is not held to times.
+timed = "REHEARSAL" not in os.environ
+
+
+def load(name):
+    path = os.path.join(out, name)
+    if os.path.exists(path):
+        with open(path) as file:
+            return json.load(file)
+    global holds
+    holds = False
+    print(f"{name}: no result")
+
+
+def row(name, value, asked, at_least=False, counts=True):
+    kept = value >= asked if at_least else value <= asked
+    global holds
+    holds = holds and (kept or not counts)
+    verdict = ("holds" if kept else "DOES NOT HOLD") if counts else "not asked of a rehearsal"
+    print(f"{name:58}{value:12.4f}{('≥ ' if at_least else '≤ ') + format(asked, '.4g'):>12}  {verdict}")
+
+
+def losses(name):
+    path = os.path.join(out, name, "monitor", "losses.jsonl")
+    lines = [json.loads(line) for line in open(path)] if os.path.exists(path) else []
+    return [line["terms"]["reconstruction"] for line in lines if line["of"] == "interval"]
+
+
+def epoch_seconds(name):
+    path = os.path.join(out, name, "events.jsonl")
+    events = [json.loads(line) for line in open(path)] if os.path.exists(path) else []
+    return [event["seconds"] for event in events if event.get("event") == "epoch"]
+
+
+def speed():
+    for precision in ["bf16", "f32"]:
+        result = load(f"verdict-{precision}.json")
+        if result:
+            row(f"{precision}, images/s", result["images_per_second"], 200, at_least=True, counts=timed)
+            row(f"{precision}, GB at most, an image", result["peak_bytes"] / 1e9 / result["shape"]["batch"], 0.3, counts=timed)
+            row(f"{precision}, networks' rate over plain convolutions'", result["of_plain_convolutions"], 0.35, at_least=True, counts=timed)
+
+
+def group():
+    result = load("group.json")
+    if result:
+        alone, one = result["in_group"]["alone"], result["in_group"]["group"]
+        kind = "cpu_seconds" if result["device"] == "cpu" else "wall_seconds"
+        print(f"a step in a group of one, over one alone ({kind}): {one[kind] / alone[kind]:.3f}; it is what several GPUs pay, and one does not")
+    # Turns one and two of each kind, so that a machine that slows down favours neither.
+    alone, launched = ([f"{kind}-{turn}" for turn in (1, 2)] for kind in ("alone", "launched"))
+    curves = [losses(name) for name in alone + launched]
+    if not all(curves):
+        global holds
+        holds = False
+        return print("jobs of a launch of one: no result")
+    apart = max(abs(a - b) for curve in curves[1:] for a, b in zip(curves[0], curve, strict=True))
+    row("launch of one: losses apart from no launch's, at most", apart / statistics.mean(curves[0]), 1e-3)
+    # The first epoch makes and warms up what later ones use.
+    seconds = [statistics.median(s for name in names for s in epoch_seconds(name)[1:]) for names in (alone, launched)]
+    row("launch of one: time of an epoch over no launch's", seconds[1] / seconds[0], 1.05, counts=timed)
+
+
+def loss():
+    steps, first = int(os.environ["STEPS"]), int(os.environ["FIRST"])
+    means = {}
+    for name in ["f32-1", "f32-2", "f32-3", "bf16-1"]:
+        curve = losses(f"loss-{name}")
+        if len(curve) < steps:
+            global holds
+            holds = False
+            print(f"{name}: {len(curve)} of {steps} steps")
+            continue
+        means[name] = statistics.mean(curve[first - 1:steps])
+        print(f"{name}: mean reconstruction loss of step 1 {curve[0]:.6f}, of steps {first} to {steps} {means[name]:.6f}")
+    if len(means) == 4:
+        seeds = [means[f"f32-{seed}"] for seed in (1, 2, 3)]
+        inside = min(seeds) <= means["bf16-1"] <= max(seeds)
+        print(f"bf16 lies {'inside' if inside else 'outside'} of {min(seeds):.6f} to {max(seeds):.6f}")
+        row("bf16 from f32 of the same seed, over the seeds' spread", abs(means["bf16-1"] - seeds[0]) / (max(seeds) - min(seeds)), 1)
+
+
+{"speed": speed, "group": group, "loss": loss}[part]()
+sys.exit(0 if holds else 1)
 PYTHON
+  cat "$out/verdicts-$1.txt"
+  [ "$status" -eq 0 ] || failures=$((failures + 1))
+}
+
+# The GPU against the CPU, and NCCL in a group of one; tests say SKIPPED where there is no GPU, which is a failure here.
+check() {
+  local test
+  for test in device "running a_group_of_one" golden model_properties fused_projector "gpu_kernels nvrtc"; do
+    # shellcheck disable=SC2086 # a program and the name of its tests
+    set -- $test
+    "$folder/tests/$1" ${2:+"$2"} --nocapture >"$out/check-$1.txt" 2>&1 || { cat "$out/check-$1.txt" && exit 1; }
+    tail -n 3 "$out/check-$1.txt"
+    if grep -q SKIPPED "$out/check-$1.txt"; then
+      grep SKIPPED "$out/check-$1.txt" >&2
+      exit 1
+    fi
+  done
+}
+
+# A training job on images of the phantom: its folder's name in OUT, the device's words, then others.
+job() {
+  local name=$1
+  shift
+  rm -rf "${out:?}/$name"
+  try "$out/$name.txt" "$folder/bin/opus-dsd" train --o "$out/$name" --in-parts "$set/particles.star" --in-3dref "$set/consensus.mrc" \
+    --in-mask "$set/mask.mrc" --base reference --warm-start no --check no --valfrac 0 --clusters 2 --plot no "$@" || true
+}
+
+# Images of `box` pixels for so many of them.
+images() {
+  set=$out/images-$1
+  [ -e "$set/particles.star" ] || try "$set.txt" "$folder/bin/opus-dsd" simulate --o "$set" --particles "$2" --optics "$1:$3" --seed 1
+}
+
+group() {
+  until_s=$((SECONDS + GROUP_S))
+  try "$out/group.txt" "$folder/bin/opus-dsd" bench --device "$device" "${shape[@]}" --group --only-step --o "$out/group.json" || true
+  images "${group_images[@]}"
+  for turn in 1 2; do
+    job "alone-$turn" "${group_job[@]}" "${where[@]}"
+    RANK=0 WORLD_SIZE=1 LOCAL_RANK=0 MASTER_ADDR=127.0.0.1 MASTER_PORT=29500 job "launched-$turn" "${group_job[@]}" "${where[@]}"
+  done
+  verdicts group
+}
+
+speed() {
+  until_s=$((SECONDS + SPEED_S))
+  for precision in bf16 f32; do
+    try "$out/verdict-$precision.txt" "$folder/bin/opus-dsd" bench --device "$device" --precision "$precision" "${shape[@]}" --o "$out/verdict-$precision.json" || true
+  done
+  verdicts speed
+  for name in "${shapes[@]}"; do
+    try "$out/cuda-$name.txt" "$folder/bin/opus-dsd" bench --device "$device" --shape "$name" --steps 20 --warm-up 5 --o "$out/cuda-$name.json" || continue
+    cat "$out/cuda-$name.txt"
+  done
+  for name in tiny small; do
+    [ -e "$out/cuda-$name.json" ] || continue
+    try "$out/cpu-$name.txt" "$folder/bin/opus-dsd" bench --device cpu --shape "$name" --o "$out/cpu-$name.json" || continue
+    try "$out/cpu-cuda-$name.txt" "$folder/bin/opus-dsd" bench --compare "$out/cpu-$name.json" "$out/cuda-$name.json" || true
+  done
+}
+
+# Steps of the original's example without a warm start, so that bf16 has all of the learning to do.
+loss() {
+  until_s=$((SECONDS + LOSS_S))
+  export STEPS=200 FIRST=150
+  images "${loss_images[@]}"
+  for run in "bf16 1" "f32 1" "f32 2" "f32 3"; do
+    read -r precision seed <<<"$run"
+    job "loss-$precision-$seed" --precision "$precision" --seed "$seed" -n 1 "${loss_job[@]}" "${where[@]}"
+  done
+  verdicts loss
+}
+
+begin() {
+  folder=$1 out=$2
+  mkdir -p "$out"
+  export OPUS_DSD_ENGINE="$folder/bin/opus-dsd-engine" OMP_WAIT_POLICY=passive
 }
 
 rehearse() {
-  mkdir -p "$2"
-  export OPUS_DSD_ENGINE="$1/bin/opus-dsd-engine"
-  verdicts "$1" "$2" cpu --shape tiny --batch 4 --steps 2 --warm-up 1 --threads 1
+  begin "$1" "$2"
+  export REHEARSAL=1
+  device=cpu where=(--device cpu --j 1) shapes=()
+  shape=(--shape tiny --batch 4 --steps 5 --warm-up 1 --threads 1)
+  group_images=(32 200 4.0) group_job=(--preset tiny -n 3 --log-interval 50 --seed 1)
+  loss_images=(32 800 4.0)
+  loss_job=(--preset tiny -b 4 --log-interval 4)
+  group
+  speed
+  loss
 }
 
 run() {
-  local folder=$1 out=$2
-  mkdir -p "$out"
-  local torch
+  begin "$1" "$2"
+  shift 2
+  local torch part
   torch=$(python3 -c 'import torch, os; assert torch.__version__.startswith("2.11."), torch.__version__; print(os.path.dirname(torch.__file__))')
-  export LD_LIBRARY_PATH="$torch/lib${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}"
-  export OPUS_DSD_ENGINE="$folder/bin/opus-dsd-engine" GOLDEN_DIR="$folder/golden" OMP_WAIT_POLICY=passive
+  export LD_LIBRARY_PATH="$torch/lib${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}" GOLDEN_DIR="$folder/golden"
+  device=cuda:0 where=(--gpu 0) shapes=(tiny small seed 256 384)
+  shape=(--shape seed --steps 20 --warm-up 5)
+  group_images=(64 1000 3.0) group_job=(--preset tiny -n 4 --log-interval 200 --seed 1)
+  # 200 batches of 18.
+  loss_images=(192 3600 1.5)
+  loss_job=(--preset full --downfrac 0.75 --templateres 192 --zdim 8 -b 18 --log-interval 18)
   { date -u; cat "$folder/commit"; nvidia-smi --query-gpu=name,driver_version,memory.total,clocks.max.sm --format=csv; lscpu; } >"$out/machine.txt"
-
-  # GPU against CPU, and NCCL with one GPU; these tests say SKIPPED where there is no GPU, which is a failure here.
-  "$folder/tests/device" --nocapture 2>&1 | tee "$out/device.txt"
-  if grep -q SKIPPED "$out/device.txt"; then
-    echo "the engine finds no GPU on this machine" >&2
-    exit 1
-  fi
-  for test in golden model_properties fused_projector gpu_kernels; do
-    "$folder/tests/$test" 2>&1 | tee "$out/$test.txt"
-  done
-
-  for shape in tiny small seed 256 384; do
-    echo "== $shape" >&2
-    # A shape that does not fit is reported and does not end the rest.
-    "$folder/bin/opus-dsd" bench --device cuda:0 --shape "$shape" --steps 20 --warm-up 5 --o "$out/cuda-$shape.json" >"$out/cuda-$shape.txt" 2>&1 ||
-      echo "failed: see $out/cuda-$shape.txt" >&2
-    cat "$out/cuda-$shape.txt"
-  done
-  verdicts "$folder" "$out" cuda:0 --shape seed --steps 20 --warm-up 5
-  for shape in tiny small; do
-    "$folder/bin/opus-dsd" bench --device cpu --shape "$shape" --o "$out/cpu-$shape.json" >"$out/cpu-$shape.txt" 2>&1
-    "$folder/bin/opus-dsd" bench --compare "$out/cpu-$shape.json" "$out/cuda-$shape.json" >"$out/cpu-cuda-$shape.txt"
+  [ $# -gt 0 ] || set -- check group speed loss
+  for part in "$@"; do
+    case $part in
+      check | group | speed | loss) "$part" ;;
+      *) usage ;;
+    esac
   done
 }
 
 case "${1:-}" in
   pack) [ $# -eq 2 ] || usage; pack "$2" ;;
-  run) [ $# -eq 3 ] || usage; run "$2" "$3" ;;
+  run) [ $# -ge 3 ] || usage; run "${@:2}" ;;
   rehearse) [ $# -eq 3 ] || usage; rehearse "$2" "$3" ;;
   *) usage ;;
 esac
+[ "$failures" -eq 0 ] || { echo "$failures failed or did not hold" >&2 && exit 1; }

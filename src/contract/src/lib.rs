@@ -6,6 +6,7 @@
 
 mod differences;
 mod engine;
+mod form;
 pub mod memory;
 mod prepared;
 mod problem;
@@ -15,6 +16,7 @@ mod training;
 
 pub use differences::{Differences, LevelOccupancy, Motion, Region, StateDifference, StateOccupancy, VoxelVariability};
 pub use engine::{AdoptSpec, Command, DecodeSpec, Device, EncodeSpec, Event, LossTerms, MapForm, TrainOutcome, TrainSpec, World};
+pub use form::{OTHER_FORM, require_form};
 pub use prepared::{GroupSummary, PREPARED_SCHEMA, Prepared};
 pub use problem::{Kind, Problem, Result};
 pub use results::{

@@ -15,16 +15,20 @@ mod work;
 
 pub use ceilings::Ceiling;
 pub use clock::Timing;
-pub use parts::Part;
+pub use parts::{InGroup, Part};
 pub use shapes::Shape;
 
+use crate::world::Ranks;
 use crate::{devices, torch};
 use arguments::{HELP, Measurement, Order};
-use contract::{Problem, Result};
+use contract::{Problem, Result, World};
 use fixture::Fixture;
 use parts::Runner;
 use report::{BENCH_SCHEMA, Report, compare};
 use std::io::Write;
+
+/// Where a group of one meets.
+const LOOPBACK: &str = "127.0.0.1";
 
 /// Runs the words after `bench`.
 ///
@@ -61,6 +65,13 @@ fn measure(what: &Measurement) -> Result<Report> {
     clock::reset_peak(device);
     let step = runner.whole_step();
     let peak_bytes = clock::peak_bytes(device);
+    let in_group = if what.group {
+        // Nobody else comes, so nobody need be told where.
+        let world = World { rank: 0, size: 1, here: 1, meeting: LOOPBACK.into() };
+        Some(runner.in_group(&Ranks::join(Some(&world), device, &|_| {})?))
+    } else {
+        None
+    };
     let images = what.shape.batch as f64;
     let name = devices::list().into_iter().find(|d| d.id == what.device).map_or_else(|| what.device.clone(), |d| d.name);
     let (mut parts, mut layers, mut ceilings) = (Vec::new(), Vec::new(), Vec::new());
@@ -81,6 +92,7 @@ fn measure(what: &Measurement) -> Result<Report> {
         threads: what.threads,
         shape: what.shape.clone(),
         step,
+        in_group,
         of_plain_convolutions: of_plain(&parts, &layers),
         parts,
         layers,

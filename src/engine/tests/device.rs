@@ -2,12 +2,16 @@
 //!
 //! Without a GPU these tests say SKIPPED and check nothing.
 
+#[path = "support/model.rs"]
+mod model;
 #[path = "../../../tests/support/skip.rs"]
 mod skip;
+#[path = "support/kernels.rs"]
+mod support;
 
-use contract::{BaseVolume, EncoderGrid, ModelLayout, Numerics, ResizeAt, Width, World};
-use cryoem::geometry::{Matrix3, random_rotation};
+use contract::{BaseVolume, Numerics, Width, World};
 use cryoem::random::Random;
+use model::layout;
 use opus_dsd_engine::model::ctf::ctf_half_plane;
 use opus_dsd_engine::model::decoder::{Decoder, DecoderConfig};
 use opus_dsd_engine::model::encoder::{Encoder, EncoderConfig};
@@ -17,10 +21,10 @@ use opus_dsd_engine::model::lift::{Lift, LiftSteps};
 use opus_dsd_engine::model::loss::{Fit, divergence_nats, mean_magnitude, total_variation};
 use opus_dsd_engine::model::projector::{Projector, ProjectorConfig, Region};
 use opus_dsd_engine::model::volume::VolumeModel;
-use opus_dsd_engine::torch::init_torch;
 use opus_dsd_engine::training::optimiser::{AdamW, Parameter};
 use opus_dsd_engine::world::Ranks;
 use std::collections::HashMap;
+use support::{relative, rotations, start};
 use tch::nn::VarStore;
 use tch::{Cuda, Device, Kind, Tensor};
 
@@ -33,18 +37,12 @@ const TOLERANCE: f64 = 5e-3;
 
 /// The first GPU, or `None` after saying so.
 fn gpu(test: &str) -> Option<Device> {
-    init_torch().unwrap();
-    tch::set_num_threads(1);
+    start();
     if Cuda::is_available() {
         return Some(Device::Cuda(0));
     }
     skip::skipped(format_args!("{test}: no CUDA device on this machine; nothing was compared"));
     None
-}
-
-fn relative(got: &Tensor, want: &Tensor) -> f64 {
-    let got = got.to_device(CPU);
-    ((&got - want).norm() / want.norm()).double_value(&[])
 }
 
 /// Numbers that do not depend on a generator.
@@ -55,24 +53,9 @@ fn numbers(shape: &[i64]) -> Tensor {
     Tensor::from_slice(&values).view(shape)
 }
 
-fn rotations() -> Tensor {
-    let mut random = Random::new(9, 1);
-    let matrices: Vec<Matrix3> = (0..IMAGES * POSES).map(|_| random_rotation(&mut random)).collect();
-    let flat: Vec<f32> = matrices.iter().flatten().flatten().map(|&v| v as f32).collect();
-    Tensor::from_slice(&flat).view([IMAGES, POSES, 3, 3])
-}
-
 /// Loss and gradients of a small model with all terms, after two steps of the optimiser, by name.
 fn learned(device: Device) -> HashMap<String, Tensor> {
-    let layout = ModelLayout {
-        zdim: 6,
-        z_affine_dim: 0,
-        width: Width::Small,
-        encoder_grid: EncoderGrid::Native,
-        resize_at: ResizeAt::Side16,
-        template: SIDE as usize,
-        crop: SIDE as usize,
-    };
+    let layout = layout(Width::Small, 6, SIDE as usize);
     let store = VarStore::new(device);
     let encoder = Encoder::new(&(store.root() / "encoder"), EncoderConfig::of(&layout));
     let decoder = Decoder::new(&(store.root() / "decoder"), DecoderConfig::of(&layout));
@@ -89,7 +72,7 @@ fn learned(device: Device) -> HashMap<String, Tensor> {
     let volume = VolumeModel::new(&store.root(), BaseVolume::Fixed, Some(&base), &mask).unwrap();
     let region = Region::Ball { radius_px: 13.0 };
     let projector = Projector::new(ProjectorConfig { side: SIDE, template: SIDE, centre: Centre::Voxel, region }, device);
-    let poses = rotations().to_device(device);
+    let poses = rotations(IMAGES, POSES).to_device(device);
     let images = numbers(&[IMAGES, SIDE, SIDE]).to_device(device);
     let given = poses.select(1, 0);
     let lift = Lift::new(SIDE, SIDE, Centre::Voxel, LiftSteps::Direct, device);
@@ -139,7 +122,7 @@ fn projections_on_the_gpu_are_those_of_the_cpu_kernel() {
     let shift = numbers(&[IMAGES, POSES, 3]);
     let run = |device: Device| {
         let volumes = numbers(&[IMAGES, 1, 48, 48, 48]).to_device(device).set_requires_grad(true);
-        let [poses, shift] = [&rotations(), &shift].map(|given| given.to_device(device).set_requires_grad(true));
+        let [poses, shift] = [&rotations(IMAGES, POSES), &shift].map(|given| given.to_device(device).set_requires_grad(true));
         let projector = Projector::new(config, device);
         assert!(projector.without_kernel().is_none(), "{device:?}: {:?}", projector.without_kernel());
         let projections = projector.project_moved(&volumes, &poses, None, Some(&shift));
@@ -155,7 +138,7 @@ fn projections_on_the_gpu_are_those_of_the_cpu_kernel() {
 #[test]
 fn lifted_images_on_the_gpu_are_those_of_the_cpu_kernel() {
     let Some(device) = gpu("lifted_images_on_the_gpu_are_those_of_the_cpu_kernel") else { return };
-    let (images, poses) = (numbers(&[IMAGES, SIDE, SIDE]), rotations().select(1, 0));
+    let (images, poses) = (numbers(&[IMAGES, SIDE, SIDE]), rotations(IMAGES, POSES).select(1, 0));
     for steps in [LiftSteps::Direct, LiftSteps::TurnThenTilt] {
         let run = |device: Device| {
             let lift = Lift::new(SIDE, 24, Centre::Voxel, steps, device);
@@ -170,8 +153,7 @@ fn lifted_images_on_the_gpu_are_those_of_the_cpu_kernel() {
 /// The comparison itself can fail: what is computed twice is equal, and a change shows. (Runs everywhere.)
 #[test]
 fn what_is_compared_repeats_and_is_sensitive() {
-    init_torch().unwrap();
-    tch::set_num_threads(1);
+    start();
     let (one, other) = (learned(CPU), learned(CPU));
     assert!(one.len() > 20 && one.iter().all(|(name, tensor)| tensor.equal(&other[name])));
     assert!(one.values().all(|tensor| tensor.isfinite().all().int64_value(&[]) == 1));

@@ -2,44 +2,25 @@
 //!
 //! Index: lift (values, threads, poses that are no numbers, gradients) · volume priors (values and gradients, flat volumes, threads).
 
-use cryoem::geometry::{Matrix3, random_rotation};
-use cryoem::random::Random;
+#[path = "support/kernels.rs"]
+mod support;
+
 use opus_dsd_engine::kernels::priors::VolumePriors;
 use opus_dsd_engine::model::geometry::Centre;
 use opus_dsd_engine::model::lift::{Lift, LiftSteps};
 use opus_dsd_engine::model::loss::{mean_magnitude, total_variation, volume_priors};
 use opus_dsd_engine::native::Operator;
-use opus_dsd_engine::torch::init_torch;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use support::{OPTIONS, relative, start_alone};
 use tch::{Device, Kind, Tensor};
 
-const OPTIONS: (Kind, Device) = (Kind::Float, Device::Cpu);
-
-/// The library's number of threads is one for the process: tests run one after the other.
-fn start() -> MutexGuard<'static, ()> {
-    static ALONE: Mutex<()> = Mutex::new(());
-    let alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
-    init_torch().unwrap();
-    tch::set_num_threads(1);
-    tch::manual_seed(7);
-    alone
-}
-
+/// A random rotation an image, `[images, 3, 3]`.
 fn rotations(images: i64) -> Tensor {
-    let mut random = Random::new(11, 2);
-    let matrices: Vec<Matrix3> = (0..images).map(|_| random_rotation(&mut random)).collect();
-    let flat: Vec<f32> = matrices.iter().flatten().flatten().map(|&v| v as f32).collect();
-    Tensor::from_slice(&flat).view([images, 3, 3])
-}
-
-fn relative(got: &Tensor, want: &Tensor) -> f64 {
-    assert_eq!(got.size(), want.size());
-    ((got - want).norm() / want.norm()).double_value(&[])
+    support::rotations(images, 1).squeeze_dim(1)
 }
 
 #[test]
 fn lifted_images_are_those_of_the_tensors() {
-    let _alone = start();
+    let _alone = start_alone();
     for (side, grid, centre, steps) in [
         (24, 24, Centre::Voxel, LiftSteps::Direct),
         (31, 20, Centre::Voxel, LiftSteps::Direct),
@@ -63,7 +44,7 @@ fn lifted_images_are_those_of_the_tensors() {
 
 #[test]
 fn an_upright_image_is_copied_along_the_view_direction() {
-    let _alone = start();
+    let _alone = start_alone();
     let images = Tensor::randn([1, 16, 16], OPTIONS);
     let upright = Tensor::eye(3, OPTIONS).unsqueeze(0);
     let cubes = Lift::new(16, 16, Centre::Voxel, LiftSteps::Direct, Device::Cpu).lift(&images, &upright);
@@ -72,7 +53,7 @@ fn an_upright_image_is_copied_along_the_view_direction() {
 
 #[test]
 fn poses_that_are_no_numbers_lift_to_none() {
-    let _alone = start();
+    let _alone = start_alone();
     let lift = Lift::new(16, 16, Centre::Voxel, LiftSteps::Direct, Device::Cpu);
     for bad in [f64::NAN, f64::INFINITY, 1e30] {
         let poses = rotations(2);
@@ -85,7 +66,7 @@ fn poses_that_are_no_numbers_lift_to_none() {
 
 #[test]
 fn a_gradient_that_is_asked_for_is_there() {
-    let _alone = start();
+    let _alone = start_alone();
     let lift = Lift::new(16, 16, Centre::Voxel, LiftSteps::Direct, Device::Cpu);
     let images = Tensor::randn([1, 16, 16], OPTIONS).set_requires_grad(true);
     lift.lift(&images, &rotations(1)).sum(Kind::Float).backward();
@@ -103,7 +84,7 @@ fn with_gradient(volumes: &Tensor, figures: impl Fn(&Tensor) -> [Tensor; 2], wei
 
 #[test]
 fn volume_priors_are_those_of_the_tensors() {
-    let _alone = start();
+    let _alone = start_alone();
     for (side, images, bounds) in [(16, 3, [1, 1, 1]), (24, 2, [5, 2, 3]), (37, 1, [3, 3, 3]), (12, 1, [6, 6, 6])] {
         let volumes = Tensor::randn([images, 1, side, side, side], OPTIONS);
         let by_tensors = |volumes: &Tensor| [mean_magnitude(volumes, bounds), total_variation(volumes, bounds)];
@@ -125,7 +106,7 @@ fn volume_priors_are_those_of_the_tensors() {
 
 #[test]
 fn the_gradient_of_a_flat_volume_is_finite() {
-    let _alone = start();
+    let _alone = start_alone();
     let flat = Tensor::zeros([1, 1, 12, 12, 12], OPTIONS);
     let [magnitude, variation, gradient] = with_gradient(&flat, |volumes| volume_priors(volumes, [2; 3]), [1.0, 1.0]);
     assert!(magnitude.double_value(&[0]) == 0.0 && (variation.double_value(&[0]) - 1e-4).abs() < 1e-8);
@@ -134,7 +115,7 @@ fn the_gradient_of_a_flat_volume_is_finite() {
 
 #[test]
 fn bounds_outside_of_a_volume_are_refused() {
-    let _alone = start();
+    let _alone = start_alone();
     for bounds in [[0, 2, 2], [2, 7, 2]] {
         let volumes = [Tensor::zeros([1, 1, 12, 12, 12], OPTIONS)];
         assert!(std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| VolumePriors(bounds).forward(&volumes))).is_err());

@@ -2,38 +2,16 @@
 //!
 //! Index: equality · edges of the volume · gradients · threads · poses that are no numbers.
 
-use cryoem::geometry::{Matrix3, random_rotation};
-use cryoem::random::Random;
+#[path = "support/kernels.rs"]
+mod support;
+
 use opus_dsd_engine::model::geometry::Centre;
 use opus_dsd_engine::model::projector::{Projector, ProjectorConfig, Region};
-use opus_dsd_engine::torch::init_torch;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use support::{OPTIONS, relative, rotations, start_alone};
 use tch::{Device, Kind, Tensor};
 
-const OPTIONS: (Kind, Device) = (Kind::Float, Device::Cpu);
 /// The kernel rounds positions otherwise than the sampler's −1…1 coordinates do.
 const TOLERANCE: f64 = 1e-4;
-
-/// The library's number of threads is one for the process: tests run one after the other.
-fn start() -> MutexGuard<'static, ()> {
-    static ALONE: Mutex<()> = Mutex::new(());
-    let alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
-    init_torch().unwrap();
-    tch::set_num_threads(1);
-    tch::manual_seed(7);
-    alone
-}
-
-fn rotations(images: i64, poses: i64) -> Tensor {
-    let mut random = Random::new(11, 2);
-    let matrices: Vec<Matrix3> = (0..images * poses).map(|_| random_rotation(&mut random)).collect();
-    let flat: Vec<f32> = matrices.iter().flatten().flatten().map(|&v| v as f32).collect();
-    Tensor::from_slice(&flat).view([images, poses, 3, 3])
-}
-
-fn relative(got: &Tensor, want: &Tensor) -> f64 {
-    ((got - want).norm() / want.norm()).double_value(&[])
-}
 
 fn config(side: i64, template: i64, centre: Centre, region: Region) -> ProjectorConfig {
     ProjectorConfig { side, template, centre, region }
@@ -55,7 +33,7 @@ fn both(way: Way, projector: &Projector, inputs: [&Tensor; 3], scale: Option<&Te
 
 #[test]
 fn values_and_gradients_are_those_of_the_tensors() {
-    let _alone = start();
+    let _alone = start_alone();
     let ball = |radius_px| Region::Ball { radius_px };
     for (config, images, poses) in [
         (config(24, 24, Centre::Voxel, ball(11.0)), 2, 3),
@@ -83,7 +61,7 @@ fn values_and_gradients_are_those_of_the_tensors() {
 
 #[test]
 fn gradients_by_poses_are_those_of_the_tensors() {
-    let _alone = start();
+    let _alone = start_alone();
     // A volume that trilinear interpolation hits exactly: in any other one slopes jump where a sample crosses a voxel's face, and which side
     // it is on is a matter of rounding.
     let axis = Centre::Voxel.axis(32, Device::Cpu);
@@ -103,7 +81,7 @@ fn gradients_by_poses_are_those_of_the_tensors() {
 
 #[test]
 fn a_changed_kernel_would_show() {
-    let _alone = start();
+    let _alone = start_alone();
     let config = config(24, 24, Centre::Voxel, Region::Ball { radius_px: 11.0 });
     let projector = Projector::new(config, Device::Cpu);
     let volumes = Tensor::randn([1, 1, 24, 24, 24], OPTIONS);
@@ -121,7 +99,7 @@ fn a_changed_kernel_would_show() {
 
 #[test]
 fn threads_change_nothing_but_the_order_of_sums() {
-    let _alone = start();
+    let _alone = start_alone();
     let config = config(24, 32, Centre::Voxel, Region::Ball { radius_px: 11.0 });
     let projector = Projector::new(config, Device::Cpu);
     for images in [1, 2, 5] {
@@ -142,7 +120,7 @@ fn threads_change_nothing_but_the_order_of_sums() {
 
 #[test]
 fn poses_that_are_no_numbers_give_none() {
-    let _alone = start();
+    let _alone = start_alone();
     let projector = Projector::new(config(16, 16, Centre::Voxel, Region::Cube), Device::Cpu);
     let volumes = Tensor::randn([1, 1, 16, 16, 16], OPTIONS).set_requires_grad(true);
     for bad in [f64::NAN, f64::INFINITY, 1e30] {

@@ -7,6 +7,8 @@
 mod adopted;
 #[path = "support/golden.rs"]
 mod golden;
+#[path = "support/model.rs"]
+mod model;
 
 use contract::{EncoderGrid, ModelLayout, Numerics, ResizeAt, Schedule, Width};
 use cryoem::geometry::Hopf;

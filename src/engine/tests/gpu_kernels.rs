@@ -5,10 +5,10 @@
 
 #[path = "../../../tests/support/skip.rs"]
 mod skip;
+#[path = "support/kernels.rs"]
+mod support;
 
 use contract::Result;
-use cryoem::geometry::{Matrix3, random_rotation};
-use cryoem::random::Random;
 use libloading::os::unix::{Library, Symbol};
 use opus_dsd_engine::kernels::cuda::{Kernels, compile};
 use opus_dsd_engine::kernels::lift::gpu::{GpuLift, SOURCE as LIFT};
@@ -21,9 +21,9 @@ use std::ffi::{CString, c_char, c_int, c_longlong, c_void};
 use std::path::Path;
 use std::process::Command;
 use std::sync::{Arc, Mutex};
+use support::{OPTIONS, relative, rotations, start};
 use tch::{Device, Kind, Tensor};
 
-const OPTIONS: (Kind, Device) = (Kind::Float, Device::Cpu);
 /// The CPU's kernel adds in another order.
 const TOLERANCE: f64 = 2e-6;
 
@@ -47,8 +47,7 @@ impl Kernels for OnHost {
 
 /// `None` after saying so where there is no C++ compiler.
 fn on_host(test: &str) -> Option<Arc<OnHost>> {
-    init_torch().unwrap();
-    tch::set_num_threads(1);
+    start();
     let package = Path::new(env!("CARGO_MANIFEST_DIR"));
     let folder = tempfile::tempdir().unwrap();
     let library = folder.path().join("kernels.so");
@@ -71,13 +70,6 @@ fn on_host(test: &str) -> Option<Arc<OnHost>> {
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     // SAFETY: our own code without initialisers; the file may go once it is mapped.
     Some(Arc::new(OnHost(Mutex::new(unsafe { Library::new(&library) }.unwrap()))))
-}
-
-fn rotations(images: i64, poses: i64) -> Tensor {
-    let mut random = Random::new(11, 2);
-    let matrices: Vec<Matrix3> = (0..images * poses).map(|_| random_rotation(&mut random)).collect();
-    let flat: Vec<f32> = matrices.iter().flatten().flatten().map(|&v| v as f32).collect();
-    Tensor::from_slice(&flat).view([images, poses, 3, 3])
 }
 
 /// Projections and the gradients of a fixed functional of them.
@@ -108,8 +100,7 @@ fn values_and_gradients_are_those_of_the_cpu() {
         let inputs = [&volumes, &rotations(images, poses), &Tensor::randn([images, poses, 3], OPTIONS)];
         let (got, want) = (both(&tested, inputs), both(&reference, inputs));
         for (what, (got, want)) in ["projections", "volumes", "rotations", "shifts"].iter().zip(got.iter().zip(&want)) {
-            assert_eq!(got.size(), want.size());
-            let error = ((got - want).norm() / want.norm()).double_value(&[]);
+            let error = relative(got, want);
             assert!(error < TOLERANCE, "{what} of {config:?} differ by {error:.1e}");
         }
     }
@@ -145,7 +136,7 @@ fn lifted_images_are_those_of_the_cpu() {
         let tested = Lift::new(side, grid, centre, steps, Device::Cpu).with_kernel(|geometry| Arc::new(GpuLift::with(kernels, geometry)));
         let (images, poses) = (Tensor::randn([3, side, side], OPTIONS), rotations(3, 1).squeeze_dim(1));
         let (got, want) = (tested.lift(&images, &poses), reference.lift(&images, &poses));
-        let error = ((&got - &want).norm() / want.norm()).double_value(&[]);
+        let error = relative(&got, &want);
         // Positions are added up in double precision on the CPU.
         assert!(error < 1e-5, "{side} to {grid}, {steps:?}: {error:.1e}");
         let _ = poses.get(1).get(0).get(0).fill_(f64::NAN);

@@ -3,11 +3,17 @@
 //! Index: scalar and tensor CTF · projection of a chiral phantom · mutations that must show · adjointness · lift · micro-batches ·
 //! layouts · what the memory plan counts · deterministic draws.
 
+#[path = "support/model.rs"]
+mod model;
+#[path = "support/kernels.rs"]
+mod support;
+
 use contract::memory::{Level, decoder_levels, encoder_grid, encoder_levels};
 use contract::{BaseVolume, EncoderGrid, ModelLayout, Numerics, ResizeAt, Width};
 use cryoem::ctf::Ctf;
 use cryoem::geometry::{Euler, Matrix3, apply};
 use cryoem::random::Random;
+use model::layout;
 use opus_dsd_engine::model::bank::{draw_pool, draw_random};
 use opus_dsd_engine::model::ctf::{ctf_half_plane, ctf_half_plane_turned};
 use opus_dsd_engine::model::decoder::{Decoder, DecoderConfig};
@@ -18,7 +24,7 @@ use opus_dsd_engine::model::lift::{Lift, LiftSteps};
 use opus_dsd_engine::model::loss::{Fit, divergence, divergence_nats};
 use opus_dsd_engine::model::projector::{Projector, ProjectorConfig, Region, ball_radius_px};
 use opus_dsd_engine::model::volume::{VolumeModel, resample};
-use opus_dsd_engine::torch::init_torch;
+use support::{relative, stack, start};
 use tch::nn::VarStore;
 use tch::{Device, Kind, Tensor};
 
@@ -29,21 +35,10 @@ const SIGMA: f64 = 2.2;
 /// Four centres with no mirror symmetry, (x, y, z) from the origin, and their weights.
 const PHANTOM: [([f64; 3], f64); 4] = [([5.0, 0.0, 0.0], 1.0), ([0.0, 4.0, 2.0], 0.7), ([-3.0, -2.0, 5.0], 0.5), ([1.0, -5.0, -4.0], 0.9)];
 
-fn start() {
-    init_torch().unwrap();
-    tch::set_num_threads(1);
-    tch::manual_seed(1);
-}
-
 fn rotations() -> Vec<Matrix3> {
     [(0.0, 0.0, 0.0), (30.0, 50.0, -70.0), (200.0, 95.0, 10.0), (-75.0, 160.0, 140.0)]
         .map(|(a, b, c)| Euler::new(a, b, c).matrix())
         .to_vec()
-}
-
-fn stack(matrices: &[Matrix3]) -> Tensor {
-    let flat: Vec<f32> = matrices.iter().flatten().flatten().map(|&v| v as f32).collect();
-    Tensor::from_slice(&flat).view([-1, 3, 3])
 }
 
 /// The phantom as a volume `[n, n, n]`.
@@ -77,10 +72,6 @@ fn analytic(matrices: &[Matrix3]) -> Tensor {
 fn projector(centre: Centre) -> Projector {
     let config = ProjectorConfig { side: SIDE, template: SIDE, centre, region: Region::Ball { radius_px: 15.5 } };
     Projector::new(config, CPU)
-}
-
-fn relative(got: &Tensor, want: &Tensor) -> f64 {
-    ((got - want).norm() / want.norm()).double_value(&[])
 }
 
 fn dot(a: &Tensor, b: &Tensor) -> f64 {
@@ -183,15 +174,7 @@ fn projection_and_lift_are_adjoint() {
 #[test]
 fn no_gradient_depends_on_the_micro_batch() {
     start();
-    let layout = ModelLayout {
-        zdim: 8,
-        z_affine_dim: 0,
-        width: Width::Tiny,
-        encoder_grid: EncoderGrid::Native,
-        resize_at: ResizeAt::Side16,
-        template: SIDE as usize,
-        crop: SIDE as usize,
-    };
+    let layout = layout(Width::Tiny, 8, SIDE as usize);
     let store = VarStore::new(CPU);
     let decoder = Decoder::new(&store.root(), DecoderConfig::of(&layout));
     let base = phantom();
@@ -267,15 +250,7 @@ fn layouts_have_the_originals_sizes() {
 #[test]
 fn bfloat16_changes_little_and_learns_in_single_precision() {
     start();
-    let layout = ModelLayout {
-        zdim: 8,
-        z_affine_dim: 0,
-        width: Width::Tiny,
-        encoder_grid: EncoderGrid::Native,
-        resize_at: ResizeAt::Side16,
-        template: 32,
-        crop: 32,
-    };
+    let layout = layout(Width::Tiny, 8, 32);
     let store = VarStore::new(CPU);
     let mut encoder = Encoder::new(&store.root().sub("encoder"), EncoderConfig::of(&layout));
     let mut decoder = Decoder::new(&store.root().sub("decoder"), DecoderConfig::of(&layout));

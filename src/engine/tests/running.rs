@@ -3,6 +3,11 @@
 //! Index: `training` (repeatable, resumable, guarded) · `decode_encode` (from a checkpoint alone) · `session` (as a process) ·
 //! `ranks` (several train as one) · `bench` (figures that hang together).
 
+#[path = "support/model.rs"]
+mod model;
+#[path = "../../../tests/support/skip.rs"]
+mod skip;
+
 #[path = "running/bench.rs"]
 mod bench;
 #[path = "running/decode_encode.rs"]

@@ -76,20 +76,6 @@ pub(crate) fn read_json<T: serde::de::DeserializeOwned>(path: &Path) -> Result<O
     }
 }
 
-/// Refuses a file of a form that this version does not read; `found` is what it says of itself.
-///
-/// # Errors
-/// It is not the known one.
-pub(crate) fn require_form(path: &Path, found: u32, known: u32) -> Result<()> {
-    if found == known {
-        return Ok(());
-    }
-    let age = if found > known { "a newer" } else { "another" };
-    Err(Problem::input(format!("was written by {age} version of the program (form {found}, this version reads form {known})"))
-        .at(path.display().to_string())
-        .hint("use the version that wrote it, or a later one; `version` in the job's `settings.json` names it"))
-}
-
 /// Removes unfinished files of processes that are gone.
 pub(crate) fn sweep(folder: &Path) {
     for path in unfinished(folder).into_iter().filter(|p| p.is_file()) {

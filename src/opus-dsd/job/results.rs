@@ -14,7 +14,7 @@ pub(crate) const RESULTS: &str = "results.json";
 pub(crate) fn read(folder: &Path) -> Result<Option<Results>> {
     let path = folder.join(RESULTS);
     let found: Option<Results> = atomic::read_json(&path)?;
-    found.map(|results| atomic::require_form(&path, results.schema, RESULTS_SCHEMA).map(|()| results)).transpose()
+    found.map(|results| contract::require_form(&path, results.schema, RESULTS_SCHEMA).map(|()| results)).transpose()
 }
 
 /// The file, and what it says now.

@@ -64,7 +64,7 @@ pub(crate) struct Input {
 pub(crate) fn read(folder: &Path) -> Result<Option<Provenance>> {
     let path = folder.join(SETTINGS_FILE);
     let found: Option<Provenance> = atomic::read_json(&path)?;
-    found.map(|found| atomic::require_form(&path, found.settings.schema, SETTINGS_SCHEMA).map(|()| found)).transpose()
+    found.map(|found| contract::require_form(&path, found.settings.schema, SETTINGS_SCHEMA).map(|()| found)).transpose()
 }
 
 /// What a job decided that a later one goes on from.

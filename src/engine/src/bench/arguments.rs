@@ -28,6 +28,7 @@ opus-dsd bench --compare A.json B.json
       --threads N         threads of the tensor library [default: all cores]
       --steps N           measured repetitions [default: 5]
       --warm-up N         unmeasured ones before [default: 2]
+      --group             measure the step within a group of one engine, too: Gloo, on a GPU NCCL
       --only-step         leave out parts and ceilings
       --json              print JSON instead of a table
       --o FILE            write the JSON to a file, too
@@ -49,6 +50,7 @@ pub(super) struct Measurement {
     pub(super) threads: usize,
     pub(super) steps: usize,
     pub(super) warm_up: usize,
+    pub(super) group: bool,
     pub(super) parts: bool,
     pub(super) json: bool,
     pub(super) output: Option<PathBuf>,
@@ -59,7 +61,7 @@ pub(super) fn parse(words: &[String]) -> Result<Order> {
     let mut said = Said::default();
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     let (mut device, mut threads, mut steps, mut warm_up) = ("cpu".to_owned(), cores, 5, 2);
-    let (mut parts, mut json, mut output) = (true, false, None);
+    let (mut group, mut parts, mut json, mut output) = (false, true, false, None);
     let mut words = words.iter();
     while let Some(word) = words.next() {
         let (name, inline) = word.split_once('=').map_or((word.as_str(), None), |(name, value)| (name, Some(value.to_owned())));
@@ -87,6 +89,7 @@ pub(super) fn parse(words: &[String]) -> Result<Order> {
             "--steps" => steps = number::<usize>(name, &value()?)?.max(1),
             "--warm-up" => warm_up = number(name, &value()?)?,
             "--recompute-encoder" => said.recompute_encoder = true,
+            "--group" => group = true,
             "--only-step" => parts = false,
             "--json" => json = true,
             "--o" => output = Some(PathBuf::from(value()?)),
@@ -96,7 +99,7 @@ pub(super) fn parse(words: &[String]) -> Result<Order> {
     if device == "cuda" {
         device = "cuda:0".into();
     }
-    Ok(Order::Measure(Box::new(Measurement { shape: Shape::decide(&said)?, device, threads, steps, warm_up, parts, json, output })))
+    Ok(Order::Measure(Box::new(Measurement { shape: Shape::decide(&said)?, device, threads, steps, warm_up, group, parts, json, output })))
 }
 
 fn number<T: std::str::FromStr>(name: &str, text: &str) -> Result<T> {

@@ -41,6 +41,15 @@ impl Part {
     }
 }
 
+/// What it costs to be one of a group: a step of an engine that trains alone, and the same in a group of one, in turns.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct InGroup {
+    /// Without a group.
+    pub alone: Timing,
+    /// With one: gradients and figures pass through Gloo, on a GPU through NCCL.
+    pub group: Timing,
+}
+
 /// All that a step is made of.
 pub(super) struct Runner<'a> {
     shape: &'a Shape,
@@ -95,31 +104,50 @@ impl<'a> Runner<'a> {
 
     /// Reading, all terms, backward, optimiser: what an effective batch costs.
     pub(super) fn whole_step(&mut self) -> Timing {
-        let Fixture { particles, assembly, .. } = self.fixture;
-        let weights = self.weights();
-        let Self { inputs, bank, optimiser, classes, rows, shape, .. } = self;
-        let ranks = Ranks::alone();
-        let mut number = 0;
+        let (alone, mut number) = (Ranks::alone(), 0);
         measure(self.device, self.repeat.0, self.repeat.1, || {
-            let batch = particles.batch(rows);
-            optimiser.zero_grad();
-            let step = Step {
-                assembly,
-                inputs,
-                bank,
-                classes: classes.as_ref(),
-                ranks: &ranks,
-                weights,
-                draws: Draws { seed: 1, epoch: 1, attempt: 0, batch: number },
-                box_px: shape.box_px,
-                injected: None,
-            };
-            if let Some(result) = step.gradients(&batch, rows, &|_| false) {
-                optimiser.step(1e-5);
-                bank.update(&result.index, &result.means);
-            }
+            self.step(&alone, number);
             number += 1;
         })
+    }
+
+    /// The same step without a group and within `ranks`, in turns.
+    pub(super) fn in_group(&mut self, ranks: &Ranks) -> InGroup {
+        let (alone, mut seconds) = (Ranks::alone(), [Vec::new(), Vec::new()]);
+        for turn in 0..self.repeat.0 + self.repeat.1 {
+            for (ranks, seconds) in [&alone, ranks].into_iter().zip(&mut seconds) {
+                let start = now(self.device);
+                self.step(ranks, turn as u64);
+                let end = now(self.device);
+                if turn >= self.repeat.0 {
+                    seconds.push((end.0 - start.0, end.1 - start.1));
+                }
+            }
+        }
+        let [alone, group] = seconds.map(|seconds| Timing::of(seconds.into_iter()));
+        InGroup { alone, group }
+    }
+
+    /// One step on the same images; `number` keys its random numbers.
+    fn step(&mut self, ranks: &Ranks, number: u64) {
+        let Fixture { particles, assembly, .. } = self.fixture;
+        let batch = particles.batch(&self.rows);
+        self.optimiser.zero_grad();
+        let step = Step {
+            assembly,
+            inputs: &self.inputs,
+            bank: &self.bank,
+            classes: self.classes.as_ref(),
+            ranks,
+            weights: self.weights(),
+            draws: Draws { seed: 1, epoch: 1, attempt: 0, batch: number },
+            box_px: self.shape.box_px,
+            injected: None,
+        };
+        if let Some(result) = step.gradients(&batch, &self.rows, &|_| false) {
+            self.optimiser.step(1e-5);
+            self.bank.update(&result.index, &result.means);
+        }
     }
 
     /// The parts, one after the other.

@@ -2,7 +2,7 @@
 
 use super::ceilings::Ceiling;
 use super::clock::Timing;
-use super::parts::Part;
+use super::parts::{InGroup, Part};
 use super::shapes::Shape;
 use contract::{Problem, Result};
 use serde::{Deserialize, Serialize};
@@ -38,6 +38,9 @@ pub struct Report {
     pub shape: Shape,
     /// A whole step.
     pub step: Timing,
+    /// The same within a group of one, where that was asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub in_group: Option<InGroup>,
     /// Its parts, each by itself.
     pub parts: Vec<Part>,
     /// The networks' convolutions, each plain and by itself.
@@ -97,6 +100,18 @@ impl Report {
             self.step.wall_spread_seconds,
             self.step.repetitions
         );
+        if let Some(InGroup { alone, group }) = &self.in_group {
+            let _ = writeln!(
+                text,
+                "alone {:.4} s ({:.4} CPU s), in a group of one {:.4} s ({:.4} CPU s): {:.3} times ({:.3} times the CPU s)\n",
+                alone.wall_seconds,
+                alone.cpu_seconds,
+                group.wall_seconds,
+                group.cpu_seconds,
+                group.wall_seconds / alone.wall_seconds,
+                group.cpu_seconds / alone.cpu_seconds
+            );
+        }
         if !self.parts.is_empty() {
             let _ = writeln!(
                 text,

@@ -8,7 +8,7 @@
 use super::guards::Guard;
 use super::meters::Meter;
 use crate::model::schedules::SignalControl;
-use contract::{Problem, Result, TrainSettings};
+use contract::{OTHER_FORM, Problem, Result, TrainSettings, require_form};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, HashMap};
 use std::fs::{self, File};
@@ -18,8 +18,6 @@ use tch::{Device, Tensor};
 
 /// Raised when the meaning of a field or file changes. A field that is added has a default instead: what was in force before it.
 const SCHEMA: u32 = 1;
-/// What to do with a checkpoint that this version does not read.
-const OTHER_VERSION: &str = "`version` in the job's `settings.json` names the version that wrote it: use that one, or a later one";
 const HEADER: &str = "checkpoint.json";
 const WEIGHTS: &str = "weights.safetensors";
 const MOMENTS: &str = "optimiser.safetensors";
@@ -295,19 +293,14 @@ fn read_header(folder: &Path) -> Result<Header> {
     let text = fs::read(&path).map_err(|error| Problem::io(&path, &error))?;
     refuse_other_forms(&path, &text)?;
     serde_json::from_slice(&text)
-        .map_err(|error| Problem::input(format!("is not understood: {error}")).at(path.display().to_string()).hint(OTHER_VERSION))
+        .map_err(|error| Problem::input(format!("is not understood: {error}")).at(path.display().to_string()).hint(OTHER_FORM))
 }
 
 /// Refuses headers of a form that this version does not read; one without any form is damaged, and refused when it is read.
 fn refuse_other_forms(path: &Path, text: &[u8]) -> Result<()> {
     match serde_json::from_slice::<Form>(text) {
-        Ok(Form { schema }) if schema != SCHEMA => {
-            let age = if schema > SCHEMA { "a newer" } else { "another" };
-            Err(Problem::input(format!("was written by {age} version of the program (form {schema}, this version reads form {SCHEMA})"))
-                .at(path.display().to_string())
-                .hint(OTHER_VERSION))
-        }
-        _ => Ok(()),
+        Ok(Form { schema }) => require_form(path, schema, SCHEMA),
+        Err(_) => Ok(()),
     }
 }
 

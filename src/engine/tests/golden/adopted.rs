@@ -1,8 +1,9 @@
 //! A model of the original as a checkpoint: it encodes as the original did, and its maps are the original's.
 
 use super::golden::cases;
+use super::model;
 use super::{CPU, ORIGINAL, Sizes, decoder, encoder, encoder_mask, rotations, shifted, start};
-use contract::{AdoptSpec, BaseVolume, EncoderInput, Guards, Hypotheses, LearningRate, MapForm, Precision, Schedule, TrainSettings};
+use contract::{AdoptSpec, BaseVolume, EncoderInput, MapForm, TrainSettings};
 use opus_dsd_engine::adopt::adopt;
 use opus_dsd_engine::assembly::Assembly;
 use opus_dsd_engine::data::Batch;
@@ -17,33 +18,13 @@ const APIX: f64 = 3.0;
 
 fn settings(sizes: &Sizes) -> TrainSettings {
     TrainSettings {
-        layout: sizes.layout(),
         numerics: ORIGINAL,
         base: BaseVolume::None,
         warm_start: None,
         encoder_input: EncoderInput::Image,
-        hypotheses: Hypotheses { ring: 0, angle_deg: 0.0 },
-        epochs: 1,
-        batch: 4,
-        micro_batch: 4,
-        recompute_encoder: false,
-        learning_rate: LearningRate { start: 1e-4, decay: 0.97, cosine_to: None, warm_up_steps: 0 },
-        weight_decay: 0.0,
-        beta: Schedule::Constant(1.0),
-        beta_control: None,
-        lamb: 0.5,
-        view_class_batches: true,
         bfactor: 4.0,
-        volume_l1: 0.3,
-        volume_tv: 1.0,
-        validation_fraction: 0.2,
-        seed: 0,
         logstd_bounds: (-20.0, 20.0),
-        guards: Guards { roll_backs: 0, step_factor: 1.0, loss_ratio: 10.0, volume_ratio: 10.0, dead_kl: 0.0 },
-        checkpoint_minutes: 10.0,
-        keep_every: 0,
-        log_interval: 1,
-        precision: Precision::F32,
+        ..model::settings(sizes.layout())
     }
 }
 
@@ -97,7 +78,7 @@ fn an_adopted_model_encodes_and_decodes_as_the_original() {
     let sizes = Sizes::of(&case);
     let masks = (sizes.decoder_mask(&case.tensor("mask_volume_f16")), encoder_mask(&case, &sizes));
     let folder = tempfile::tempdir().unwrap();
-    let model = adopted(folder.path(), &sizes, &masks.0, &masks.1);
+    let assembly = adopted(folder.path(), &sizes, &masks.0, &masks.1);
 
     let images = shifted(&case, &sizes);
     let count = images.size()[0];
@@ -113,7 +94,7 @@ fn an_adopted_model_encodes_and_decodes_as_the_original() {
         ctf_known: numbers(1).view([-1]),
         premultiplied: numbers(1).view([-1]),
     };
-    let means = tch::no_grad(|| model.encode(&model.scene.cubes(&batch), None).0);
+    let means = tch::no_grad(|| assembly.encode(&assembly.scene.cubes(&batch), None).0);
     case.check("eval_z_mu", &means, 1e-4);
 
     for case in cases("h_evalvol").into_iter().filter(|case| case.flag("masked_and_resampled")) {
@@ -121,7 +102,7 @@ fn an_adopted_model_encodes_and_decodes_as_the_original() {
         // The header's voxel size is the one that was asked for; the grid's is that of the rendered region's steps.
         let apix = case.number("train_apix") * (sizes.crop - 1) as f64 / (side - 1) as f64;
         let form = MapForm { flip: case.number("flip") == 1.0, ..MapForm::plain(side as usize, apix) };
-        let map = map_of(&model, &case.tensor("z").view([1, -1]), &form).unwrap();
+        let map = map_of(&assembly, &case.tensor("z").view([1, -1]), &form).unwrap();
         case.check("volume", &from_volume(&map), 1e-4);
     }
 }

@@ -12,8 +12,10 @@ fn a_small_measurement_leaves_a_file_that_compares() {
     init_torch().unwrap();
     let place = tempfile::tempdir().unwrap();
     let file = place.path().join("a.json");
-    let line =
-        format!("--preset tiny --box 32 --batch 4 --micro-batch 2 --steps 2 --warm-up 1 --threads 1 --base none --o {}", file.display());
+    let line = format!(
+        "--preset tiny --box 32 --batch 4 --micro-batch 2 --steps 2 --warm-up 1 --threads 1 --base none --group --o {}",
+        file.display()
+    );
     bench::run(&words(&line)).unwrap();
     let text = std::fs::read_to_string(&file).unwrap();
     let places = ["cpu_seconds_per_image", "images_per_second", "peak_bytes", "schema"].map(|name| text.find(name).unwrap());
@@ -21,6 +23,9 @@ fn a_small_measurement_leaves_a_file_that_compares() {
     let result = report::Report::read(&file).unwrap();
     assert!((result.images_per_second * result.step.wall_seconds - 4.0).abs() < 1e-6);
     assert!((result.cpu_seconds_per_image * 4.0 - result.step.cpu_seconds).abs() < 1e-9 && result.peak_bytes > 1 << 20);
+    let in_group = result.in_group.unwrap();
+    assert!(in_group.alone.repetitions == 2 && in_group.group.repetitions == 2 && in_group.group.cpu_seconds > 0.0);
+    assert!(result.table().contains("in a group of one"));
     let names: Vec<&str> = result.parts.iter().map(|part| part.name.as_str()).collect();
     assert_eq!(names, ["read", "encoder's input", "encode", "decode", "project", "loss", "volume priors", "optimiser"]);
     assert!(result.ceilings.iter().all(|ceiling| ceiling.per_second > 0.0));

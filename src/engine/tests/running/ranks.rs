@@ -126,6 +126,29 @@ fn ranks_train_as_one_does() {
 }
 
 #[test]
+fn a_group_of_one_trains_as_one_alone_does() {
+    let place = place();
+    let mut spec = command(place.path());
+    (spec.settings.epochs, spec.settings.warm_start, spec.settings.lamb) = (1, None, 0.5);
+    let mut devices = vec!["cpu"];
+    if tch::Cuda::is_available() {
+        devices.push("cuda:0");
+    } else {
+        crate::skip::skipped("a_group_of_one_trains_as_one_alone_does: no CUDA device on this machine; NCCL was not tried");
+    }
+    for device in devices {
+        spec.device = device.into();
+        let alone = trained(&sub(&spec, place.path(), &format!("{device} alone")));
+        let group = complete(&sub(&spec, place.path(), &format!("{device} group")), 1);
+        let (weights, latents) = difference(&alone, &group);
+        println!("{device}: weights {weights:.1e}, latents {latents:.1e}");
+        // A GPU adds up gradients in an order of its own every time.
+        let allowed = if device == "cpu" { 0.0 } else { 1e-4 };
+        assert!(weights <= allowed && latents <= allowed, "{device}: weights differ by {weights:.1e}, latents by {latents:.1e}");
+    }
+}
+
+#[test]
 fn a_run_goes_on_with_another_number_of_ranks() {
     let place = place();
     let mut spec = command(place.path());

@@ -1,5 +1,6 @@
 //! A small set of two states for tests: spheres of which one moves, projected, with CTF and noise; prepared, with its mask and base.
 
+use crate::model;
 use contract::*;
 use cryoem::geometry::{random_rotation, transpose};
 use cryoem::mrc::write_volume;
@@ -107,51 +108,10 @@ pub(crate) fn command(folder: &Path) -> TrainSpec {
         preview: folder.join("preview.mrc"),
         preview_origin_angstrom: [0.0; 3],
         monitor: folder.join("monitor"),
-        settings: settings(),
+        settings: model::settings(model::layout(Width::Tiny, 3, SIZE)),
         device: "cpu".into(),
         threads: 1,
         world: None,
-    }
-}
-
-/// Small, quick settings.
-pub(crate) fn settings() -> TrainSettings {
-    TrainSettings {
-        layout: ModelLayout {
-            zdim: 3,
-            z_affine_dim: 0,
-            width: Width::Tiny,
-            encoder_grid: EncoderGrid::Native,
-            resize_at: ResizeAt::Side16,
-            template: SIZE,
-            crop: SIZE,
-        },
-        numerics: Numerics::default(),
-        base: BaseVolume::Fixed,
-        warm_start: Some(WarmStart { epochs: 1.0, components: 1, particles: 1000 }),
-        encoder_input: EncoderInput::ResidualTimesCtf,
-        hypotheses: Hypotheses { ring: 0, angle_deg: 0.0 },
-        epochs: 3,
-        batch: 8,
-        micro_batch: 4,
-        recompute_encoder: false,
-        learning_rate: LearningRate { start: 2e-3, decay: 1.0, cosine_to: Some(0.02), warm_up_steps: 0 },
-        weight_decay: 0.0,
-        beta: Schedule::Constant(0.1),
-        beta_control: None,
-        lamb: 0.0,
-        view_class_batches: false,
-        bfactor: 0.0,
-        volume_l1: 0.0,
-        volume_tv: 0.0,
-        validation_fraction: 0.1,
-        seed: 5,
-        logstd_bounds: (-6.0, 1.0),
-        guards: Guards { roll_backs: 2, step_factor: 0.5, loss_ratio: 5.0, volume_ratio: 20.0, dead_kl: 0.01 },
-        checkpoint_minutes: 10.0,
-        keep_every: 0,
-        log_interval: 16,
-        precision: Precision::F32,
     }
 }
 
