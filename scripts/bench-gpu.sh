@@ -177,7 +177,7 @@ job() {
 
 # Images of `box` pixels for so many of them.
 images() {
-  set=$out/images-$1
+  set=$out/images-$1-$2
   [ -e "$set/particles.star" ] || try "$set.txt" "$folder/bin/opus-dsd" simulate --o "$set" --particles "$2" --optics "$1:$3" --seed 1
 }
 

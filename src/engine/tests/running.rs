@@ -1,7 +1,7 @@
 //! The engine at work on a small set.
 //!
 //! Index: `training` (repeatable, resumable, guarded) · `decode_encode` (from a checkpoint alone) · `session` (as a process) ·
-//! `ranks` (several train as one) · `bench` (figures that hang together).
+//! `ranks` (several train as one) · `large` (many particles) · `bench` (figures that hang together).
 
 #[path = "support/model.rs"]
 mod model;
@@ -12,6 +12,8 @@ mod skip;
 mod bench;
 #[path = "running/decode_encode.rs"]
 mod decode_encode;
+#[path = "running/large.rs"]
+mod large;
 #[path = "running/ranks.rs"]
 mod ranks;
 #[path = "running/session.rs"]

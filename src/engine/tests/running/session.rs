@@ -9,7 +9,7 @@ use std::os::unix::process::CommandExt;
 use std::process::{Child, Command as Process, Stdio};
 use std::time::{Duration, Instant};
 
-struct Engine {
+pub(crate) struct Engine {
     child: Child,
     commands: Option<File>,
     events: BufReader<File>,
@@ -24,7 +24,7 @@ fn pipe() -> (File, File) {
     }
 }
 
-fn start() -> Engine {
+pub(crate) fn start() -> Engine {
     let ((command_end, commands), (events, event_end)) = (pipe(), pipe());
     let inherited = [command_end.as_raw_fd(), event_end.as_raw_fd()];
     let mut process = Process::new(env!("CARGO_BIN_EXE_opus-dsd-engine"));
@@ -42,7 +42,7 @@ fn start() -> Engine {
 }
 
 impl Engine {
-    fn send(&mut self, command: &Command) {
+    pub(crate) fn send(&mut self, command: &Command) {
         let text = serde_json::to_string(command).unwrap();
         writeln!(self.commands.as_mut().unwrap(), "{text}").unwrap();
     }
@@ -52,13 +52,22 @@ impl Engine {
         (self.events.read_line(&mut line).unwrap() > 0).then(|| serde_json::from_str(&line).unwrap())
     }
 
-    fn until(&mut self, wanted: impl Fn(&Event) -> bool) -> Event {
+    pub(crate) fn until(&mut self, wanted: impl Fn(&Event) -> bool) -> Event {
         loop {
             let event = self.next().expect("the engine left");
             if wanted(&event) {
                 return event;
             }
         }
+    }
+}
+
+impl Engine {
+    /// The most memory that was resident so far.
+    pub(crate) fn most_resident_bytes(&self) -> u64 {
+        let text = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
+        let line = text.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
+        line.split_whitespace().next().unwrap().parse::<u64>().unwrap() * 1024
     }
 }
 

@@ -43,11 +43,16 @@ fn map(state: f64) -> Volume {
 
 /// Writes the set and gives the command that trains on it in `folder`.
 pub(crate) fn command(folder: &Path) -> TrainSpec {
+    command_of(folder, PARTICLES)
+}
+
+/// The same with another number of particles.
+pub(crate) fn command_of(folder: &Path, particles: usize) -> TrainSpec {
     let mut random = Random::new(17, 3);
     let data = folder.join("data");
     let mut writer = PreparedWriter::create(&data, SIZE).unwrap();
     let (mut rows, mut states) = (Vec::new(), Vec::new());
-    for _ in 0..PARTICLES {
+    for _ in 0..particles {
         let state = f64::from(u8::from(random.uniform() < 0.5));
         let a = random_rotation(&mut random);
         let half = (SIZE / 2) as f64;
@@ -80,7 +85,7 @@ pub(crate) fn command(folder: &Path) -> TrainSpec {
     }
     let group = GroupSummary {
         name: "one".into(),
-        particles: PARTICLES,
+        particles,
         box_px: SIZE,
         apix: APIX,
         voltage_kv: 300.0,
@@ -97,7 +102,7 @@ pub(crate) fn command(folder: &Path) -> TrainSpec {
     mask.data = (&mask.data + &map(1.0).data).mapv(|v| (v * 4.0).min(1.0));
     mask.data.mapv_inplace(|v| if v < 0.1 { 0.0 } else { v });
     write_volume(&folder.join("mask.mrc"), &mask).unwrap();
-    Tensor::from_slice(&states).view([PARTICLES as i64, 1]).write_npy(folder.join("scores.npy")).unwrap();
+    Tensor::from_slice(&states).view([particles as i64, 1]).write_npy(folder.join("scores.npy")).unwrap();
     TrainSpec {
         prepared: data.join("prepared.json"),
         base: Some(folder.join("base.mrc")),
