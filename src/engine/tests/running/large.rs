@@ -16,7 +16,7 @@ const PARTICLE_BYTES: u64 = 700;
 
 #[test]
 fn what_is_resident_is_what_a_particle_must_have() {
-    let particles = std::env::var("OPUS_DSD_LARGE_TRAINING").map_or(2_000, |text| text.parse().unwrap());
+    let particles = std::env::var("OPUS_DSD_LARGE_TRAINING").map_or(500, |text| text.parse().unwrap());
     let place = tempfile::tempdir().unwrap();
     let mut spec = command_of(place.path(), particles);
     // The prior draws from the bank; metrics come often.
