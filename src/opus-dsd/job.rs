@@ -2,6 +2,7 @@
 
 pub(crate) mod atomic;
 pub(crate) mod checkpoints;
+pub(crate) mod chosen;
 pub(crate) mod clean;
 pub(crate) mod console;
 pub(crate) mod courses;

@@ -20,8 +20,8 @@ pub use form::{OTHER_FORM, require_form};
 pub use prepared::{GroupSummary, PREPARED_SCHEMA, Prepared};
 pub use problem::{Kind, Problem, Result};
 pub use results::{
-    ClusterSize, Clustering, Comparison, CurvePoint, Drift, Nuisance, RESULTS_SCHEMA, Results, Series, SeriesVolume, StateHalves,
-    StateMatch, StateVolume,
+    ChosenRows, ClusterSize, Clustering, Comparison, CurvePoint, Drift, Nuisance, RESULTS_SCHEMA, Results, Series, SeriesVolume,
+    StateHalves, StateMatch, StateVolume,
 };
 pub use training::{
     BaseVolume, EncoderGrid, EncoderInput, Guards, Hypotheses, LearningRate, ModelLayout, Numerics, Precision, ResizeAt, Schedule,

@@ -23,6 +23,9 @@ pub struct Results {
     /// The trained job that this one looks at, as it was named; none in a trained job itself.
     #[serde(default)]
     pub trained_job: Option<String>,
+    /// The particles that this job looks at, where they are not all of the trained job's; absent where they are.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub chosen: Option<ChosenRows>,
     /// Epochs trained.
     pub epoch: usize,
     /// Voxel size of the maps, Å.
@@ -81,6 +84,18 @@ pub struct Results {
     pub comparison: Option<Comparison>,
     /// Figures, relative to the job folder.
     pub plots: Vec<String>,
+}
+
+/// Particles that a selection took of a trained job.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ChosenRows {
+    /// File with their row numbers in the trained job's particles, from 1, one a line in the order of this job's particles; relative to the job
+    /// folder.
+    pub rows: String,
+    /// Particles of the trained job.
+    pub of: usize,
+    /// Folder of the selection, as it was named.
+    pub selection: String,
 }
 
 /// Particles of a cluster.

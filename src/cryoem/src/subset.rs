@@ -4,7 +4,7 @@
 //! left out and the class set where that is asked for. A set from stacks and archives is written in RELION 3.1 style.
 
 use crate::atomic::AtomicFile;
-use crate::particles::{OpticsGroup, Particle, ParticleSet, Source};
+use crate::particles::{OpticsGroup, Particle, ParticleSet, Source, star_problem};
 use contract::{Problem, Result};
 use starfile::{Builder, SetColumn, StarFile};
 use std::io;
@@ -47,6 +47,24 @@ pub fn write_rows(path: &Path, set: &ParticleSet, rows: &[usize]) -> Result<()> 
 pub fn write_table_rows(path: &Path, file: &StarFile, block: usize, rows: &[usize]) -> Result<()> {
     check_rows(path, rows, file.block_at(block).rows())?;
     write_file(path, |out| file.write_subset(out, block, rows, &[]))
+}
+
+/// The chosen particles as a set of their own, in the given order; optics groups and stacks stay, with or without particles.
+///
+/// # Errors
+/// A row is out of range.
+pub fn only(set: ParticleSet, rows: &[usize]) -> Result<ParticleSet> {
+    check_rows(Path::new("selection"), rows, set.len())?;
+    let source = match set.source {
+        Source::Star { file, block } => {
+            let mut text = Vec::new();
+            file.write_subset(&mut text, block, rows, &[]).map_err(|e| Problem::failed(e.to_string()))?;
+            let text = String::from_utf8(text).map_err(|e| Problem::failed(e.to_string()))?;
+            Source::Star { file: StarFile::parse(text).map_err(|e| star_problem(&e))?, block }
+        }
+        Source::Stacks => Source::Stacks,
+    };
+    Ok(ParticleSet { rows: rows.iter().map(|&row| set.rows[row]).collect(), source, ..set })
 }
 
 fn check_rows(path: &Path, rows: &[usize], there: usize) -> Result<()> {

@@ -1,12 +1,13 @@
 //! A job that has trained, looked at by a later one; nothing in its folder is changed.
 
 use super::checkpoints::{self, Mark};
+use super::chosen::Chosen;
 use super::npy;
 use super::results;
 use super::stages::train::LATENTS;
 use crate::settings::values::Epoch;
 use contract::{Problem, Result, Results, StateVolume};
-use ndarray::Array2;
+use ndarray::{Array2, Axis};
 use std::path::{Path, PathBuf};
 
 /// The verb of jobs that have latents of their own, by another job's model.
@@ -25,8 +26,10 @@ pub(crate) struct Trained {
     pub(crate) checkpoint: PathBuf,
     /// Its epoch.
     pub(crate) epoch: usize,
-    /// Latents of all particles in the order of `latents_of`, `[particles, zdim]`, at that epoch.
+    /// Latents of the particles in the order of `latents_of`, `[particles, zdim]`, at that epoch; of the chosen ones alone where there are some.
     pub(crate) latents: Array2<f32>,
+    /// Particles that a selection took; none: all of `latents_of`.
+    pub(crate) chosen: Option<Chosen>,
     /// Box of the job's maps, voxels.
     pub(crate) box_px: usize,
     /// Voxel size of the job's maps, Å.
@@ -50,7 +53,12 @@ impl Trained {
             if results.verb == ENCODE {
                 return Self::encoded(job, &results, Path::new(other), epoch);
             }
-            return Ok(Self { states: results.volumes, states_epoch: results.epoch, ..Self::open(Path::new(other), epoch)? });
+            let chosen = Chosen::of_job(job, &results)?;
+            let trained = Self { states: results.volumes, states_epoch: results.epoch, ..Self::open(Path::new(other), epoch)? };
+            return match chosen {
+                Some(chosen) => trained.only(chosen, job),
+                None => Ok(trained),
+            };
         }
         let mut found = checkpoints::of_job(job)?;
         found.retain(Mark::is_whole);
@@ -74,12 +82,28 @@ impl Trained {
             checkpoint: mark.path.clone(),
             epoch: mark.epoch,
             latents: npy::read(&latents)?,
+            chosen: None,
             box_px: results.box_px,
             apix: results.apix,
             origin_angstrom: results.origin_angstrom,
             states: results.volumes,
             states_epoch: results.epoch,
         })
+    }
+
+    /// The same job for chosen particles; `named` is the one that chose them or looks at them.
+    fn only(self, chosen: Chosen, named: &Path) -> Result<Self> {
+        if self.latents.nrows() != chosen.of {
+            return Err(Problem::input(format!(
+                "was taken of {} particles of {}, which has {} now",
+                chosen.of,
+                chosen.job.display(),
+                self.latents.nrows()
+            ))
+            .at(named.display().to_string())
+            .hint("choose the particles again"));
+        }
+        Ok(Self { latents: self.latents.select(Axis(0), &chosen.rows), chosen: Some(chosen), ..self })
     }
 
     /// The particles of an encoding job, with the model of the job that it used.
@@ -161,6 +185,21 @@ mod tests {
         atomic::write_json(&analysis.path().join(RESULTS), &Results { verb: "analyse".into(), trained_job, ..own }).unwrap();
         assert_eq!(Trained::open(analysis.path(), Epoch::Latest).unwrap().latents, found.latents);
         assert!(Trained::open(folder.path(), Epoch::Number(1)).err().unwrap().to_string().contains("encoded at epoch 2"));
+    }
+
+    #[test]
+    fn a_selection_has_the_latents_of_its_rows() {
+        let (job, folder) = (job(), tempfile::tempdir().unwrap());
+        npy::write(&job.path().join(LATENTS), Array2::from_shape_fn((4, 2), |(i, _)| i as f32).view()).unwrap();
+        let mut results = results::ResultsFile::open(folder.path(), SELECT).unwrap();
+        results.change(|now| now.trained_job = Some(job.path().to_string_lossy().into_owned())).unwrap();
+        let chosen = Chosen { rows: vec![3, 1], of: 4, job: job.path().into(), selection: folder.path().into() };
+        super::super::chosen::write(folder.path(), &mut results, Some(&chosen)).unwrap();
+        let found = Trained::open(folder.path(), Epoch::Latest).unwrap();
+        assert_eq!((found.latents, found.chosen), (ndarray::array![[3.0, 3.0], [1.0, 1.0]], Some(chosen.clone())));
+        assert_eq!(Trained::open(folder.path(), Epoch::Number(1)).unwrap().latents.dim(), (2, 2));
+        npy::write(&job.path().join(LATENTS), Array2::zeros((5, 2)).view()).unwrap();
+        assert!(Trained::open(folder.path(), Epoch::Latest).err().unwrap().to_string().contains("taken of 4 particles"));
     }
 
     #[test]

@@ -112,16 +112,17 @@ pub(super) fn particle_list(list: &str, particles: usize) -> Result<Vec<usize>> 
             .at(format!("`--particles` {word}"))
             .hint(format!("give numbers from 1 to {particles} with commas between them, or a file that holds them"))
     };
-    let numbers: Vec<usize> = text
-        .split(|c: char| c == ',' || c.is_whitespace())
-        .filter(|word| !word.is_empty())
-        .map(|word| match word.parse::<usize>() {
-            Ok(number) if (1..=particles).contains(&number) => Ok(number - 1),
-            Ok(number) => Err(wrong(word, format!("the job has no particle {number}"))),
-            Err(_) => Err(wrong(word, "neither a number nor a file that is there".into())),
-        })
-        .collect::<Result<_>>()?;
+    let numbers = row_numbers(&text, particles).map_err(|word| match word.parse::<usize>() {
+        Ok(number) => wrong(word, format!("the job has no particle {number}")),
+        Err(_) => wrong(word, "neither a number nor a file that is there".into()),
+    })?;
     if numbers.is_empty() { Err(wrong(list, "names no particle".into())) } else { Ok(numbers) }
+}
+
+/// Rows, from 0, of numbers that count from 1, with commas or blanks between them; else the first word that is none of `particles` rows.
+pub(super) fn row_numbers(text: &str, particles: usize) -> std::result::Result<Vec<usize>, &str> {
+    let words = text.split(|c: char| c == ',' || c.is_whitespace()).filter(|word| !word.is_empty());
+    words.map(|word| word.parse::<usize>().ok().filter(|n| (1..=particles).contains(n)).map(|n| n - 1).ok_or(word)).collect()
 }
 
 /// Latents from a NumPy file, else from text.

@@ -4,7 +4,7 @@ use super::{provenance, reading_of, say_decided, start_engine, threads};
 use crate::job::engine_process::Engine;
 use crate::job::results;
 use crate::job::settings_file::{self, Provenance};
-use crate::job::source::{self, Source};
+use crate::job::source::{self, ITS_CLASSES, Source};
 use crate::job::stage::Fingerprint;
 use crate::job::stages::base::{BASE, MASK};
 use crate::job::stages::compare::{self, Other};
@@ -13,8 +13,8 @@ use crate::job::stages::read::Input;
 use crate::job::stages::report::Material;
 use crate::job::stages::series::Extent;
 use crate::job::stages::{check, cluster, decode, differences, embed, prepare, publish, reconstruct, report, series, train};
-use crate::job::trained::{SELECT, Trained};
-use crate::job::{npy, wishes};
+use crate::job::trained::Trained;
+use crate::job::{chosen, npy, wishes};
 use crate::settings::decided::{self, Decided, Reason};
 use crate::settings::defaults::{POINTS, VARIABILITY};
 use crate::settings::devices;
@@ -24,6 +24,7 @@ use crate::settings::values::{Epoch, JobEpoch};
 use contract::{Problem, Result, TrainOutcome};
 use cryoem::mrc::read_volume;
 use cryoem::particles::{self, ParticleSet, ReadOptions};
+use cryoem::subset;
 use std::path::PathBuf;
 
 /// Latents of the chosen epoch, for the stages that follow.
@@ -33,15 +34,6 @@ pub(super) fn run(context: &mut Context<'_>, said: &AnalyseSaid) -> Result<()> {
     context.ledger.redo_if(said.redo.is_said());
     let mut engine = start_engine(context.job)?;
     let trained = Trained::open(&said.trained.folder()?, said.trained.epoch.unwrap_or_default())?;
-    let named = said.trained.folder()?;
-    if results::read(&named)?.is_some_and(|results| results.verb == SELECT) {
-        context.warn(&format!(
-            "{} is a selection: all {} particles of {} are analysed, not the chosen ones alone",
-            named.display(),
-            trained.latents.nrows(),
-            trained.latents_of.display()
-        ));
-    }
     let before = settings_file::of_trained(&trained.latents_of)?;
     let mut reading = reading_of(&before)?;
     reading.options.datadir = said.datadir.clone().or(reading.options.datadir);
@@ -59,7 +51,7 @@ pub(super) fn run(context: &mut Context<'_>, said: &AnalyseSaid) -> Result<()> {
     }
     let outcome = outcome(context, &trained)?;
     let embedded = embed::run(context, &outcome, decided.train.seed)?;
-    let found = cluster::run(context, &input.particles, &input.path, &decided, embedded)?;
+    let found = cluster::run(context, &input, &decided, embedded)?;
     decode::run(context, &mut engine, &decided, &outcome, &found)?;
     let ways = said.paths.clone().map_or_else(Vec::new, |ways| ways.0);
     let extent = Extent { components: said.pcs.unwrap_or(0), ways, points: said.points.unwrap_or(POINTS) };
@@ -110,18 +102,24 @@ fn other(context: &mut Context<'_>, with: &JobEpoch) -> Result<Other> {
 
 /// The particles that the latents are of.
 fn read_particles(context: &mut Context<'_>, trained: &Trained, options: &ReadOptions) -> Result<Input> {
-    let rows = trained.latents.nrows();
+    let chosen = trained.chosen.clone();
+    let rows = chosen.as_ref().map_or(trained.latents.nrows(), |chosen| chosen.of);
     let other = |found: &ParticleSet| (found.len() != rows).then(|| format!("holds {} particles now, the job {rows}", found.len()));
-    let Source { path, particles, note } = source::of_job(&trained.latents_of, |path| particles::read(path, options), other)?;
+    let Source { path, particles, note } =
+        source::of_job(&trained.latents_of, &trained.latents_of, |path| particles::read(path, options), other)?;
     if let Some(note) = note {
-        context.warn(&note);
+        context.warn(&format!("{note}{ITS_CLASSES}"));
     }
     if particles.len() != rows {
         return Err(Problem::input(format!("holds {} particles, the trained job has latents of {rows}", particles.len()))
             .at(path.display().to_string())
             .hint("give the trained job's folder as it was left"));
     }
-    Ok(Input { path, particles, mask: None, reference: None })
+    let particles = match &chosen {
+        Some(chosen) => subset::only(particles, &chosen.rows)?,
+        None => particles,
+    };
+    Ok(Input { path, particles, chosen, mask: None, reference: None })
 }
 
 /// The trained job's values, with what is said now.
@@ -158,6 +156,9 @@ fn decide(said: &AnalyseSaid, trained: &Trained, before: &Provenance, engine: &E
 /// Says and writes what is decided.
 fn settle(context: &mut Context<'_>, trained: &Trained, before: &Provenance, decided: &Decided, engine: &Engine) -> Result<()> {
     say_decided(context, engine, decided);
+    if let Some(chosen) = &trained.chosen {
+        context.say(&format!("particles: {}, by {}", chosen.in_words(), chosen.selection.display()));
+    }
     let now = Provenance { trained_job: Some(trained.latents_of.clone()), ..provenance(context, engine, before.input.clone(), decided) };
     settings_file::write(context.folder(), &now)?;
     context.results.change(|now| {
@@ -165,7 +166,8 @@ fn settle(context: &mut Context<'_>, trained: &Trained, before: &Provenance, dec
         (now.apix, now.box_px) = (decided.map_apix, decided.map_box_px);
         now.origin_angstrom = decided.map_touch.origin_angstrom;
         now.trained_job = Some(trained.latents_of.to_string_lossy().into_owned());
-    })
+    })?;
+    chosen::write(&context.job.folder, &mut context.results, trained.chosen.as_ref())
 }
 
 /// As if the trained job had just ended at that epoch.

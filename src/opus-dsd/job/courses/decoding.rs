@@ -7,7 +7,7 @@ use crate::job::stages::context::Context;
 use crate::job::stages::series::{self, map_file};
 use crate::job::stages::{decode, maps, next};
 use crate::job::trained::Trained;
-use crate::job::{atomic, checkpoints, npy, wishes};
+use crate::job::{atomic, checkpoints, chosen, npy, wishes};
 use crate::settings::devices;
 use crate::settings::said::DecodeSaid;
 use contract::{DecodeSpec, MapForm, Problem, Result, Series, SeriesVolume};
@@ -34,6 +34,9 @@ pub(super) fn run(context: &mut Context<'_>, said: &DecodeSaid) -> Result<()> {
         trained.epoch,
         trained.folder.display()
     ));
+    if let Some(chosen) = &trained.chosen {
+        context.say(&format!("particles: {}, by {}", chosen.in_words(), chosen.selection.display()));
+    }
     if let Some(warning) = &wish.warning {
         context.warn(warning);
     }
@@ -52,9 +55,10 @@ pub(super) fn run(context: &mut Context<'_>, said: &DecodeSaid) -> Result<()> {
             now.complete = false;
             (now.epoch, now.zdim, now.apix, now.box_px) = (trained.epoch, wish.latents.ncols(), form.apix, form.box_px);
             now.origin_angstrom = form.origin_angstrom;
-            now.trained_job = Some(trained.folder.to_string_lossy().into_owned());
+            now.trained_job = Some(trained.latents_of.to_string_lossy().into_owned());
             now.series = series(Vec::new());
         })?;
+        chosen::write(&context.job.folder, &mut context.results, trained.chosen.as_ref())?;
         let spec = DecodeSpec {
             checkpoint: trained.checkpoint.clone(),
             latents: latents.clone(),

@@ -45,7 +45,7 @@ pub(super) fn run(context: &mut Context<'_>, said: &EncodeSaid) -> Result<()> {
     let particles = particles::read(&said.in_parts, &reading.options)?;
     particles.notes.iter().for_each(|note| context.say(note));
     particles.warnings.iter().for_each(|warning| context.warn(warning));
-    let input = Input { path: said.in_parts.clone(), particles, mask: None, reference: None };
+    let input = Input { path: said.in_parts.clone(), particles, chosen: None, mask: None, reference: None };
     let options = known_images.options(reading.invert);
     let fingerprint = cryoem::prepare::fingerprint(&input.particles, &options)?;
     engine.greet()?;
@@ -72,7 +72,7 @@ pub(super) fn run(context: &mut Context<'_>, said: &EncodeSaid) -> Result<()> {
     encode::run(context, &mut engine, spec, &images, &ground)?;
     let found = cluster::assign(&latents, centres.view(), analysis::pca(trained.latents.view())?)?;
     tell_far_ones(context, &trained, &found.latents, &found.clusters)?;
-    cluster::hand_on(context, &input.particles, &input.path, &found)?;
+    cluster::hand_on(context, &input, &found)?;
     publish::encoded(context, &found, &known.job)
 }
 

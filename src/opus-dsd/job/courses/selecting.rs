@@ -3,11 +3,12 @@
 mod tables;
 
 use crate::host::relion::nodes::{self, Content, Node};
+use crate::job::chosen::{self, Chosen};
 use crate::job::results;
-use crate::job::source::{self, Source};
+use crate::job::source::{self, ITS_CLASSES, Source};
 use crate::job::stages::context::Context;
 use crate::job::stages::embed::UMAP;
-use crate::job::stages::report;
+use crate::job::stages::{next, report};
 use crate::job::trained::{ENCODE, SELECT, Trained};
 use crate::job::{npy, settings_file, wishes};
 use crate::settings::said::SelectSaid;
@@ -36,10 +37,14 @@ const IMPORT: &str = "import";
 const NEIGHBOURS: usize = analysis::umap::NEIGHBOURS - 1;
 
 pub(super) fn run(context: &mut Context<'_>, said: &SelectSaid) -> Result<()> {
-    let job = Chosen::open(&said.trained_job()?, said.epoch)?;
+    let job = Offer::open(&said.trained_job()?, said.epoch)?;
     let Source { path: source_path, particles: source, note } = job.source()?;
+    // The job's own copy holds its particles alone.
+    let taken_of = job.chosen.as_ref().filter(|_| note.is_none());
+    let source_row = |row: usize| taken_of.map_or(row, |chosen| chosen.rows[row]);
+    let source_rows = |rows: &[usize]| rows.iter().map(|&row| source_row(row)).collect::<Vec<_>>();
     if let Some(note) = note {
-        context.warn(&note);
+        context.warn(&if job.results.verb == SELECT { note } else { note + ITS_CLASSES });
     }
     let seed = said.seed.unwrap_or(0);
     let n = job.latents.nrows();
@@ -49,9 +54,10 @@ pub(super) fn run(context: &mut Context<'_>, said: &SelectSaid) -> Result<()> {
     };
     context.say(&format!("{} of {n} particles meet what is asked for", rows.len()));
     let block = particles_block(&source)?;
-    let tables = Tables::open(&job.folder, &source_path, said.cs.as_deref(), &block)?;
+    let tables = Tables::open(job.given(), &source_path, said.cs.as_deref(), &block)?;
     if said.balance.is_some_and(|y| y.0) {
-        rows = select::balanced(&rows, &view_classes(&block)?, seed);
+        let classes = view_classes(&block)?;
+        rows = select::balanced(&rows, &(0..n).map(|row| classes[source_row(row)]).collect::<Vec<_>>(), seed);
         context.say(&format!("{} are left with balanced views", rows.len()));
     }
     if let Some(count) = said.random {
@@ -67,28 +73,30 @@ pub(super) fn run(context: &mut Context<'_>, said: &SelectSaid) -> Result<()> {
     context.results.change(|now| {
         now.complete = false;
         (now.epoch, now.zdim, now.apix, now.box_px) = (job.results.epoch, job.latents.ncols(), job.results.apix, job.results.box_px);
-        // An encoding job has latents of its own.
-        let model = job.results.trained_job.clone().filter(|_| job.results.verb != ENCODE);
-        now.trained_job = Some(model.unwrap_or_else(|| job.folder.to_string_lossy().into_owned()));
+        now.trained_job = Some(job.trained_job().to_string_lossy().into_owned());
         (now.particles, now.latents) = (PARTICLES.into(), Some(LATENTS.into()));
     })?;
-    subset::write_table_rows(&context.path(PARTICLES), &source, block.index(), &rows)?;
-    tables.write(context, PARTICLES, &rows)?;
+    let taken = source_rows(&rows);
+    subset::write_table_rows(&context.path(PARTICLES), &source, block.index(), &taken)?;
+    tables.write(context, PARTICLES, &taken)?;
     npy::write(&context.path(LATENTS), job.latents.select(Axis(0), &rows).view())?;
     context.say(&format!("{} particles written to {}", rows.len(), context.path(PARTICLES).display()));
     let mut offered = vec![Node { file: PARTICLES.into(), content: Content::Particles }];
     if let Some(name) = &said.rest {
-        subset::write_table_rows(&context.path(name), &source, block.index(), &rest)?;
-        tables.write(context, name, &rest)?;
+        let left = source_rows(&rest);
+        subset::write_table_rows(&context.path(name), &source, block.index(), &left)?;
+        tables.write(context, name, &left)?;
         context.say(&format!("{} others written to {}", rest.len(), context.path(name).display()));
         offered.push(Node { file: name.clone(), content: Content::Particles });
     }
+    chosen::write(&context.job.folder, &mut context.results, Some(&job.chosen(&rows, &context.job.folder_name)))?;
     nodes::write(context.folder(), &context.job.folder_name, &offered, context.host)?;
+    context.say(&format!("next: {}", next::of_selection(context)));
     context.results.change(|now| now.complete = true)
 }
 
 /// What must hold of the particles; none where they are only to be fewer.
-fn criterion(context: &mut Context<'_>, said: &SelectSaid, job: &Chosen) -> Result<Option<Criterion>> {
+fn criterion(context: &mut Context<'_>, said: &SelectSaid, job: &Offer) -> Result<Option<Criterion>> {
     // Conditions are read by a closure that is shared; a region among them may have something to say.
     let context = RefCell::new(context);
     let region = |path: &Path| region(&mut context.borrow_mut(), path, job);
@@ -113,7 +121,7 @@ fn criterion(context: &mut Context<'_>, said: &SelectSaid, job: &Chosen) -> Resu
 }
 
 /// A region of this job's picture.
-fn region(context: &mut Context<'_>, path: &Path, job: &Chosen) -> Result<Criterion> {
+fn region(context: &mut Context<'_>, path: &Path, job: &Offer) -> Result<Criterion> {
     let at = |problem: Problem| problem.at(path.display().to_string());
     let text = std::fs::read_to_string(path).map_err(|e| Problem::io(path, &e).hint("name the file that the report exported"))?;
     let region: Region = serde_json::from_str(&text)
@@ -142,7 +150,7 @@ fn view_classes(block: &Block<'_>) -> Result<Vec<usize>> {
 }
 
 /// A job that is chosen from.
-struct Chosen {
+struct Offer {
     folder: PathBuf,
     results: Results,
     /// The job's own table, with its clusters.
@@ -150,9 +158,11 @@ struct Chosen {
     latents: Array2<f32>,
     /// Epoch of the clusters and of the UMAP, where it is not that of the latents.
     found_at: Option<usize>,
+    /// Where it is of chosen particles itself.
+    chosen: Option<Chosen>,
 }
 
-impl Chosen {
+impl Offer {
     /// `epoch`: that of the latents, where it is not the job's own.
     fn open(folder: &Path, epoch: Option<Epoch>) -> Result<Self> {
         let at = |problem: Problem| problem.at(folder.display().to_string());
@@ -169,6 +179,11 @@ impl Chosen {
             return Err(at(Problem::input(format!("has {rows} particles, but latents of {}", latents.nrows()))
                 .hint("give the job's folder as it was left")));
         }
+        let chosen = Chosen::of_job(folder, &results)?;
+        if let Some(chosen) = chosen.as_ref().filter(|chosen| chosen.rows.len() != rows) {
+            return Err(at(Problem::input(format!("has {rows} particles, but the rows of {}", chosen.rows.len()))
+                .hint("give the job's folder as it was left")));
+        }
         let mut found_at = None;
         if let Some(epoch) = epoch {
             let trained = Trained::open(folder, epoch)?;
@@ -182,7 +197,25 @@ impl Chosen {
                 latents = trained.latents;
             }
         }
-        Ok(Self { folder: folder.to_path_buf(), results, table, latents, found_at })
+        Ok(Self { folder: folder.to_path_buf(), results, table, latents, found_at, chosen })
+    }
+
+    /// The job that the latents were learned or encoded in: that of all particles.
+    fn trained_job(&self) -> &Path {
+        // An encoding job has latents of its own.
+        self.results.trained_job.as_deref().filter(|_| self.results.verb != ENCODE).map_or(&self.folder, Path::new)
+    }
+
+    /// The job whose settings name the file that the particles were given in.
+    fn given(&self) -> &Path {
+        if self.chosen.is_some() { self.trained_job() } else { &self.folder }
+    }
+
+    /// What is chosen by taking these rows; `selection` is the folder that holds them then.
+    fn chosen(&self, rows: &[usize], selection: &str) -> Chosen {
+        let of = self.chosen.as_ref().map_or(self.latents.nrows(), |chosen| chosen.of);
+        let rows = rows.iter().map(|&row| self.chosen.as_ref().map_or(row, |chosen| chosen.rows[row])).collect();
+        Chosen { rows, of, job: self.trained_job().to_path_buf(), selection: selection.trim_end_matches('/').into() }
     }
 
     /// The file of the UMAP; `None`: there is none of these latents.
@@ -201,28 +234,30 @@ impl Chosen {
         })
     }
 
-    /// The table that the rows are taken of.
+    /// The table that the rows are taken of: that of all particles, else the job's own.
     fn source(&self) -> Result<Source<StarFile>> {
         let own = particles_block(&self.table)?;
         let other = |input: &StarFile| {
-            let same = particles_block(input).is_ok_and(|block| same_images(&block, &own));
+            let same = particles_block(input).is_ok_and(|block| same_images(&block, &own, self.chosen.as_ref()));
             (!same).then(|| "holds other particles now".to_owned())
         };
         let read = |path: &Path| {
-            if is_table(path) { tables::as_star(&self.folder, path) } else { StarFile::read(path).map_err(|e| star_problem(&e)) }
+            if is_table(path) { tables::as_star(self.given(), path) } else { StarFile::read(path).map_err(|e| star_problem(&e)) }
         };
-        source::of_job(&self.folder, read, other)
+        source::of_job(self.given(), &self.folder, read, other)
     }
 }
 
-fn same_images(a: &Block<'_>, b: &Block<'_>) -> bool {
-    match (a.find("rlnImageName"), b.find("rlnImageName")) {
-        (Some(a), Some(b)) => a.texts().eq(b.texts()),
+/// Whether `own` are the images of `all`, or the chosen ones of them.
+fn same_images(all: &Block<'_>, own: &Block<'_>, chosen: Option<&Chosen>) -> bool {
+    match (all.find("rlnImageName"), own.find("rlnImageName"), chosen) {
+        (Some(all), Some(own), None) => all.texts().eq(own.texts()),
+        (Some(names), Some(own), Some(chosen)) => all.rows() == chosen.of && chosen.rows.iter().map(|&row| names.text(row)).eq(own.texts()),
         _ => false,
     }
 }
 
-impl Known for Chosen {
+impl Known for Offer {
     fn latents(&self) -> ArrayView2<'_, f32> {
         self.latents.view()
     }

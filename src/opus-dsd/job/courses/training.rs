@@ -42,7 +42,7 @@ pub(super) fn run(context: &mut Context<'_>, said: &TrainSaid) -> Result<()> {
         context.say(note);
     }
     let embedded = embed::run(context, &outcome, decided.train.seed)?;
-    let found = cluster::run(context, &input.particles, &input.path, &decided, embedded)?;
+    let found = cluster::run(context, &input, &decided, embedded)?;
     decode::run(context, &mut engine, &decided, &outcome, &found)?;
     let material = Material {
         base: ground.base.or_else(|| input.reference.as_ref().map(|r| r.path.clone())),

@@ -3,6 +3,7 @@
 use super::context::Context;
 use super::embed::Embedded;
 use super::publish;
+use super::read::Input;
 use crate::job::stage::Fingerprint;
 use crate::job::{atomic, npy};
 use crate::settings::decided::Decided;
@@ -108,21 +109,21 @@ pub(crate) fn assign(latents: &Path, centres: ArrayView2<'_, f32>, pca: Pca) -> 
 }
 
 /// Particle files of clusters that were found before ([`assign`]).
-pub(crate) fn hand_on(context: &mut Context<'_>, particles: &ParticleSet, source: &Path, found: &Findings) -> Result<()> {
-    let ground = found.fingerprint.clone().and_content(source)?;
-    context.stage("cluster", &ground, |context| write(context, particles, found))
+pub(crate) fn hand_on(context: &mut Context<'_>, input: &Input, found: &Findings) -> Result<()> {
+    let ground = ground(&found.fingerprint, input)?;
+    context.stage("cluster", &ground, |context| write(context, input, found))
+}
+
+/// What the particle files follow from, besides the findings.
+fn ground(found: &Fingerprint, input: &Input) -> Result<Fingerprint> {
+    let ground = found.clone().and_content(&input.path)?;
+    Ok(input.chosen.iter().fold(ground, |ground, chosen| ground.and(&chosen.rows)))
 }
 
 /// Clusters of the latents as it is decided, and their particle files.
-pub(crate) fn run(
-    context: &mut Context<'_>,
-    particles: &ParticleSet,
-    source: &Path,
-    decided: &Decided,
-    embedded: Embedded,
-) -> Result<Findings> {
+pub(crate) fn run(context: &mut Context<'_>, input: &Input, decided: &Decided, embedded: Embedded) -> Result<Findings> {
     let fingerprint = embedded.fingerprint.clone().and(&(decided.clusters, decided.cluster_method)).and(&decided.train.seed);
-    let ground = fingerprint.clone().and_content(source)?;
+    let ground = ground(&fingerprint, input)?;
     let Embedded { latents, umap, density, .. } = embedded;
     let pca = analysis::pca(latents.view())?;
     let path = context.path(FOUND);
@@ -139,7 +140,7 @@ pub(crate) fn run(
             certainty,
             fingerprint: fingerprint.clone(),
         };
-        let mut outputs = write(context, particles, &found)?;
+        let mut outputs = write(context, input, &found)?;
         atomic::write_json(&path, &Kept::of(&found))?;
         outputs.push(path.clone());
         made = Some(found);
@@ -158,14 +159,15 @@ pub(crate) fn run(
 }
 
 /// Everything that the next job starts from.
-fn write(context: &mut Context<'_>, particles: &ParticleSet, found: &Findings) -> Result<Vec<PathBuf>> {
+fn write(context: &mut Context<'_>, input: &Input, found: &Findings) -> Result<Vec<PathBuf>> {
+    let particles = &input.particles;
     let clusters = &found.clusters;
     if found.latents.nrows() != particles.len() {
         return Err(Problem::failed(format!("{} latents for {} particles", found.latents.nrows(), particles.len())));
     }
     let mut outputs: Vec<PathBuf> = [LATENTS, LATENTS_STAR, PARTICLES, SELECTED, LARGEST].map(|f| context.path(f)).into();
     npy::write(&outputs[0], found.latents.view())?;
-    atomic::write(&outputs[1], latents_table(particles, found).as_bytes())?;
+    atomic::write(&outputs[1], latents_table(input, found).as_bytes())?;
     let classes: Vec<u32> = clusters.labels.iter().map(|&c| clusters.class_number(c) as u32).collect();
     subset::write_classes(&outputs[2], particles, &classes)?;
     let selected = selected_rows(clusters);
@@ -211,7 +213,8 @@ fn warn_of_leftovers(context: &mut Context<'_>, clusters: usize) {
     }
 }
 
-fn latents_table(particles: &ParticleSet, found: &Findings) -> String {
+fn latents_table(input: &Input, found: &Findings) -> String {
+    let particles = &input.particles;
     let width = found.latents.ncols();
     let scores = found.pca.project(found.latents.view());
     let shown = width.min(2);
@@ -221,6 +224,7 @@ fn latents_table(particles: &ParticleSet, found: &Findings) -> String {
     labels.extend((1..=found.umap.as_ref().map_or(0, Array2::ncols)).map(|i| format!("opusUmap{i}")));
     labels.extend(found.density.iter().flat_map(|_| ["opusDensity".into(), "opusOutlier".into()]));
     labels.extend(found.certainty.as_ref().map(|_| "opusCertainty".to_owned()));
+    labels.extend(input.chosen.as_ref().map(|_| "opusTrainedParticle".to_owned()));
     let label_refs: Vec<&str> = labels.iter().map(String::as_str).collect();
     let rows = (0..particles.len()).map(|i| {
         let mut cells =
@@ -230,6 +234,7 @@ fn latents_table(particles: &ParticleSet, found: &Findings) -> String {
         cells.extend(found.umap.iter().flat_map(|all| all.row(i)).map(|v| format!("{v:.6}")));
         cells.extend(found.density.iter().flat_map(|d| [d.quantile[i], d.outlier[i]]).map(|v| format!("{v:.6}")));
         cells.extend(found.certainty.iter().map(|c| format!("{:.6}", c[i])));
+        cells.extend(input.chosen.iter().map(|chosen| (chosen.rows[i] + 1).to_string()));
         cells
     });
     Builder::new(Some(STAR_VERSION)).table("latents", &label_refs, rows).finish()

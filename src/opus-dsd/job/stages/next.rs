@@ -25,7 +25,7 @@ const MASK_EDGE_VOXELS: &str = "6";
 struct Ground<'a> {
     /// This job's folder, without its closing slash.
     folder: &'a str,
-    /// The job that trained, or whose particles were encoded; the same for a training.
+    /// The job that trained, or whose particles were encoded, or the selection of these that is looked at; the same for a training.
     trained: String,
     epoch: usize,
     clusters: usize,
@@ -45,17 +45,18 @@ pub(crate) fn of_states(context: &Context<'_>, found: &Findings, epoch: usize) -
     let folder = context.job.folder_name.trim_end_matches('/');
     let largest = cluster::largest(&found.clusters);
     let method = found.clustering.as_ref().map(|c| c.method.as_str());
+    let trained = results.trained_job.as_deref().unwrap_or(folder);
+    // An encoding has one epoch and no checkpoints.
+    let marks = checkpoints::of_job(Path::new(trained)).unwrap_or_default();
     let ground = Ground {
         folder,
-        trained: results.trained_job.as_deref().unwrap_or(folder).trim_end_matches('/').to_owned(),
+        trained: results.chosen.as_ref().map_or(trained, |chosen| &chosen.selection).trim_end_matches('/').to_owned(),
         epoch,
         clusters: found.clusters.len(),
         method: method.filter(|method| *method != ClusterMethod::default().word()),
         class: found.clusters.class_number(largest),
         particles: found.clusters.sizes[largest],
     };
-    // An encoding has one epoch and no checkpoints.
-    let marks = checkpoints::of_job(Path::new(&ground.trained)).unwrap_or_default();
     let mut steps = vec![ground.look(), ground.refine()];
     steps.extend(if results.halves.is_empty() { Some(ground.halves()) } else { ground.post_process(context)? });
     steps.push(results.series.first().map_or_else(|| ground.movie(), |series| ground.watch(&series.name)));
@@ -80,6 +81,13 @@ pub(crate) fn of_encoded(context: &Context<'_>, found: &Findings) -> [String; 2]
         format!("draw these particles, decode their states, and make a report: `{analyse}`"),
         format!("take those of the largest cluster on: `{select}`"),
     ]
+}
+
+/// What to do with particles that were chosen.
+pub(crate) fn of_selection(context: &Context<'_>) -> String {
+    let folder = context.job.folder_name.trim_end_matches('/');
+    let analyse = command(&["analyse", "--job", folder, "--o", &beside(folder, "analysis")]);
+    format!("look at these particles alone: `{analyse}`")
 }
 
 /// What to do with a job that was imported.

@@ -1,6 +1,7 @@
 //! Stage `read`: the particles' table, the mask and the reference as files. Quick, so it is never skipped: what follows depends on it.
 
 use super::context::Context;
+use crate::job::chosen::Chosen;
 use crate::job::stage::Fingerprint;
 use crate::settings::decided::DataFacts;
 use crate::settings::said::TrainSaid;
@@ -30,6 +31,8 @@ struct Largest {
 pub(crate) struct Input {
     pub(crate) path: PathBuf,
     pub(crate) particles: ParticleSet,
+    /// Which of a trained job's these are, where a selection took them; none: all of a file.
+    pub(crate) chosen: Option<Chosen>,
     pub(crate) mask: Option<Given>,
     pub(crate) reference: Option<Given>,
 }
@@ -73,7 +76,7 @@ pub(crate) fn gather(said: &TrainSaid) -> Result<Gathered> {
         extents.into_iter().filter_map(|(option, given)| other_extent(option, given.as_ref()?, largest)).collect();
     warnings.extend(particles.warnings.clone());
     warnings.extend(particles.check().map_err(|p| p.at(path.display().to_string()))?);
-    Ok(Gathered { input: Input { path, particles, mask, reference }, notes, warnings })
+    Ok(Gathered { input: Input { path, particles, chosen: None, mask, reference }, notes, warnings })
 }
 
 impl Input {

@@ -7,6 +7,7 @@ use super::compare::Compared;
 use super::context::Context;
 use super::read::Input;
 use super::{maps, next, reconstruct, series};
+use crate::job::chosen::Chosen;
 use crate::job::monitor;
 use crate::job::stage::Fingerprint;
 use crate::settings::decided::Decided;
@@ -14,7 +15,7 @@ use contract::{MapForm, Result, Series, TrainOutcome};
 use cryoem::geometry::Hopf;
 use cryoem::mrc::read_volume;
 use ndarray::ArrayView2;
-use report::{Embedding, Story, Verdict, Way};
+use report::{Embedding, ImagePanels, Story, Verdict, Way};
 use std::path::PathBuf;
 
 mod states;
@@ -69,6 +70,7 @@ pub(crate) fn run(
         .and(&material.fingerprint.text())
         .and(&values)
         .and(&outcome.epochs)
+        .and(&input.chosen.as_ref().map(|chosen| (&chosen.rows, &chosen.selection)))
         .and(&decided.map_form())
         .and(&(&context.results.now().halves, &context.results.now().differences))
         .and(&context.job.folder_name)
@@ -118,10 +120,7 @@ fn story(
         (now.nuisances, now.outlier_share) = (nuisances.clone(), outlier_share);
         now.drift = epochs.iter().filter_map(|e| e.drift).collect();
     })?;
-    let mut facts = vec![
-        ("particles".to_owned(), format!("{} rows, {} used, of {}", input.particles.len(), input.particles.len(), input.path.display())),
-        ("epochs".into(), outcome.epochs.to_string()),
-    ];
+    let mut facts = vec![("particles".to_owned(), facts_of_particles(input)), ("epochs".into(), outcome.epochs.to_string())];
     facts.extend(decided.reasons.iter().filter(|r| r.name != "epochs").map(|r| (r.name.clone(), r.value.clone())));
     facts.extend(outlier_share.map(|share| {
         let words = format!("{:.1}% of the particles (outlier score above {})", 100.0 * share, analysis::density::OUTLIER_SCORE);
@@ -139,8 +138,8 @@ fn story(
         fingerprint: picture(found.latents.view(), found.umap.as_ref().map(ndarray::ArrayBase::view)),
         title: context.job.folder_name.trim_end_matches('/').to_owned(),
         subtitle: format!(
-            "{} particles, {} latent dimensions, {} clusters",
-            input.particles.len(),
+            "{}, {} latent dimensions, {} clusters",
+            input.chosen.as_ref().map_or_else(|| format!("{} particles", input.particles.len()), Chosen::in_words),
             decided.train.layout.zdim,
             found.clusters.len()
         ),
@@ -165,8 +164,25 @@ fn story(
         states,
         apix: decided.map_apix,
         image_apix: material.image_apix,
-        panels: if decided.plot { monitor::panels(&material.monitor)? } else { Vec::new() },
+        panels: if decided.plot { panels(input, material)? } else { Vec::new() },
     })
+}
+
+/// How many particles, and where they are from.
+fn facts_of_particles(input: &Input) -> String {
+    let (n, path) = (input.particles.len(), input.path.display());
+    match &input.chosen {
+        Some(chosen) => format!("{}, by {}; of {path}", chosen.in_words(), chosen.selection.display()),
+        None => format!("{n} rows, {n} used, of {path}"),
+    }
+}
+
+/// Pictures of particles that training looked at; of chosen ones those alone, by their numbers here.
+fn panels(input: &Input, material: &Material) -> Result<Vec<ImagePanels>> {
+    let all = monitor::panels(&material.monitor)?;
+    let Some(chosen) = &input.chosen else { return Ok(all) };
+    let own = |trained: usize| chosen.rows.iter().position(|row| row + 1 == trained);
+    Ok(all.into_iter().filter_map(|panel| Some(ImagePanels { particle: own(panel.particle)? + 1, ..panel })).collect())
 }
 
 /// Fingerprint of the pictures that regions are drawn on: the latents, and the UMAP where there is one.
