@@ -94,7 +94,7 @@ fn states_are_compared_with_the_consensus_and_a_part_is_followed() {
     part.data.indexed_iter_mut().for_each(|((_, _, x), m)| *m *= ((x as f32 - 14.0) / 4.0).clamp(0.0, 1.0));
     cryoem::mrc::write_volume(&project.path("part.mrc"), &part).unwrap();
     let line = format!(
-        "analyse --o External/job005/ --in_parts {JOB}/particles.star --in_mask part.mrc --clusters 3 --paths 2-3 --points 2 --variability 12 --plot no --device cpu --j 1"
+        "analyse --o External/job005/ --in_parts {JOB}/particles.star --in_mask part.mrc --clusters 3 --paths 2-3,2-1-3,3-2,2-3 --points 2 --variability 12 --plot no --device cpu --j 1"
     );
     let ended = project.run(&line);
     assert_eq!(ended.status, Some(0), "{}", ended.err);
@@ -119,7 +119,9 @@ fn states_are_compared_with_the_consensus_and_a_part_is_followed() {
     }
     // Each other state against the largest one, and the way's ends.
     let pairs: Vec<_> = region.motions.iter().map(|m| (m.from, m.to)).collect();
-    assert!(pairs.contains(&(2, 3)) || pairs.contains(&(3, 2)), "{pairs:?}");
+    assert_eq!(pairs.iter().filter(|pair| [(2, 3), (3, 2)].contains(pair)).count(), 1, "each motion once: {pairs:?}");
+    let series: Vec<String> = results(project, "External/job005").unwrap().series.into_iter().map(|s| s.name).collect();
+    assert_eq!(series, ["path2-3", "path2-1-3", "path3-2"]);
     assert!(region.motions.iter().all(|m| m.correlation_after >= m.correlation_before && m.angle_deg < 60.0), "{:?}", region.motions);
     let variability = told.variability.unwrap();
     assert_eq!(variability.maps, 12);
@@ -261,6 +263,7 @@ fn another_job_is_held_against_this_one() {
     let other = project.run(&format!("analyse --o refused2 --job {JOB} --compare External/job009 --device cpu --j 1"));
     assert_eq!(other.status, Some(2), "{}", other.err);
     assert!(other.last_error().contains("`--compare` External/job009: has 0 of this job's 96 particles; hint: "), "{}", other.err);
+    assert!(!other.out.contains(": begins"), "before any stage: {}", other.out);
 }
 
 #[test]
@@ -291,6 +294,9 @@ fn what_cannot_be_analysed_is_refused() {
     for (arguments, culprit) in [
         (format!("--job {JOB} --o refused --epoch 7"), JOB),
         (format!("--job {JOB} --o refused --paths 1-3 --clusters 2"), "`--paths`"),
+        (format!("--job {JOB} --o refused --paths 1-2,1-3-2 --clusters 2"), "`--paths`"),
+        (format!("--job {JOB} --o refused --in_mask sim/particles.star"), "`--in_mask` sim/particles.star"),
+        (format!("--job {JOB} --o refused --in_mask sim/particles.mrcs"), "`--in_mask` sim/particles.mrcs"),
         (format!("--job {JOB} --o refused --clusters 0"), "`--clusters`"),
         ("--job nowhere --o refused".to_owned(), "nowhere"),
         (format!("--job {JOB} --o refused --compare elsewhere"), "elsewhere"),
@@ -302,7 +308,12 @@ fn what_cannot_be_analysed_is_refused() {
         let line = ended.last_error();
         assert!(line.starts_with(&format!("error: {culprit}")) && line.contains("; hint: "), "{arguments}: {line}");
         assert_eq!(project.exit_files("refused"), ["RELION_JOB_EXIT_FAILURE"], "{arguments}");
+        assert!(!ended.out.contains(": begins"), "before any stage: {arguments}: {}", ended.out);
     }
+    // How many states there are is not known before they are found; nothing is decoded for a way that cannot be.
+    let ended = project.run(&format!("analyse --job {JOB} --o refused3 --paths 1-40 --plot no --device cpu --j 1"));
+    assert!(ended.status == Some(2) && ended.last_error().contains("there is no state 40"), "{}", ended.err);
+    assert!(ended.out.contains("cluster: begins") && !ended.out.contains("decode: begins"), "{}", ended.out);
     assert_eq!(project.run(&format!("analyse --job {JOB} --o {JOB}/")).status, Some(2));
 }
 

@@ -116,9 +116,8 @@ fn chosen_particles_are_analysed_alone_and_chosen_from_again() {
     assert_eq!(cells(project, "second/others.star").len() + second.len(), first.len());
     assert_eq!(results(project, "second").chosen.unwrap().of, PARTICLES);
     let drawn_on = page.split(r#""drawn_on":"#).nth(1).and_then(|rest| rest.split_inclusive('}').next()).unwrap();
-    let region = |drawn_on: &str| {
-        format!(r#"{{"schema":1,"embedding":"pca","polygon":[[0,-99],[99,-99],[99,99],[0,99]],"drawn_on":{drawn_on}}}"#)
-    };
+    let region =
+        |drawn_on: &str| format!(r#"{{"schema":1,"embedding":"pca","polygon":[[0,-99],[99,-99],[99,99],[0,99]],"drawn_on":{drawn_on}}}"#);
     std::fs::write(project.path("region.json"), region(drawn_on)).unwrap();
     let drawn = done(project, &format!("select --o drawn/ --job {LOOK} --region region.json"));
     assert!(!drawn.err.contains("drawn on"), "{}", drawn.err);
@@ -132,7 +131,7 @@ fn chosen_particles_are_analysed_alone_and_chosen_from_again() {
     assert!(refused.status == Some(2) && refused.err.contains(&format!("drawn on `{LOOK}`")), "{}", refused.err);
 
     // A selection of a selection counts its own rows; so does decoding.
-    done(project, &format!("select --o third/ --job second --particles 2,1"));
+    done(project, "select --o third/ --job second --particles 2,1");
     assert_eq!(rows(project, "third"), second[..2]);
     assert_eq!(cells(project, "third/particles.star"), of(&source, &second[..2]));
     let decoded = done(project, "decode --o decoded/ --job second --particles 2 --device cpu --j 1");
@@ -152,9 +151,17 @@ fn chosen_particles_are_analysed_alone_and_chosen_from_again() {
 fn a_few_particles_are_analysed_and_too_few_are_refused() {
     job::engine();
     let project = trained();
-    for (list, name) in [("5,40,41,77,90", "five"), ("3,4", "two"), ("3", "one")] {
+    let analyse = |list: &str| {
+        let name = format!("of{}", list.split(',').count());
         done(project, &format!("select --o {name}/ --job {TRAINED} --particles {list}"));
-        let ended = project.run(&format!("analyse --o {name}-analysis/ --job {name} --plot no --device cpu --j 1"));
-        println!("{name}: {:?} {}", ended.status, ended.err);
+        (project.run(&format!("analyse --o {name}-look/ --job {name} --plot no --device cpu --j 1")), format!("{name}-look"))
+    };
+    for list in ["5,40,41,77,90", "3,4"] {
+        let (ended, look) = analyse(list);
+        assert_eq!(ended.status, Some(0), "{list}: {}", ended.err);
+        assert_eq!(results(project, &look).volumes.iter().map(|v| v.n).sum::<usize>(), list.split(',').count());
     }
+    let (ended, _) = analyse("3");
+    assert!(ended.status == Some(2) && ended.last_error().starts_with("error: of1: holds one particle"), "{}", ended.err);
+    assert!(ended.last_error().contains("; hint: ") && !ended.out.contains(": begins"), "{}", ended.out);
 }

@@ -45,8 +45,9 @@ impl Table {
             (0..table.rows()).map(|row| column.unsigned(row)).collect()
         };
         let (own, theirs) = (uids(self)?, uids(other)?);
-        look_up(&own, &theirs).map_err(|missing| {
-            Problem::input(format!("holds {missing} of the {} particles of `{}` not exactly once", theirs.len(), other.path.display()))
+        look_up(&own, &theirs).map_err(|missed| {
+            let told = missed.in_words(theirs.len(), |row| format!("uid {}", theirs[row]));
+            Problem::input(format!("is not the table of the particles of `{}`: {told}", other.path.display()))
                 .at(self.path.display().to_string())
                 .hint("give the table of the same particles; they are recognised by `uid`")
         })
@@ -65,7 +66,7 @@ impl Table {
         };
         let own: Vec<(&str, u64)> = (0..self.rows()).map(|row| Ok((paths.text(row)?, numbers.unsigned(row)?))).collect::<Result<_>>()?;
         let wanted: Vec<(&str, u64)> = images.iter().map(|image| of_relion(image)).collect();
-        let mut fewest = usize::MAX;
+        let mut best: Option<Missed> = None;
         for way in WAYS {
             let mut ids = Ids::default();
             let (own, wanted) = (ids.of(&own, way), ids.of(&wanted, way));
@@ -75,10 +76,12 @@ impl Table {
             }
             match look_up(&own, &wanted) {
                 Ok(rows) => return Ok(rows),
-                Err(missing) => fewest = fewest.min(missing),
+                Err(missed) if best.as_ref().is_none_or(|best| missed.all() < best.all()) => best = Some(missed),
+                Err(_) => {}
             }
         }
-        Err(at(Problem::input(format!("holds {fewest} of the {} particles not exactly once", images.len()))
+        let told = best.unwrap_or_default().in_words(images.len(), |row| format!("`{}`", images[row]));
+        Err(at(Problem::input(format!("is not the table of the job's particles: {told}"))
             .hint("give the table of the same particles; they are recognised by the stack's name and the image's number in it")))
     }
 }
@@ -114,12 +117,45 @@ impl Ids {
     }
 }
 
-/// Where each of `wanted` stands in `own`; else how many stand there never or more than once.
-fn look_up<K: Eq + Hash>(own: &[K], wanted: &[K]) -> std::result::Result<Vec<usize>, usize> {
+/// Particles that a table does not hold exactly once.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Missed {
+    /// Rows of those that it does not hold.
+    unknown: Vec<usize>,
+    /// Rows of those that it holds more than once.
+    repeated: Vec<usize>,
+}
+
+impl Missed {
+    fn all(&self) -> usize {
+        self.unknown.len() + self.repeated.len()
+    }
+
+    /// For people; `name` calls a row by name.
+    fn in_words(&self, of: usize, name: impl Fn(usize) -> String) -> String {
+        let tell = |rows: &[usize], what: &str| {
+            let first = rows.first()?;
+            Some(format!("{} of the {of} particles are {what}, such as {}", rows.len(), name(*first)))
+        };
+        let told = [tell(&self.unknown, "not in it"), tell(&self.repeated, "in it more than once")];
+        told.into_iter().flatten().collect::<Vec<_>>().join("; ")
+    }
+}
+
+/// Where each of `wanted` stands in `own`; else which stand there never or more than once.
+fn look_up<K: Eq + Hash>(own: &[K], wanted: &[K]) -> std::result::Result<Vec<usize>, Missed> {
     let mut place: HashMap<&K, Option<usize>> = HashMap::with_capacity(own.len());
     for (row, key) in own.iter().enumerate() {
         place.entry(key).and_modify(|there| *there = None).or_insert(Some(row));
     }
-    let rows: Vec<usize> = wanted.iter().filter_map(|key| place.get(key).copied().flatten()).collect();
-    if rows.len() == wanted.len() { Ok(rows) } else { Err(wanted.len() - rows.len()) }
+    let mut rows = Vec::with_capacity(wanted.len());
+    let mut missed = Missed::default();
+    for (row, key) in wanted.iter().enumerate() {
+        match place.get(key) {
+            Some(Some(there)) => rows.push(*there),
+            Some(None) => missed.repeated.push(row),
+            None => missed.unknown.push(row),
+        }
+    }
+    if missed.all() == 0 { Ok(rows) } else { Err(missed) }
 }

@@ -100,14 +100,23 @@ fn particles_are_recognised_by_uid_or_image() {
     let own = make(&[(5, ">J1/123_a.mrc", 0), (6, ">J1/123_a.mrc", 1), (7, ">J1/45_b.mrc", 0)]);
     let other = make(&[(7, "x", 0), (5, "x", 1)]);
     assert_eq!(own.rows_by_uid(&other).expect("all there"), [2, 0]);
-    assert!(other.rows_by_uid(&own).expect_err("one is missing").to_string().contains("holds 1 of the 3 particles"));
+    let missing = other.rows_by_uid(&own).expect_err("one is missing").to_string();
+    assert!(missing.contains("1 of the 3 particles are not in it, such as uid 6") && !missing.contains("more than once"), "{missing}");
+    let repeated = make(&[(5, "x", 0), (5, "x", 1), (7, "x", 2)]).rows_by_uid(&own).expect_err("one is there twice").to_string();
+    assert!(
+        repeated
+            .contains("1 of the 3 particles are not in it, such as uid 6; 1 of the 3 particles are in it more than once, such as uid 5"),
+        "{repeated}"
+    );
     let by_image = |images: &[&str]| own.rows_by_image(images);
     assert_eq!(by_image(&["1@J1/45_b.mrc", "000002@J1/123_a.mrc"]).expect("whole paths"), [2, 1]);
     assert_eq!(by_image(&["1@other/45_b.mrc:mrcs", "2@other/123_a.mrc"]).expect("names"), [2, 1]);
     assert_eq!(by_image(&["1@Extract/b.mrcs"]).expect("names before the import"), [2]);
+    let unknown = by_image(&["1@J1/45_b.mrc", "1@J9/c.mrc"]).expect_err("another stack").to_string();
+    assert!(unknown.contains("1 of the 2 particles are not in it, such as `1@J9/c.mrc`"), "{unknown}");
     assert!(by_image(&["3@J1/123_a.mrc"]).is_err() && by_image(&["0@J1/123_a.mrc"]).is_err());
     // Repeated images: only rows that follow each other alike are surely the same.
     let expanded = make(&[(5, "a.mrc", 0), (6, "a.mrc", 0)]);
     assert_eq!(expanded.rows_by_image(&["1@a.mrc", "1@a.mrc"]).expect("row by row"), [0, 1]);
-    assert!(expanded.rows_by_image(&["1@a.mrc"]).expect_err("either").to_string().contains("exactly once"));
+    assert!(expanded.rows_by_image(&["1@a.mrc"]).expect_err("either").to_string().contains("in it more than once, such as `1@a.mrc`"));
 }

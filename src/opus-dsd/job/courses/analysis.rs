@@ -34,6 +34,11 @@ pub(super) fn run(context: &mut Context<'_>, said: &AnalyseSaid) -> Result<()> {
     context.ledger.redo_if(said.redo.is_said());
     let mut engine = start_engine(context.job)?;
     let trained = Trained::open(&said.trained.folder()?, said.trained.epoch.unwrap_or_default())?;
+    if trained.latents.nrows() < 2 {
+        return Err(Problem::input("holds one particle, which has no neighbours")
+            .at(said.trained.folder()?.display().to_string())
+            .hint("choose two particles at least"));
+    }
     let before = settings_file::of_trained(&trained.latents_of)?;
     let mut reading = reading_of(&before)?;
     reading.options.datadir = said.datadir.clone().or(reading.options.datadir);
@@ -42,9 +47,12 @@ pub(super) fn run(context: &mut Context<'_>, said: &AnalyseSaid) -> Result<()> {
         reading.options.unseen = None;
     }
     let input = read_particles(context, &trained, &reading.options)?;
-    let other = said.compare.as_ref().map(|with| other(context, with)).transpose()?;
+    let other = said.compare.as_ref().map(|with| other(context, with, &input.particles)).transpose()?;
     engine.greet()?;
     let decided = decide(said, &trained, &before, &engine, threads(context.job))?;
+    let extent = Extent::new(said.pcs.unwrap_or(0), said.paths.clone().map_or_else(Vec::new, |ways| ways.0), said.points.unwrap_or(POINTS));
+    said.grouping.clusters.map_or(Ok(()), |clusters| extent.check(clusters.min(trained.latents.nrows())))?;
+    said.in_mask.as_deref().map(|path| differences::part(path, &decided.map_form())).transpose()?;
     settle(context, &trained, &before, &decided, &engine)?;
     for stage in [check::STAGE, prepare::STAGE] {
         context.warn_as_before(&trained.folder, stage);
@@ -52,9 +60,8 @@ pub(super) fn run(context: &mut Context<'_>, said: &AnalyseSaid) -> Result<()> {
     let outcome = outcome(context, &trained)?;
     let embedded = embed::run(context, &outcome, decided.train.seed)?;
     let found = cluster::run(context, &input, &decided, embedded)?;
+    extent.check(found.clusters.len())?;
     decode::run(context, &mut engine, &decided, &outcome, &found)?;
-    let ways = said.paths.clone().map_or_else(Vec::new, |ways| ways.0);
-    let extent = Extent { components: said.pcs.unwrap_or(0), ways, points: said.points.unwrap_or(POINTS) };
     let series = series::run(context, &mut engine, &decided, &outcome, &found, &extent)?;
     let (base, mask) = (trained.folder.join(BASE), trained.folder.join(MASK));
     if said.halves.is_some_and(|yes| yes.0) {
@@ -72,7 +79,7 @@ pub(super) fn run(context: &mut Context<'_>, said: &AnalyseSaid) -> Result<()> {
         samples: said.variability.unwrap_or(VARIABILITY),
     };
     differences::run(context, &mut engine, &decided, &outcome, &found, &ground)?;
-    let compared = compare::run(context, &mut engine, &decided, &found, (&input.particles, &mask), other)?;
+    let compared = compare::run(context, &mut engine, &decided, &found, &mask, other)?;
     let material = Material {
         base,
         image_apix: read_volume(&mask)?.apix,
@@ -87,17 +94,17 @@ pub(super) fn run(context: &mut Context<'_>, said: &AnalyseSaid) -> Result<()> {
 }
 
 /// The job to compare with; of an analysis, at the epoch that it looked at.
-fn other(context: &mut Context<'_>, with: &JobEpoch) -> Result<Other> {
+fn other(context: &mut Context<'_>, with: &JobEpoch, particles: &ParticleSet) -> Result<Other> {
     let at = |p: Problem| if p.culprit.is_some() { p } else { p.at("`--compare`") };
     let folder = PathBuf::from(&with.job);
     let results = results::read(&folder)?;
     let its_own = results.as_ref().map(|r| r.epoch).filter(|&epoch| epoch > 0).map_or(Epoch::Latest, Epoch::Number);
     let trained = Trained::open(&folder, with.epoch.map_or(its_own, Epoch::Number)).map_err(at)?;
     let reading = reading_of(&settings_file::of_trained(&trained.latents_of).map_err(at)?)?;
-    let particles = read_particles(context, &trained, &reading.options)?.particles;
+    let pairs = compare::shared(particles, &with.job, &read_particles(context, &trained, &reading.options)?.particles)?;
     // What the job itself shows, where it shows this epoch.
     let results = results.filter(|r| r.complete && r.epoch == trained.epoch && !r.volumes.is_empty());
-    Ok(Other { name: with.job.clone(), folder, trained, particles, results })
+    Ok(Other { name: with.job.clone(), folder, trained, pairs, results })
 }
 
 /// The particles that the latents are of.

@@ -39,7 +39,8 @@ pub(crate) struct Other {
     pub(crate) name: String,
     pub(crate) folder: PathBuf,
     pub(crate) trained: Trained,
-    pub(crate) particles: ParticleSet,
+    /// Rows here and there of the particles that both jobs have ([`shared`]).
+    pub(crate) pairs: Vec<(usize, usize)>,
     /// What the job shows of this epoch; none where it shows another, so that clusters are made here, as this job's are.
     pub(crate) results: Option<Results>,
 }
@@ -58,7 +59,7 @@ pub(crate) fn run(
     engine: &mut Engine,
     decided: &Decided,
     found: &Findings,
-    (particles, mask): (&ParticleSet, &Path),
+    mask: &Path,
     other: Option<Other>,
 ) -> Result<Option<Compared>> {
     let Some(other) = other else {
@@ -73,7 +74,7 @@ pub(crate) fn run(
         .and(&other.trained.latents.iter().copied().collect::<Vec<f32>>());
     context.stage(FOLDER, &ground, |context| {
         let mask = maps::mask_like(&read_volume(mask)?, &decided.map_form())?.data.mapv(|v| v > 0.5);
-        let compared = compare(context, engine, decided, (found, particles), &other, &mask)?;
+        let compared = compare(context, engine, decided, found, &other, &mask)?;
         let c = &compared.comparison;
         context.say(&format!("against {}, epoch {}: {} particles; {}", c.job, c.epoch, c.particles, c.conclusion));
         context.results.change(|now| now.comparison = Some(c.clone()))?;
@@ -87,11 +88,11 @@ fn compare(
     context: &mut Context<'_>,
     engine: &mut Engine,
     decided: &Decided,
-    (found, particles): (&Findings, &ParticleSet),
+    found: &Findings,
     other: &Other,
     mask: &Array3<bool>,
 ) -> Result<Compared> {
-    let pairs = shared(particles, other)?;
+    let pairs = &other.pairs;
     let (here, theirs): (Vec<usize>, Vec<usize>) = pairs.iter().copied().unzip();
     let (labels, centers) = states_of(decided, other)?;
     let maps = maps_of(context, engine, decided, other, &centers)?;
@@ -100,7 +101,7 @@ fn compare(
     let likeness = likeness(latents.0.view(), latents.1.view())?;
     let own = decode::map_paths(context, found);
     let matches = matched(&agreement, (&own, &found.clusters.sizes), (&maps, &sizes(&labels, maps.len())), mask)?;
-    let mut there = vec![0; particles.len()];
+    let mut there = vec![0; found.latents.nrows()];
     pairs.iter().for_each(|&(row, their)| there[row] = labels[their] + 1);
     let comparison = Comparison {
         job: other.name.clone(),
@@ -118,18 +119,22 @@ fn compare(
     Ok(Compared { comparison, there })
 }
 
-/// Rows here and there of the particles that both jobs have: those of the same image of the same stack, however either names it.
-fn shared(particles: &ParticleSet, other: &Other) -> Result<Vec<(usize, usize)>> {
+/// Rows here and there of the particles that this job and the one called `name` have: those of the same image of the same stack, however either
+/// names it.
+///
+/// # Errors
+/// Too few of them are the same.
+pub(crate) fn shared(particles: &ParticleSet, name: &str, other: &ParticleSet) -> Result<Vec<(usize, usize)>> {
     let stacks = |set: &ParticleSet| set.stacks.iter().map(|path| path.canonicalize().unwrap_or_else(|_| path.clone())).collect::<Vec<_>>();
-    let (ours, theirs) = (stacks(particles), stacks(&other.particles));
+    let (ours, theirs) = (stacks(particles), stacks(other));
     let rows: HashMap<(&PathBuf, u32), usize> =
-        other.particles.rows.iter().enumerate().map(|(row, p)| ((&theirs[p.stack as usize], p.slice), row)).collect();
+        other.rows.iter().enumerate().map(|(row, p)| ((&theirs[p.stack as usize], p.slice), row)).collect();
     let pairs: Vec<(usize, usize)> =
         particles.rows.iter().enumerate().filter_map(|(row, p)| Some((row, *rows.get(&(&ours[p.stack as usize], p.slice))?))).collect();
-    let smaller = particles.len().min(other.particles.len());
+    let smaller = particles.len().min(other.len());
     if (pairs.len() as f64) < LEAST_SHARED * smaller as f64 || pairs.len() < 3 {
         return Err(Problem::input(format!("has {} of this job's {} particles", pairs.len(), particles.len()))
-            .at(format!("`--compare` {}", other.name))
+            .at(format!("`--compare` {name}"))
             .hint("compare jobs that were trained on the same particles, or on a selection of them"));
     }
     Ok(pairs)

@@ -87,6 +87,28 @@ pub(crate) fn run(
     context.results.change(|now| now.differences = Some(differences))
 }
 
+/// The mask of a part on the grid of the maps, and what is to be said of it.
+///
+/// # Errors
+/// The file is no mask, or nothing of it is left on that grid.
+pub(crate) fn part(path: &Path, form: &MapForm) -> Result<(Volume, Vec<String>)> {
+    let mut notes = Vec::new();
+    let mut read = || {
+        let given = mask::read(path, CubeGrid { box_px: form.box_px, apix: form.apix }, &mut notes)?;
+        let region = mask_like(&given, form)?;
+        // At no level, it only looks whether there is a part.
+        occupancy(&region, &region, &region, &[])?;
+        Ok(region)
+    };
+    let region = read().map_err(|p| of_mask(path, p))?;
+    Ok((region, notes))
+}
+
+fn of_mask(path: &Path, problem: Problem) -> Problem {
+    let told = problem.at(format!("`--in_mask` {}", path.display()));
+    if told.hint.is_some() { told } else { told.hint("give a mask of the part as an MRC map with values from 0 to 1") }
+}
+
 fn consensus_file() -> String {
     format!("{DIFFERENCES}/consensus.mrc")
 }
@@ -96,7 +118,12 @@ fn pairs(found: &Findings, ground: &Ground) -> Vec<(usize, usize)> {
     let first = found.clusters.class_number(largest(&found.clusters));
     let others = (0..found.clusters.len()).map(|c| found.clusters.class_number(c)).filter(|class| *class != first);
     let mut all: Vec<(usize, usize)> = others.map(|class| (first, class)).collect();
-    all.extend(ground.pairs.iter().filter(|(a, b)| a != b && !all.contains(&(*a, *b))).copied().collect::<Vec<_>>());
+    // Back is the same motion.
+    for &(a, b) in ground.pairs.iter().filter(|(a, b)| a != b) {
+        if !all.contains(&(a, b)) && !all.contains(&(b, a)) {
+            all.push((a, b));
+        }
+    }
     all
 }
 
@@ -159,12 +186,9 @@ impl<'a> Stage<'a> {
 
     /// Occupancy and motion of a part; `states` are in the consensus' grey scale, in order.
     fn region(&self, context: &mut Context<'_>, path: &Path, states: &[Volume], pairs: &[(usize, usize)]) -> Result<Region> {
-        let of_option = |p: Problem| p.at(format!("`--in_mask` {}", path.display()));
-        let spanned = CubeGrid { box_px: self.form.box_px, apix: self.form.apix };
-        let mut notes = Vec::new();
-        let given = mask::read(path, spanned, &mut notes).map_err(of_option)?;
+        let of_option = |p: Problem| of_mask(path, p);
+        let (region, notes) = part(path, &self.form)?;
         notes.iter().for_each(|note| context.say(note));
-        let region = mask_like(&given, &self.form).map_err(of_option)?;
         let levels = contour_levels(&self.consensus, &LEVELS);
         let mut told = Region { mask: path.to_string_lossy().into_owned(), ..Region::default() };
         for (cluster, state) in states.iter().enumerate() {

@@ -9,6 +9,7 @@ use crate::job::way::{self, Land};
 use crate::settings::decided::Decided;
 use contract::{Problem, Result, Series, SeriesVolume, TrainOutcome};
 use ndarray::{Array2, Axis};
+use std::collections::HashSet;
 use std::path::PathBuf;
 
 /// Which series, and how many maps each.
@@ -22,6 +23,23 @@ pub(crate) struct Extent {
 }
 
 impl Extent {
+    /// Ways that are asked for more than once are made once.
+    pub(crate) fn new(components: usize, ways: Vec<Vec<usize>>, points: usize) -> Self {
+        let mut known = HashSet::new();
+        Self { components, ways: ways.into_iter().filter(|way| known.insert(way.clone())).collect(), points }
+    }
+
+    /// # Errors
+    /// A way stops at a state that is not there.
+    pub(crate) fn check(&self, states: usize) -> Result<()> {
+        match self.ways.iter().flatten().find(|stop| **stop > states) {
+            Some(stop) => {
+                Err(Problem::input(format!("there is no state {stop}")).at("`--paths`").hint(format!("states count from 1 to {states}")))
+            }
+            None => Ok(()),
+        }
+    }
+
     /// First and last state of every way, from 1.
     pub(crate) fn ends(&self) -> Vec<(usize, usize)> {
         self.ways.iter().filter_map(|way| Some((*way.first()?, *way.last()?))).collect()
@@ -69,10 +87,6 @@ pub(crate) fn run(
     found: &Findings,
     extent: &Extent,
 ) -> Result<Vec<Series>> {
-    let states = found.clusters.len();
-    if let Some(stop) = extent.ways.iter().flatten().find(|stop| **stop > states) {
-        return Err(Problem::input(format!("there is no state {stop}")).at("`--paths`").hint(format!("states count from 1 to {states}")));
-    }
     let components = (0..extent.components.min(found.latents.ncols())).map(Line::Component);
     let lines: Vec<Line> = components.chain(extent.ways.iter().cloned().map(Line::Way)).collect();
     let mut land = Land::new(&found.latents);
@@ -119,6 +133,14 @@ fn stations(context: &mut Context<'_>, found: &Findings, land: &mut Land<'_>, li
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn ways_are_made_once_and_stop_at_states() {
+        let extent = Extent::new(0, vec![vec![1, 2], vec![1, 3, 2], vec![1, 2]], 5);
+        assert_eq!(extent.ways, [vec![1, 2], vec![1, 3, 2]]);
+        assert!(extent.check(3).is_ok());
+        assert!(extent.check(2).unwrap_err().to_string().contains("there is no state 3"));
+    }
 
     #[test]
     fn series_have_names_for_folders_and_for_people() {
