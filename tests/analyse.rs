@@ -26,7 +26,7 @@ fn other_clusters_and_series_from_the_same_training() {
     let project = trained();
     let before = files(&project.path(JOB));
     let line = format!(
-        "analyse --o External/job002/ --in_parts {JOB}/particles.star --clusters 3 --pcs 2 --paths 1-3 --points 3 --box 24 --lowpass 9 --plot no --device cpu --j 1"
+        "analyse --o External/job002/ --in_parts {JOB}/particles.star --clusters 3 --pcs 2 --paths 1-3 --points 3 --box 24 --lowpass 9 --colour-by _rlnDefocusV --plot no --device cpu --j 1"
     );
     let ended = project.run(&line);
     assert_eq!(ended.status, Some(0), "{}", ended.err);
@@ -52,6 +52,11 @@ fn other_clusters_and_series_from_the_same_training() {
         let map = cryoem::mrc::read_volume(&project.path("External/job002").join(file)).unwrap();
         assert_eq!((map.data.dim().0, map.apix), (24, 4.0), "{file}");
     }
+    let page = std::fs::read_to_string(project.path("External/job002/report.html")).unwrap();
+    let colours = page.split(r#""columns":["#).nth(1).unwrap();
+    let place = |name: &str| colours.find(&format!(r#""name":"{name}""#)).unwrap_or_else(|| panic!("{name} is a colour"));
+    assert!(place("rlnDefocusV") < place("defocus (Å)") && place("defocus (Å)") < place("rlnAngleTilt (degrees)"));
+    assert!(page.contains(r#""left_out":[]"#));
     // The way's ends are the particles that stand for its states, and every map along it is that of a particle.
     let way = &found.series[2].volumes;
     assert_eq!((&way[0].z, &way[2].z), (&found.volumes[0].z, &found.volumes[2].z));
@@ -297,6 +302,8 @@ fn what_cannot_be_analysed_is_refused() {
         (format!("--job {JOB} --o refused --paths 1-2,1-3-2 --clusters 2"), "`--paths`"),
         (format!("--job {JOB} --o refused --in_mask sim/particles.star"), "`--in_mask` sim/particles.star"),
         (format!("--job {JOB} --o refused --in_mask sim/particles.mrcs"), "`--in_mask` sim/particles.mrcs"),
+        (format!("--job {JOB} --o refused --colour-by rlnNone"), "`--colour-by` rlnNone"),
+        (format!("--job {JOB} --o refused --colour-by rlnAngleRot,rlnMicrographName"), "`--colour-by` rlnMicrographName"),
         (format!("--job {JOB} --o refused --clusters 0"), "`--clusters`"),
         ("--job nowhere --o refused".to_owned(), "nowhere"),
         (format!("--job {JOB} --o refused --compare elsewhere"), "elsewhere"),

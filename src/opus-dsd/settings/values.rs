@@ -243,6 +243,23 @@ impl FromStr for Ways {
     }
 }
 
+/// Labels of a STAR file's columns: `rlnDefocusU,rlnCtfFigureOfMerit`, with or without their underscore.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Labels(pub(crate) Vec<String>);
+
+impl FromStr for Labels {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let label = |word: &str| {
+            let label = word.trim().trim_start_matches('_');
+            let plain = !label.is_empty() && !label.contains(char::is_whitespace);
+            plain.then(|| label.to_owned()).ok_or_else(|| format!("`{word}` is no label of a column, such as `rlnDefocusU`"))
+        };
+        text.split(',').map(label).collect::<Result<_, _>>().map(Self)
+    }
+}
+
 fn number_from_one(word: &str) -> Option<usize> {
     word.parse().ok().filter(|n| *n > 0)
 }
@@ -261,6 +278,14 @@ mod tests {
         }
         for wrong in ["1", "1-0", "1-2,", "1-a"] {
             assert!(wrong.parse::<Ways>().is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn labels_come_with_and_without_their_underscore() {
+        assert_eq!("_rlnDefocusU, rlnMagMat00".parse(), Ok(Labels(vec!["rlnDefocusU".into(), "rlnMagMat00".into()])));
+        for wrong in ["", "rlnDefocusU,", "a b", "_"] {
+            assert!(wrong.parse::<Labels>().is_err(), "{wrong}");
         }
     }
 

@@ -9,7 +9,7 @@ mod skip;
 mod support;
 
 use browser::{console, drive, found, open};
-use opus_dsd_report::{Story, write_html};
+use opus_dsd_report::{Column, Story, write_html};
 use serde_json::Value;
 use std::path::Path;
 use support::{folder, story};
@@ -140,6 +140,7 @@ fn drawn_after(browser: &Path, page: &Path) -> f64 {
     let done = open(browser, page, &["--virtual-time-budget=1000", "--dump-dom"]);
     let dom = String::from_utf8_lossy(&done.stdout);
     assert!(dom.contains("data-ready=\"yes\""), "drawn");
+    assert!(dom.contains("has no room for the colours tilt angle. An analysis with <code>--colour-by</code>"), "what is left out is said");
     assert_eq!(console(&done), Vec::<String>::new());
     dom.split("data-milliseconds=\"").nth(1).unwrap().split('"').next().unwrap().parse().unwrap()
 }
@@ -156,6 +157,7 @@ fn million() -> Story {
     told.embeddings[0].points = small.embeddings[0].points.select(ndarray::Axis(0), &rows);
     told.groupings[0].of = rows.iter().map(|&r| small.groupings[0].of[r]).collect();
     told.columns[0].values = rows.iter().map(|&r| small.columns[0].values[r]).collect();
+    told.columns.push(Column { name: "tilt angle".into(), ..told.columns[0].clone() });
     told
 }
 

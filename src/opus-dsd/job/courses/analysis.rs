@@ -52,6 +52,8 @@ pub(super) fn run(context: &mut Context<'_>, said: &AnalyseSaid) -> Result<()> {
     let decided = decide(said, &trained, &before, &engine, threads(context.job))?;
     let extent = Extent::new(said.pcs.unwrap_or(0), said.paths.clone().map_or_else(Vec::new, |ways| ways.0), said.points.unwrap_or(POINTS));
     said.grouping.clusters.map_or(Ok(()), |clusters| extent.check(clusters.min(trained.latents.nrows())))?;
+    let colours = said.colour_by.clone().map_or_else(Vec::new, |labels| labels.0);
+    report::particles::asked_for(&input.particles, &colours)?;
     said.in_mask.as_deref().map(|path| differences::part(path, &decided.map_form())).transpose()?;
     settle(context, &trained, &before, &decided, &engine)?;
     for stage in [check::STAGE, prepare::STAGE] {
@@ -88,6 +90,7 @@ pub(super) fn run(context: &mut Context<'_>, said: &AnalyseSaid) -> Result<()> {
         fingerprint: Fingerprint::new("analyse").and(&before.input).and(&trained.epoch),
         series,
         compared,
+        colours,
     };
     let plots = report::run(context, &input, &decided, &outcome, &found, &material)?;
     publish::run(context, &outcome, &found, &plots)

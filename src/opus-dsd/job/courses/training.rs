@@ -52,6 +52,7 @@ pub(super) fn run(context: &mut Context<'_>, said: &TrainSaid) -> Result<()> {
         fingerprint: ground.fingerprint,
         series: Vec::new(),
         compared: None,
+        colours: Vec::new(),
     };
     let plots = report::run(context, &input, &decided, &outcome, &found, &material)?;
     publish::run(context, &outcome, &found, &plots)?;

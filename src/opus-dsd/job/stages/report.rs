@@ -1,6 +1,6 @@
 //! Stage `report`: `logfile.pdf` and its figures, from what the stages before left.
 
-mod particles;
+pub(crate) mod particles;
 
 use super::cluster::Findings;
 use super::compare::Compared;
@@ -42,10 +42,12 @@ pub(crate) struct Material {
     pub(crate) series: Vec<Series>,
     /// Another job or epoch held against this one.
     pub(crate) compared: Option<Compared>,
+    /// Labels of the particles' columns that come first among the colours.
+    pub(crate) colours: Vec<String>,
 }
 
 /// Raised when the same ground gives another report.
-const FORM: u32 = 1;
+const FORM: u32 = 2;
 
 /// Decided values that follow the machine and what it has free: a report that shows those of the first run is as good.
 const OF_MACHINE: [&str; 3] = ["j", "memory of a step", "micro-batch"];
@@ -75,7 +77,7 @@ pub(crate) fn run(
         .and(&(&context.results.now().halves, &context.results.now().differences))
         .and(&context.job.folder_name)
         .and(&material.series)
-        .and(&material.compared);
+        .and(&(&material.compared, &material.colours));
     context.stage("report", &fingerprint, |context| {
         let story = story(context, input, decided, outcome, found, material, epochs)?;
         let mut outputs = vec![context.path(LOGFILE), context.path(REPORT)];
@@ -151,7 +153,7 @@ fn story(
         pca: found.pca.clone(),
         clusters: found.clusters.clone(),
         embeddings: found.umap.iter().map(|umap| Embedding { name: "UMAP".into(), points: umap.clone() }).collect(),
-        columns: particles::columns(&input.particles, found)?,
+        columns: particles::columns(&input.particles, found, &material.colours)?,
         groupings: particles::groupings(&input.particles, material.compared.as_ref()),
         clustering: found.clustering.clone(),
         nuisances,

@@ -4,7 +4,7 @@ use crate::settings::defaults::{POINTS, VARIABILITY};
 use crate::settings::form::{Constant, Kind, field};
 use crate::settings::said::grouping::Grouping;
 use crate::settings::said::later::{Machine, MapsSaid, Redo, Trained};
-use crate::settings::values::{JobEpoch, Ways, YesNo};
+use crate::settings::values::{JobEpoch, Labels, Ways, YesNo};
 use clap::Args;
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
@@ -61,6 +61,9 @@ pub(crate) struct AnalyseSaid {
     #[command(flatten, next_help_heading = RESULT)]
     #[serde(flatten)]
     pub(crate) maps: MapsSaid,
+    /// Columns of the particle file that come first among the colours of the report, by their labels: what a file of millions has room for
+    #[arg(long, value_name = "LABEL,…", help_heading = RESULT, add = field(Kind::Text, "Colour by columns").advanced())]
+    pub(crate) colour_by: Option<Labels>,
     /// Panels of images and reconstructions in the report
     #[arg(long, value_name = "yes|no", num_args = 0..=1, default_missing_value = "yes", help_heading = RESULT,
         add = field(Kind::Bool, "Panels of images").default(Constant::Switch(true)).advanced())]

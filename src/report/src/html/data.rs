@@ -5,7 +5,7 @@ use crate::pages::images::pictures;
 use crate::pages::maps::{density_scale, slices};
 use crate::palette;
 use crate::picture::Frames;
-use crate::story::{NextStep, State, Story, Way};
+use crate::story::{Grouping, NextStep, State, Story, Way};
 use crate::surface::View;
 use crate::thumbnail::{Scale, grey};
 use crate::verdict::Verdict;
@@ -40,6 +40,7 @@ pub(super) fn of(story: &Story) -> Result<Value> {
     let verdict = Verdict::of(&story.epochs, story.latents.ncols());
     // It stands above them already.
     let warnings: Vec<&String> = story.warnings.iter().filter(|line| **line != verdict.text).collect();
+    let (columns, left_out) = columns(story);
     Ok(json!({
         "version": contract::VERSION,
         "title": story.title,
@@ -57,7 +58,8 @@ pub(super) fn of(story: &Story) -> Result<Value> {
         "embeddings": embeddings(story),
         "classes": classes(story),
         "class_colours": (0..story.clusters.len()).map(|c| palette::hex(palette::class(c, story.clusters.len()))).collect::<Vec<_>>(),
-        "columns": columns(story),
+        "columns": columns,
+        "left_out": left_out,
         "frames": frames,
         "surface_px": SURFACE_PX,
         "states": states,
@@ -145,29 +147,25 @@ fn words(numbers: impl Iterator<Item = usize>) -> String {
     BASE64_STANDARD.encode(numbers.flat_map(|n| (n as u16).to_le_bytes()).collect::<Vec<u8>>())
 }
 
-/// What points can be coloured by, as far as the file has room: the projection class, figures, groups.
-fn columns(story: &Story) -> Vec<Value> {
+/// What points can be coloured by, as far as the file has room: the projection class, figures, groups. And the names of the others.
+fn columns(story: &Story) -> (Vec<Value>, Vec<&str>) {
     let views: Vec<f32> = story.view_classes.iter().map(|&v| v as f32).collect();
     let own = json!({ "name": "projection class (0 to 47)", "values": quantised(ArrayView1::from(&views)) });
     // Besides two coordinates an embedding, the state and the projection class.
     let a_figure = FIGURE_BYTES * story.latents.nrows() as f64;
     let mut room = PARTICLE_BYTES as f64 - a_figure * (2 * (1 + story.embeddings.len()) + 2) as f64;
     let mut fits = |bytes: f64| {
-        room -= bytes;
-        room >= 0.0
+        let fits = bytes <= room;
+        room -= if fits { bytes } else { 0.0 };
+        fits
     };
-    let groupings: Vec<Value> = story
-        .groupings
-        .iter()
-        .filter(|g| fits(a_figure + g.names.iter().map(|name| name.len() + NAME_BYTES).sum::<usize>() as f64))
-        .map(|g| json!({ "name": g.name, "names": g.names, "of": words(g.of.iter().copied()) }))
-        .collect();
-    let figures = story
-        .columns
-        .iter()
-        .take_while(|_| fits(a_figure))
-        .map(|c| json!({ "name": c.name, "values": quantised(ArrayView1::from(&c.values)) }));
-    std::iter::once(own).chain(figures).chain(groupings).collect()
+    let names = |g: &Grouping| g.names.iter().map(|name| name.len() + NAME_BYTES).sum::<usize>() as f64;
+    let (groupings, no_groupings): (Vec<_>, Vec<_>) = story.groupings.iter().partition(|g| fits(a_figure + names(g)));
+    let (figures, no_figures): (Vec<_>, Vec<_>) = story.columns.iter().partition(|_| fits(a_figure));
+    let groupings = groupings.into_iter().map(|g| json!({ "name": g.name, "names": g.names, "of": words(g.of.iter().copied()) }));
+    let figures = figures.into_iter().map(|c| json!({ "name": c.name, "values": quantised(ArrayView1::from(&c.values)) }));
+    let left_out = no_figures.into_iter().map(|c| c.name.as_str()).chain(no_groupings.into_iter().map(|g| g.name.as_str()));
+    (std::iter::once(own).chain(figures).chain(groupings).collect(), left_out.collect())
 }
 
 /// Numbers between their least and their greatest, 16 bits each; what is not finite takes the least.

@@ -231,6 +231,10 @@ function clearLasso() {
 function showScatter() {
   scatter.embeddings.forEach((e, i) => byId("embedding").append(make("option", { value: i }, e.name)));
   byId("colour").append(make("option", { value: "cluster" }, "state"), ...DATA.columns.map((c, i) => make("option", { value: i }, c.name)));
+  if (DATA.left_out.length > 0) {
+    byId("left-out").hidden = false;
+    byId("left-out").replaceChildren(withCode(`With so many particles this file has no room for the colours ${DATA.left_out.join(", ")}. An analysis with \`--colour-by\` and labels of the particle file shows those columns in place of others.`));
+  }
   const { canvas } = scatter;
   const place = (event) => {
     const box = canvas.getBoundingClientRect();

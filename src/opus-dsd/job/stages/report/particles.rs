@@ -4,7 +4,7 @@ use crate::job::stages::cluster::Findings;
 use crate::job::stages::compare::Compared;
 use analysis::neighbours::even_sample;
 use analysis::{Density, Nuisances, encoded};
-use contract::{Nuisance, Result};
+use contract::{Nuisance, Problem, Result};
 use cryoem::geometry::{Euler, Hopf};
 use cryoem::particles::{ParticleSet, Source};
 use ndarray::{Array2, Axis};
@@ -12,8 +12,6 @@ use report::{Column, Grouping};
 use starfile::{Block, Column as Cells};
 use std::collections::HashMap;
 
-/// Columns of the particles' table that are offered, at most: the choice is read through by people.
-const MOST_COLUMNS: usize = 12;
 /// Particles by which columns are judged.
 const JUDGED: usize = 5_000;
 /// Groups that have numbers of 16 bits.
@@ -64,33 +62,60 @@ pub(super) fn outliers(density: &Density) -> (f64, Option<String>) {
     (share, warning)
 }
 
-/// Figures of every particle: what the analysis found, then the table's columns, those first that the latents tell most of.
+/// The columns of the particles' table that were asked for, by their labels.
 ///
 /// # Errors
-/// If a latent is not finite.
-pub(super) fn columns(particles: &ParticleSet, found: &Findings) -> Result<Vec<Column>> {
+/// There is no table, no such column, or it is not of numbers.
+pub(crate) fn asked_for(particles: &ParticleSet, labels: &[String]) -> Result<Vec<Column>> {
+    labels
+        .iter()
+        .map(|label| {
+            let at = |problem: Problem| problem.at(format!("`--colour-by` {label}"));
+            let table = table(particles)
+                .ok_or_else(|| at(Problem::input("the particles were given as stacks, which have no columns").hint("leave it out")))?;
+            let cells = table.find(label).ok_or_else(|| {
+                let numeric: Vec<&str> =
+                    table.labels().filter(|label| table.find(label).is_some_and(|cells| cells.number(0).is_ok())).collect();
+                at(Problem::input("is no column of the particles").hint(format!("columns of numbers: {}", numeric.join(", "))))
+            })?;
+            let values = cells.numbers().map_err(|e| {
+                at(Problem::input(format!("is not of numbers: {e}"))
+                    .hint("micrographs and optics groups are colours already; name columns of numbers"))
+            })?;
+            Ok(Column { name: named(label), values: values.into_iter().map(|v| v as f32).collect() })
+        })
+        .collect()
+}
+
+/// Figures of every particle: the columns that were `asked` for, what the analysis found, then the table's other columns, those first that the
+/// latents tell most of.
+///
+/// # Errors
+/// If a latent is not finite, or a column that was asked for is not there.
+pub(super) fn columns(particles: &ParticleSet, found: &Findings, asked: &[String]) -> Result<Vec<Column>> {
     let column = |name: &str, values: Vec<f32>| Column { name: name.into(), values };
     let of_rows = |value: &dyn Fn(usize) -> f64| (0..particles.len()).map(|i| value(i) as f32).collect();
-    let mut all = vec![column("defocus (Å)", defoci(particles).into_iter().map(|v| v as f32).collect())];
+    let mut all = asked_for(particles, asked)?;
+    all.push(column("defocus (Å)", defoci(particles).into_iter().map(|v| v as f32).collect()));
     if let Some(density) = &found.density {
         all.push(column("density (0 lonely to 1 crowded)", density.quantile.clone()));
         all.push(column("outlier score", density.outlier.clone()));
     }
     all.extend(found.certainty.clone().map(|certainty| column("certainty of the cluster", certainty)));
     match table(particles) {
-        Some(table) => all.extend(of_table(&table, found)?),
+        Some(table) => all.extend(of_table(&table, found, asked)?),
         None => all.push(column("tilt angle (degrees)", of_rows(&|i| particles.rows[i].tilt_deg))),
     }
     all.push(column("place in the file", of_rows(&|i| (i + 1) as f64)));
     Ok(all)
 }
 
-/// The table's numeric columns that vary, the most told first.
-fn of_table(table: &Block<'_>, found: &Findings) -> Result<Vec<Column>> {
+/// The table's numeric columns that vary, the most told first, but for those that were asked for.
+fn of_table(table: &Block<'_>, found: &Findings, asked: &[String]) -> Result<Vec<Column>> {
     let rows = even_sample(table.rows(), JUDGED);
     let judged: Vec<(Cells<'_>, Vec<f32>)> = table
         .labels()
-        .filter(|label| !SHOWN_OTHERWISE.contains(label))
+        .filter(|label| !SHOWN_OTHERWISE.contains(label) && !asked.iter().any(|asked| asked == label))
         .filter_map(|label| {
             let cells = table.find(label)?;
             let values: Vec<f32> = rows.iter().map(|&row| cells.number(row).ok().map(|v| v as f32)).collect::<Option<_>>()?;
@@ -109,7 +134,7 @@ fn of_table(table: &Block<'_>, found: &Findings) -> Result<Vec<Column>> {
         let values: Vec<f32> = cells.numbers().ok()?.into_iter().map(|v| v as f32).collect();
         Some(Column { name: named(cells.label()), values })
     };
-    Ok(order.into_iter().filter_map(whole).take(MOST_COLUMNS).collect())
+    Ok(order.into_iter().filter_map(whole).collect())
 }
 
 /// A label with its unit, where that is known.
