@@ -185,6 +185,18 @@ fn what_cannot_be_decoded_is_refused() {
     }
     let itself = project.run(&format!("decode --job {JOB} --o {JOB}/ --pc 1"));
     assert_eq!(itself.status, Some(2));
+    // Nor is any other job's folder.
+    let kept = project.run(&format!("decode --job {JOB} --o kept/ --pc 1 --points 2 --device cpu --j 1"));
+    assert_eq!(kept.status, Some(0), "{}", kept.err);
+    let told = std::fs::read(project.path("kept/results.json")).unwrap();
+    let over = project.run(&format!("select --job {JOB} --clusters 1 --o kept/"));
+    assert_eq!(over.status, Some(2), "{}", over.err);
+    assert!(
+        over.err.contains("`--o kept/`: holds what `opus-dsd decode` made; hint: name another folder, such as `kept-select/`"),
+        "{}",
+        over.err
+    );
+    assert!(std::fs::read(project.path("kept/results.json")).unwrap() == told && !project.path("kept/particles.star").exists());
     assert!(before == files(&project.path(JOB)), "the trained job is as it was");
 }
 

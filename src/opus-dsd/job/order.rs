@@ -1,5 +1,6 @@
 //! What a job is to do: what the guard was told, and hands to the worker as a line of JSON.
 
+use super::results;
 use crate::machine::launch::Launch;
 use crate::settings::said::{AnalyseSaid, CheckSaid, DecodeSaid, EncodeSaid, ImportSaid, SelectSaid, TrainSaid};
 use contract::{Problem, Result};
@@ -113,22 +114,31 @@ impl Order {
         }
     }
 
-    /// Why the job must not even touch its folder: it is that of the trained job.
-    pub(crate) fn harms_its_input(&self) -> Option<Problem> {
+    /// Why the job must not even touch its folder: it is that of the trained job, or holds the results of another verb.
+    pub(crate) fn harm_to_folder(&self) -> Option<Problem> {
+        let folder = self.folder()?;
         let trained = match self {
-            Self::Train(_) | Self::Check(_) => return None,
-            Self::Analyse(said) => said.trained.folder(),
-            Self::Decode(said) => said.trained.folder(),
-            Self::Encode(said) => said.trained_job(),
-            Self::Select(said) => said.trained_job(),
-            Self::Import(said) => said.folder().map(Path::to_path_buf),
+            Self::Train(_) | Self::Check(_) => None,
+            Self::Analyse(said) => said.trained.folder().ok(),
+            Self::Decode(said) => said.trained.folder().ok(),
+            Self::Encode(said) => said.trained_job().ok(),
+            Self::Select(said) => said.trained_job().ok(),
+            Self::Import(said) => said.folder().map(Path::to_path_buf).ok(),
         };
-        match (trained.ok()?.canonicalize(), self.folder()?.canonicalize()) {
-            (Ok(a), Ok(b)) if a == b => {
-                Some(Problem::input("is the trained job itself").at("`--o`").hint("name another folder; a trained job is not changed"))
-            }
-            _ => None,
+        if let Some((Ok(a), Ok(b))) = trained.map(|trained| (trained.canonicalize(), folder.canonicalize()))
+            && a == b
+        {
+            return Some(Problem::input("is the trained job itself").at("`--o`").hint("name another folder; a trained job is not changed"));
         }
+        // A file that is not understood is told of when the job opens it.
+        let there = results::read(folder).ok().flatten()?;
+        (!there.verb.is_empty() && there.verb != self.verb()).then(|| {
+            let name = folder.to_string_lossy();
+            let name = name.trim_end_matches('/');
+            Problem::input(format!("holds what `opus-dsd {}` made", there.verb))
+                .at(format!("`--o {name}/`"))
+                .hint(format!("name another folder, such as `{name}-{}/`: each job has its own", self.verb()))
+        })
     }
 }
 
