@@ -197,6 +197,25 @@ fn what_cannot_be_decoded_is_refused() {
         over.err
     );
     assert!(std::fs::read(project.path("kept/results.json")).unwrap() == told && !project.path("kept/particles.star").exists());
+    // Nor are files that are read, or that somebody else has put there.
+    std::fs::create_dir_all(project.path("own")).unwrap();
+    for name in ["particles.star", "mask.mrc"] {
+        std::fs::copy(project.path(&format!("sim/{name}")), project.path(&format!("own/{name}"))).unwrap();
+    }
+    let own = files(&project.path("own"));
+    for (line, culprit) in [
+        (format!("encode --job {JOB} --in_parts own/particles.star --o own"), "`--in_parts own/particles.star`: lies in the job folder"),
+        (
+            "train --in_parts sim/particles.star --in_mask own/mask.mrc --o own".to_owned(),
+            "`--in_mask own/mask.mrc`: lies in the job folder",
+        ),
+        (format!("select --job {JOB} --clusters 1 --o own/"), "own/particles.star: is there already, in a folder that holds no job"),
+    ] {
+        let ended = project.run(&line);
+        assert_eq!(ended.status, Some(2), "{line}: {}", ended.err);
+        assert!(ended.err.contains(culprit) && ended.err.contains("`--o own/job001/`"), "{line}: {}", ended.err);
+        assert!(files(&project.path("own")) == own, "{line}");
+    }
     assert!(before == files(&project.path(JOB)), "the trained job is as it was");
 }
 
