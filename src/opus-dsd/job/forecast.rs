@@ -18,10 +18,14 @@ const NEWEST: u64 = 3;
 /// The engine with libtorch and nothing else, and the worker; resident, measured on Linux.
 const ENGINE_BYTES: u64 = 480_000_000;
 const WORKER_BYTES: u64 = 100_000_000;
-/// On a CPU the engine keeps what a step frees for the next one, in pieces (docs/benchmarks/memory.md): resident over what the plan counts.
-const KEPT_IN_PIECES: f64 = 1.4;
+/// On a CPU the engine keeps what a step frees for the next one, in pieces: resident over what the plan counts, at most
+/// (docs/benchmarks/memory.md).
+const KEPT_IN_PIECES: f64 = 1.3;
 /// A particle's row in the worker, with poses, CTF and names.
 const ROW_BYTES: u64 = 600;
+/// A particle in an engine that trains: poses and CTF, the epoch's order, latents, bank and scores, with the copies that a checkpoint is written
+/// from (docs/benchmarks/memory.md).
+const TRAINED_ROW_BYTES: u64 = 430;
 /// The report with its figures.
 const REPORT_BYTES: u64 = 8_000_000;
 /// Particle files that repeat the input's rows: all, selected, largest, and one a cluster.
@@ -171,7 +175,8 @@ fn host_memory(decided: &Decided, particles: usize) -> u64 {
     let ranks = decided.grid.ranks() as u64;
     let training = if decided.grid.device.id == "cpu" { (training_memory(decided) as f64 * KEPT_IN_PIECES) as u64 } else { 0 };
     let kept = Cache::within(&decided.train.layout, particles, MOST_CACHED_BYTES / ranks).bytes;
-    WORKER_BYTES + ROW_BYTES * particles as u64 + ranks * (ENGINE_BYTES + kept + training)
+    let rows = particles as u64;
+    WORKER_BYTES + ROW_BYTES * rows + ranks * (ENGINE_BYTES + TRAINED_ROW_BYTES * rows + kept + training)
 }
 
 fn cpu_seconds(decided: &Decided, particles: usize) -> Option<f64> {

@@ -97,9 +97,9 @@ impl Layer {
     pub fn forward(&self, x: &Tensor) -> Tensor {
         let [weight, bias] = [&self.weight, &self.bias].map(|learned| learned.to_kind(x.kind()));
         if x.device() == Device::Cpu
-            && let Some(product) = self.as_product(x, &weight, &bias)
+            && let Some(result) = self.rearranged(x, &weight, &bias)
         {
-            return product;
+            return result;
         }
         match self.kernel {
             Kernel::Linear => x.linear(&weight, Some(&bias)),
@@ -110,9 +110,10 @@ impl Layer {
         }
     }
 
-    /// A convolution that is a plain matrix product: one to a single voxel, or a transposed one without overlap. libtorch's convolutions on a
-    /// CPU go through such large weights many times (docs/benchmarks/speed-cpu.md). `None` for all others.
-    fn as_product(&self, x: &Tensor, weight: &Tensor, bias: &Tensor) -> Option<Tensor> {
+    /// A convolution as what a CPU does faster (docs/benchmarks/speed-cpu.md): a plain matrix product where it is one to a single voxel, or a
+    /// transposed one without overlap, since libtorch's convolutions go through such large weights many times; and a doubling to a single channel
+    /// as a convolution to the eight voxels of a block. `None` for all others.
+    fn rearranged(&self, x: &Tensor, weight: &Tensor, bias: &Tensor) -> Option<Tensor> {
         let (size, side) = (weight.size(), x.size().get(2).copied()?);
         match self.kernel {
             Kernel::Convolution { stride, padding } if side + padding <= size[2] && side + 2 * padding < size[2] + stride => {
@@ -127,6 +128,9 @@ impl Layer {
                 let voxels = blocks.permute([0, 1, 5, 2, 6, 3, 7, 4]).reshape([-1, finer, finer, finer, outputs]) + bias;
                 Some(voxels.permute([0, 4, 1, 2, 3]))
             }
+            Kernel::Transposed { stride: 2, padding: 1 } if size[1..] == [1, 4, 4, 4] => {
+                Some(channels_to_space(&x.conv3d(&to_blocks(weight), Some(&bias.expand([8], false)), [1; 3], [1; 3], [1; 3], 1)))
+            }
             _ => None,
         }
     }
@@ -135,6 +139,17 @@ impl Layer {
     pub fn rectified(&self, x: &Tensor) -> Tensor {
         leaky_relu_(self.forward(x), LEAKY_SLOPE)
     }
+}
+
+/// The weights of a doubling to one channel, `[c, 1, 4, 4, 4]`, as those of a convolution to the eight voxels of a block, `[8, c, 3, 3, 3]`.
+fn to_blocks(weight: &Tensor) -> Tensor {
+    /// Along an axis: the taps with which the first voxel of a block sees the grid's voxel before the block, the block's own, and the one
+    /// behind; then the second's. 4 is the zero behind the last tap.
+    const TAPS: [i64; 6] = [3, 1, 4, 4, 2, 0];
+    let (channels, taps) = (weight.size()[0], Tensor::from_slice(&TAPS).to_device(weight.device()));
+    let padded = weight.squeeze_dim(1).constant_pad_nd([0, 1, 0, 1, 0, 1]);
+    let chosen = (1..=3).fold(padded, |weight, axis| weight.index_select(axis, &taps));
+    chosen.view([channels, 2, 3, 2, 3, 2, 3].as_slice()).permute([1, 3, 5, 0, 2, 4, 6]).reshape([8, channels, 3, 3, 3])
 }
 
 /// A cubic kernel.
@@ -184,7 +199,7 @@ mod tests {
     use tch::nn::VarStore;
 
     #[test]
-    fn convolutions_that_are_products_are_convolutions() {
+    fn rearranged_convolutions_are_convolutions() {
         crate::torch::init_torch().unwrap();
         let store = VarStore::new(Device::Cpu);
         let gradients = |y: &Tensor, x: &Tensor, layer: &Layer| {
@@ -194,16 +209,29 @@ mod tests {
         let halving = Layer::convolution(&(store.root() / "halving"), 5, 6, HALVING, 1.0);
         let blocks = Layer::transposed(&(store.root() / "blocks"), 5, 6, BLOCKS, 1.0);
         tch::no_grad(|| blocks.weight.shallow_clone().copy_(&blocks.weight.randn_like()));
-        for (layer, side, is_product) in
-            [(&halving, 2, true), (&halving, 3, true), (&halving, 4, false), (&blocks, 1, true), (&blocks, 3, true)]
-        {
+        let last = Layer::transposed(&(store.root() / "last"), 5, 1, HALVING, 1.0);
+        let doubling = Layer::transposed(&(store.root() / "doubling"), 5, 2, HALVING, 1.0);
+        tch::no_grad(|| last.weight.shallow_clone().copy_(&last.weight.randn_like()));
+        for (layer, side, is_rearranged) in [
+            (&halving, 2, true),
+            (&halving, 3, true),
+            (&halving, 4, false),
+            (&blocks, 1, true),
+            (&blocks, 3, true),
+            (&last, 1, true),
+            (&last, 6, true),
+            (&doubling, 3, false),
+        ] {
             layer.set_bias(0.3);
             let x = channels_last(&Tensor::randn([3, 5, side, side, side], (Kind::Float, Device::Cpu))).set_requires_grad(true);
-            assert_eq!(layer.as_product(&x, &layer.weight, &layer.bias).is_some(), is_product, "{layer:?} of {side}");
+            assert_eq!(layer.rearranged(&x, &layer.weight, &layer.bias).is_some(), is_rearranged, "{layer:?} of {side}");
             let got = layer.forward(&x);
             let want = match layer.kernel {
                 Kernel::Convolution { stride, padding } => x.conv3d(&layer.weight, Some(&layer.bias), [stride; 3], [padding; 3], [1; 3], 1),
-                _ => x.conv_transpose3d(&layer.weight, Some(&layer.bias), [2; 3], [0; 3], [0; 3], 1, [1; 3]),
+                Kernel::Transposed { stride, padding } => {
+                    x.conv_transpose3d(&layer.weight, Some(&layer.bias), [stride; 3], [padding; 3], [0; 3], 1, [1; 3])
+                }
+                Kernel::Linear => x.linear(&layer.weight, Some(&layer.bias)),
             };
             assert_eq!(got.size(), want.size());
             let error = |got: &Tensor, want: &Tensor| ((got - want).norm() / want.norm()).double_value(&[]);
