@@ -2,6 +2,10 @@
 
 #[path = "support/job.rs"]
 mod job;
+#[path = "support/page.rs"]
+mod page;
+#[path = "support/skip.rs"]
+mod skip;
 
 use cryoem::mrc::read_volume;
 use job::{Project, TRAINED as JOB, files, trained};
@@ -53,6 +57,9 @@ fn volumes_along_a_way_between_states_and_particles() {
     for file in ["path/vol_000.mrc", "path.cxc", "path.apng"] {
         assert!(project.path("way").join(file).exists(), "{file}");
     }
+    let data = page::data(&project.path("way"));
+    assert_eq!(data["ways"][0]["name"], "way through the particles");
+    assert_eq!(data["ways"][0]["files"][1], "path/vol_001.mrc");
 }
 
 #[test]
@@ -80,6 +87,39 @@ fn a_particle_has_the_number_that_files_and_commands_name() {
     };
     assert_eq!(names("chosen/particles.star"), [cell("rlnImageName", row)]);
     assert_eq!(names(&format!("{JOB}/particles.star"))[NAMED - 1], cell("rlnImageName", row));
+}
+
+#[test]
+fn a_report_shows_the_maps_among_the_particles() {
+    let project = trained();
+    let ended = project.run(&format!("decode --job {JOB} --o External/job005/ --particles 5,9,2 --box 24 --invert --device cpu --j 1"));
+    assert_eq!(ended.status, Some(0), "{}", ended.err);
+    let folder = project.path("External/job005");
+    assert!(std::fs::read(folder.join("logfile.pdf")).unwrap().starts_with(b"%PDF-"));
+    let nodes = std::fs::read_to_string(folder.join("RELION_OUTPUT_NODES.star")).unwrap();
+    assert!(nodes.contains("External/job005/logfile.pdf LogFile.pdf.relion 13"), "{nodes}");
+    // Three maps in the order of the list: a movie, at the level that their files have.
+    assert!(folder.join("maps.apng").exists());
+    let script = std::fs::read_to_string(folder.join("maps.cxc")).unwrap();
+    assert!(script.contains("open vol_002.mrc") && script.contains(" level -"), "{script}");
+    let data = page::data(&folder);
+    assert_eq!(data["verdict"]["text"], "3 maps of the chosen particles, from epoch 2 of External/job001.");
+    assert_eq!(data["states"].as_array().unwrap().len(), 3);
+    assert_eq!(data["states"][1]["note"], "decoded at particle 9");
+    let shares: f64 = data["states"].as_array().unwrap().iter().map(|state| state["share"].as_f64().unwrap()).sum();
+    assert!((shares - 1.0).abs() < 1e-9, "every particle is nearest to one map: {shares}");
+    assert_eq!(data["ways"][0]["files"], serde_json::json!(["vol_000.mrc", "vol_001.mrc", "vol_002.mrc"]));
+    let commands: Vec<&str> = data["next_steps"].as_array().unwrap().iter().map(|step| step["command"].as_str().unwrap()).collect();
+    let ask = "opus-dsd analyse --job External/job001 --epoch 2 --clusters 2 --halves yes --o External/job005-halves/";
+    assert_eq!(commands, ["chimerax External/job005/maps.cxc", ask]);
+    page::opens_quietly(&folder);
+    // One map has nothing to play.
+    let ended = project.run(&format!("decode --job {JOB} --o External/job006/ --particles 5 --box 24 --device cpu --j 1"));
+    assert_eq!(ended.status, Some(0), "{}", ended.err);
+    let (folder, data) = (project.path("External/job006"), page::data(&project.path("External/job006")));
+    assert!(!folder.join("maps.apng").exists() && data["ways"].as_array().unwrap().is_empty());
+    assert_eq!(data["next_steps"][0]["command"], "chimerax External/job006/vol_000.mrc");
+    page::opens_quietly(&folder);
 }
 
 #[test]

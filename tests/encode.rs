@@ -2,6 +2,10 @@
 
 #[path = "support/job.rs"]
 mod job;
+#[path = "support/page.rs"]
+mod page;
+#[path = "support/skip.rs"]
+mod skip;
 
 use contract::Results;
 use job::{PARTICLES, Project, TRAINED as JOB, files, trained};
@@ -57,6 +61,21 @@ fn known_particles_come_out_as_they_were_in_any_company() {
     let moved = now.iter().zip(&then).filter(|(a, b)| a != b).count();
     assert!(moved <= 1, "{moved} particles lie on a border");
     assert_eq!(project.exit_files("whole"), ["RELION_JOB_EXIT_SUCCESS"]);
+    // Its report shows them over the trained ones, and how the states' shares compare.
+    let folder = project.path("whole");
+    assert!(std::fs::read(folder.join("logfile.pdf")).unwrap().starts_with(b"%PDF-"));
+    assert!(std::fs::read_to_string(folder.join("RELION_OUTPUT_NODES.star")).unwrap().contains("whole/logfile.pdf"));
+    let data = page::data(&folder);
+    assert_eq!(data["words"]["ground"], format!("grey: {PARTICLES} particles that the model was trained on"));
+    assert!(
+        data["verdict"]["good"] == true && data["verdict"]["text"].as_str().unwrap().contains("lie farther from every cluster"),
+        "{data}"
+    );
+    let facts: Vec<(String, String)> = serde_json::from_value(data["facts"].clone()).unwrap();
+    let size = now.iter().filter(|class| *class == "1").count();
+    let of_state = facts.iter().find(|(name, _)| name == "state 1").unwrap();
+    assert!(of_state.1.starts_with(&format!("{size} particles, ")) && of_state.1.contains("of those that were trained on"), "{of_state:?}");
+    page::opens_quietly(&folder);
 
     // A third of them, named by a map of the job.
     let rows: Vec<usize> = (0..PARTICLES).filter(|i| i % 3 == 1).collect();

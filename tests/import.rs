@@ -2,6 +2,8 @@
 
 #[path = "support/job.rs"]
 mod job;
+#[path = "support/page.rs"]
+mod page;
 #[path = "support/skip.rs"]
 mod skip;
 
@@ -163,6 +165,14 @@ fn an_imported_job_is_analysed_without_its_images() {
     // Not one of the stacks' names leads anywhere.
     let ended = project.succeed(&format!("import --original {} --o job/ --j 1", runs.join("moved").display()));
     assert!(ended.out.contains("are not there"), "{}", ended.out);
+    let data = page::data(&project.path("job"));
+    assert!(data["verdict"]["text"].as_str().unwrap().starts_with("The run is imported: 24 particles"), "{}", data["verdict"]);
+    let facts: Vec<(String, String)> = serde_json::from_value(data["facts"].clone()).unwrap();
+    let fact = |name: &str| facts.iter().find(|(n, _)| n == name).unwrap().1.clone();
+    assert!(fact("epochs").starts_with("3, ") && fact("not kept").contains("optimiser"), "{facts:?}");
+    assert_eq!(data["words"]["classes"], serde_json::json!(["not divided yet"]));
+    assert!(std::fs::read(project.path("job/logfile.pdf")).unwrap().starts_with(b"%PDF-"));
+    page::opens_quietly(&project.path("job"));
     project.succeed("analyse --in_parts job/particles.star --o analysis/ --clusters 2 --pcs 1 --points 2 --device cpu --j 1");
     for name in ["cluster001.mrc", "cluster002_particles.star", "pc1/vol_001.mrc", "report.html", "logfile.pdf", "latents.star"] {
         assert!(project.path("analysis").join(name).exists(), "{name}");

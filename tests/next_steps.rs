@@ -2,6 +2,8 @@
 
 #[path = "support/job.rs"]
 mod job;
+#[path = "support/page.rs"]
+mod page;
 #[path = "support/skip.rs"]
 mod skip;
 
@@ -21,10 +23,7 @@ fn shell(project: &Project, line: &str) -> Ended {
 
 /// The steps in a job's report.
 fn steps(project: &Project, job: &str) -> Vec<Value> {
-    let page = std::fs::read_to_string(project.path(job).join("report.html")).unwrap();
-    let data = page.split("<script type=\"application/json\" id=\"data\">").nth(1).unwrap().split("</script>").next().unwrap();
-    let data: Value = serde_json::from_str(&data.replace("<\\/", "</")).unwrap();
-    data["next_steps"].as_array().unwrap().clone()
+    page::data(&project.path(job))["next_steps"].as_array().unwrap().clone()
 }
 
 fn commands(project: &Project, job: &str) -> Vec<String> {

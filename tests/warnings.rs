@@ -4,6 +4,8 @@
 
 #[path = "science/edits.rs"]
 mod edits;
+#[path = "support/page.rs"]
+mod page;
 #[path = "science/runs.rs"]
 mod runs;
 #[path = "support/skip.rs"]
@@ -14,7 +16,6 @@ use cryoem::particles::{self, ParticleSet, ReadOptions};
 use cryoem::volume::Volume;
 use ndarray::Array3;
 use runs::Run;
-use serde_json::Value;
 use std::path::Path;
 use std::process::Command;
 
@@ -27,16 +28,9 @@ fn said(job: &Path) -> Vec<String> {
     text.lines().map(|line| line.strip_prefix("warning: ").unwrap_or(line).to_owned()).collect()
 }
 
-/// The data that a report shows.
-fn report(job: &Path) -> Value {
-    let page = std::fs::read_to_string(job.join("report.html")).unwrap();
-    let data = page.split("<script type=\"application/json\" id=\"data\">").nth(1).unwrap().split("</script>").next().unwrap();
-    serde_json::from_str(data).unwrap()
-}
-
 /// What the top of a report warns of: the verdict on the training, unless it is good, and the warnings.
 fn reported(job: &Path) -> Vec<String> {
-    let report = report(job);
+    let report = page::data(job);
     let bad = report["verdict"]["good"] == false;
     let verdict = bad.then(|| report["verdict"]["text"].as_str().unwrap().to_owned());
     let warnings = report["warnings"].as_array().unwrap().iter().map(|line| line.as_str().unwrap().to_owned());
@@ -68,7 +62,7 @@ fn silent(run: Option<&Run>) {
     let Some(run) = run else { return };
     println!("{:.0} CPU seconds", run.cpu_seconds);
     assert_eq!((said(&run.job), reported(&run.job)), (vec![], vec![]));
-    assert_eq!(report(&run.job)["verdict"]["good"], true);
+    assert_eq!(page::data(&run.job)["verdict"]["good"], true);
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! Which latents a decoding job is asked for, and in which form.
 
 use super::npy;
+use super::stages::series;
 use super::trained::Trained;
 use super::way::{self, Land};
 use crate::settings::defaults::POINTS;
@@ -13,11 +14,13 @@ use std::path::Path;
 
 /// Folder of the maps along a way.
 const PATH: &str = "path";
+/// Name of the script and the movie of maps that lie in the job folder itself.
+const MAPS: &str = "maps";
 /// Voxels of a map's side that may be asked for: such a map is 4.3 GB, and is made in memory.
 const MOST_BOX_PX: usize = 1024;
 
 /// What to decode.
-pub(super) struct Wish {
+pub(crate) struct Wish {
     /// One a row, `[n, zdim]`.
     pub(super) latents: Array2<f32>,
     /// The particles that they belong to, 0-based, where they belong to particles.
@@ -31,6 +34,16 @@ pub(super) struct Wish {
 }
 
 impl Wish {
+    /// Whether its latents lie along a line, with a folder of their own.
+    pub(super) fn is_series(&self) -> bool {
+        !self.folder.is_empty()
+    }
+
+    /// Name of the script and the movie, without extension.
+    pub(super) fn stem(&self) -> &str {
+        if self.is_series() { &self.name } else { MAPS }
+    }
+
     fn of(latents: Array2<f32>, name: &str) -> Self {
         Self { latents, particles: None, folder: String::new(), name: name.into(), warning: None }
     }
@@ -63,7 +76,7 @@ pub(super) fn wish(options: &DecodeSaid, trained: &Trained) -> Result<Wish> {
     if let Some(list) = &options.particles {
         let particles = particle_list(list, all.nrows())?;
         let latents = all.select(Axis(0), &particles);
-        return Ok(Wish { particles: Some(particles), ..Wish::of(latents, "particles") });
+        return Ok(Wish { particles: Some(particles), ..Wish::of(latents, series::PARTICLES) });
     }
     let path = options.zfile.as_ref().ok_or_else(|| Problem::input("missing").at("`--zfile`"))?;
     let latents = read_latents(path)?;
@@ -77,7 +90,7 @@ pub(super) fn wish(options: &DecodeSaid, trained: &Trained) -> Result<Wish> {
             .at(path.display().to_string())
             .hint("give one row of all latent dimensions a volume"));
     }
-    Ok(Wish::of(latents, "latents"))
+    Ok(Wish::of(latents, series::LATENTS))
 }
 
 /// The particle at which a way stops: of a state, the one nearest to the latent that its map was decoded at.

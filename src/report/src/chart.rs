@@ -95,8 +95,8 @@ pub(crate) enum Marks {
     Lines(Vec<Series>),
     /// Lines without dots, names at the top, and a dashed line across at a value, with its name.
     Curves { series: Vec<Series>, line: (f64, &'static str) },
-    /// Dots of a radius in points; `numbers` are written over them.
-    Dots { series: Vec<Series>, radius: f64, numbers: Vec<(f64, f64, String)> },
+    /// Dots of a radius in points, over those of `beneath`; `numbers` are written over them.
+    Dots { beneath: Series, series: Vec<Series>, radius: f64, numbers: Vec<(f64, f64, String)> },
     /// Upright bars at x of a width in units of x, with their value above.
     Bars { bars: Vec<(f64, f64, RGBColor)>, width: f64, value: fn(f64) -> String },
 }
@@ -179,7 +179,8 @@ fn draw(area: &Area<'_>, x: &Axis, y: &Axis, marks: Marks) -> std::result::Resul
             let style = font(TICK_SIZE, INK).pos(Pos::new(HPos::Right, VPos::Bottom));
             chart.draw_series([EmptyElement::at(across[1]) + Text::new(name, (0, -px(2.0)), style)])?;
         }
-        Marks::Dots { series, radius, numbers } => {
+        Marks::Dots { beneath, series, radius, numbers } => {
+            chart.draw_series(beneath.points.iter().map(|&p| Circle::new(p, px(radius), beneath.colour.filled())))?;
             // In turn, so that no class lies on top of all others.
             let longest = series.iter().map(|s| s.points.len()).max().unwrap_or(0);
             for i in 0..longest {

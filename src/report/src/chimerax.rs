@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 /// Steps of a morph from end to end.
 const MORPH_FRAMES: usize = 100;
 
-/// Writes `states.cxc`, and one script a way, into the job's folder; returns the files.
+/// Writes `states.cxc`, and one script a way of two maps or more, into the job's folder; returns the files.
 ///
 /// # Errors
 /// If a file cannot be written.
@@ -24,7 +24,7 @@ pub fn write_chimerax(story: &Story, folder: &Path) -> Result<Vec<PathBuf>> {
     if !story.states.is_empty() {
         write("states.cxc".into(), states(story, shown))?;
     }
-    for way in &story.ways {
+    for way in story.ways.iter().filter(|way| way.moves()) {
         written.push(write_morph(way, shown, folder)?);
     }
     Ok(written)
@@ -40,17 +40,17 @@ pub(crate) fn level_in_files(level: f32, files_inverted: bool) -> f32 {
 /// # Errors
 /// If the file cannot be written.
 pub(crate) fn write_morph(way: &Way, level: f32, folder: &Path) -> Result<PathBuf> {
-    let path = folder.join(format!("{}.cxc", way.folder));
-    crate::pdf::replace(&path, morph(&way.folder, way.maps.len(), level).as_bytes()).map(|()| path)
+    let path = folder.join(format!("{}.cxc", way.stem));
+    crate::pdf::replace(&path, morph(way, level).as_bytes()).map(|()| path)
 }
 
 fn states(story: &Story, level: f32) -> String {
     let mut text = String::from("# The states of a job, at one level. Open this file in ChimeraX.\n");
     for state in &story.states {
-        let _ = writeln!(text, "open cluster{:03}.mrc", state.class);
+        let _ = writeln!(text, "open {}", state.file);
     }
     for (i, _) in story.states.iter().enumerate() {
-        let _ = writeln!(text, "color #{} {}", i + 1, palette::hex(palette::class(i, story.states.len())));
+        let _ = writeln!(text, "color #{} {}", i + 1, palette::hex(palette::hue(i, story.states.len())));
     }
     let last = story.states.len();
     let _ = write!(text, "volume #1-{last} level {level:.5} style surface step 1\nlighting soft\nview\n");
@@ -58,10 +58,11 @@ fn states(story: &Story, level: f32) -> String {
     text
 }
 
-fn morph(folder: &str, maps: usize, level: f32) -> String {
+fn morph(way: &Way, level: f32) -> String {
+    let maps = way.maps.len();
     let mut text = String::from("# Maps along a way through the latents, as a morph. Open this file in ChimeraX.\n");
     for map in 0..maps {
-        let _ = writeln!(text, "open {folder}/vol_{map:03}.mrc");
+        let _ = writeln!(text, "open {}", way.file(map));
     }
     // The morph's colour runs from one map's to the next one's.
     for map in 0..maps {

@@ -6,8 +6,10 @@ mod evidence;
 pub(crate) use evidence::local_scale;
 
 use crate::pages;
+use crate::palette::{Backdrop, FEW, STEPS, along, hex, hue};
 use crate::story::Story;
 use contract::{Problem, Result};
+use plotters::style::RGBColor;
 use std::path::Path;
 
 const PAGE: &str = include_str!("html/page.html");
@@ -35,10 +37,25 @@ pub fn write_html(story: &Story, path: &Path) -> Result<()> {
     let data = data.replace("</", "<\\/");
     let page = PAGE
         .replace("{{title}}", &escaped(&story.title))
-        .replace("{{style}}", STYLE)
+        .replace("{{style}}", &format!("{STYLE}{}", colours(story)))
         .replace("{{program}}", &PROGRAM.join("\n"))
         .replace("{{data}}", &data);
     crate::pdf::replace(path, page.as_bytes())
+}
+
+/// Colours of marks as the style's variables, on light and on dark: of the classes from 1, of a few curves or groups, and of the scale's steps.
+fn colours(story: &Story) -> String {
+    let count = story.clusters.len();
+    let on = |backdrop: Backdrop| {
+        let marks = |name: &str, first: usize, hues: Vec<RGBColor>| -> String {
+            hues.into_iter().enumerate().map(|(i, hue)| format!("--{name}-{}: {};", first + i, hex(backdrop.mark(hue)))).collect()
+        };
+        let classes = marks("class", 1, (0..count).map(|c| hue(c, count)).collect());
+        let few = marks("few", 0, (0..FEW).map(|i| hue(i, FEW)).collect());
+        let scale = marks("scale", 0, (0..STEPS).map(|i| along(i as f64 / (STEPS - 1) as f64)).collect());
+        format!(":root {{ {classes}{few}{scale} }}")
+    };
+    format!("{}\n@media (prefers-color-scheme: dark) {{ {} }}\n", on(Backdrop::Light), on(Backdrop::Dark))
 }
 
 fn escaped(text: &str) -> String {

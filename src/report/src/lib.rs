@@ -13,6 +13,7 @@ mod pdf;
 mod picture;
 mod sheet;
 mod story;
+mod subject;
 mod surface;
 mod thumbnail;
 mod typeface;
@@ -23,8 +24,9 @@ pub use html::write_html;
 pub use movie::{write_movies, write_way};
 pub use pdf::{write_figures, write_pdf, write_png};
 pub use story::{
-    Column, Difference, Differences, Embedding, EpochRecord, Evidence, Grouping, ImagePanels, NextStep, Part, PartMotion, State, Story,
-    Variability, Way,
+    Column, Difference, Differences, Embedding, EpochRecord, Evidence, Ground, Grouping, ImagePanels, NextStep, Part, PartMotion, State,
+    Story, Variability, Way,
 };
-pub use surface::level as surface_level;
+pub use subject::Subject;
+pub use surface::{level as surface_level, reduced};
 pub use verdict::Verdict;

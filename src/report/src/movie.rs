@@ -15,28 +15,31 @@ const SIDE_PX: usize = 240;
 /// Time that a frame stands.
 const FRAME_MILLISECONDS: u16 = 120;
 
-/// Writes one movie a way into a folder, which is made where it is missing; returns the files.
+/// Writes one movie a way of two maps or more into a folder, which is made where it is missing; returns the files.
 ///
 /// # Errors
 /// If a file cannot be written.
 pub fn write_movies(story: &Story, folder: &Path) -> Result<Vec<PathBuf>> {
     std::fs::create_dir_all(folder).map_err(|e| Problem::io(folder, &e))?;
     let view = View::of(story);
-    story.ways.iter().map(|way| write_movie(way, view, folder)).collect()
+    story.ways.iter().filter(|way| way.moves()).map(|way| write_movie(way, view, folder)).collect()
 }
 
-/// Writes a script for ChimeraX and a movie of one way into a folder, at a level of its first map; returns the files. `files_inverted`: the
-/// maps' files hold them with their sign turned.
+/// Writes a script for ChimeraX and a movie of one way into a folder, at a level of its first map; returns the files, none where the way has a
+/// single map. `files_inverted`: the maps' files hold them with their sign turned.
 ///
 /// # Errors
 /// If a file cannot be written.
-pub fn write_way(way: &Way, files_inverted: bool, folder: &Path) -> Result<[PathBuf; 2]> {
+pub fn write_way(way: &Way, files_inverted: bool, folder: &Path) -> Result<Vec<PathBuf>> {
+    if !way.moves() {
+        return Ok(Vec::new());
+    }
     let view = View::of_way(way);
-    Ok([write_morph(way, level_in_files(view.level(), files_inverted), folder)?, write_movie(way, view, folder)?])
+    Ok(vec![write_morph(way, level_in_files(view.level(), files_inverted), folder)?, write_movie(way, view, folder)?])
 }
 
 fn write_movie(way: &Way, view: View, folder: &Path) -> Result<PathBuf> {
-    let path = folder.join(format!("{}.apng", way.folder));
+    let path = folder.join(format!("{}.apng", way.stem));
     let scale = Scale::of(way.maps.iter().flat_map(|map| slices(map)[0].into_iter()));
     let frames = way.maps.iter().map(|map| {
         let cut = enlarged(slices(map)[0]).mapv(|v| Some(scale.share(v)));

@@ -53,7 +53,7 @@ pub(crate) fn pages(story: &Story) -> Result<Vec<Figure>> {
     if !story.nuisances.is_empty() {
         add("nuisances", vec![nuisances::sheet(story)?]);
     }
-    add("clusters", vec![sizes::sheet(story)?]);
+    add("clusters", sizes::sheet(story)?.into_iter().collect());
     add("states", maps::sheets(story));
     add("surfaces", surfaces::states(story)?);
     add("ways", surfaces::ways(story)?);
@@ -73,13 +73,17 @@ pub(crate) fn check(story: &Story) -> Result<()> {
     if n == 0 || d == 0 {
         return wrong("no latents".to_owned());
     }
-    if story.clusters.labels.len() != n || story.view_classes.len() != n || story.pca.mean.len() != d {
+    let views = story.view_classes.len();
+    if story.clusters.labels.len() != n || (views != n && views != 0) || story.pca.mean.len() != d {
         return wrong(format!(
             "{n} × {d} latents, {} cluster labels, {} view classes and {} means",
             story.clusters.labels.len(),
-            story.view_classes.len(),
+            views,
             story.pca.mean.len()
         ));
+    }
+    if let Some(ground) = story.ground.as_ref().filter(|ground| ground.latents.ncols() != d) {
+        return wrong(format!("latents of {} dimensions beneath those of {d}", ground.latents.ncols()));
     }
     if let Some(embedding) = story.embeddings.iter().find(|e| e.points.dim() != (n, 2)) {
         return wrong(format!("`{}` of {:?} points, of {n}", embedding.name, embedding.points.dim()));
@@ -111,6 +115,12 @@ pub(crate) fn check(story: &Story) -> Result<()> {
     Ok(())
 }
 
+/// Parts what is drawn into pages of at most `most`, about as many on each, so that none holds a single leftover.
+pub(crate) fn evenly<T>(items: &[T], most: usize) -> impl Iterator<Item = &[T]> {
+    let pages = items.len().div_ceil(most).max(1);
+    items.chunks(items.len().div_ceil(pages).max(1))
+}
+
 /// A number with thousands parted, as 1,000,000.
 pub(crate) fn grouped(number: usize) -> String {
     let digits = number.to_string();
@@ -126,6 +136,12 @@ pub(crate) fn grouped(number: usize) -> String {
 
 #[cfg(test)]
 mod tests {
+    #[test]
+    fn pages_hold_about_as_many() {
+        let sizes = |n: usize| super::evenly(&vec![0; n], 6).map(<[i32]>::len).collect::<Vec<_>>();
+        assert_eq!([0, 1, 6, 7, 8, 13].map(sizes), [vec![], vec![1], vec![6], vec![4, 3], vec![4, 4], vec![5, 5, 3]]);
+    }
+
     #[test]
     fn thousands_are_parted() {
         assert_eq!([0, 999, 1000, 1_234_567].map(super::grouped), ["0", "999", "1,000", "1,234,567"]);

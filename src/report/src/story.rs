@@ -1,5 +1,7 @@
 //! What a report tells; filled by the job, drawn here.
 
+use crate::subject::Subject;
+use crate::verdict::Verdict;
 use analysis::{Clusters, Pca};
 use contract::{Clustering, Comparison, Drift, LossTerms, Nuisance};
 use ndarray::{Array2, Array3};
@@ -7,6 +9,8 @@ use ndarray::{Array2, Array3};
 /// Everything that a report shows. Empty parts leave their page out.
 #[derive(Clone, Debug)]
 pub struct Story {
+    /// What it is of.
+    pub subject: Subject,
     /// What the job is called, such as `External/job007`.
     pub title: String,
     /// Epoch whose latents are shown.
@@ -17,6 +21,8 @@ pub struct Story {
     pub subtitle: String,
     /// Facts and decided settings, as pairs of name and value with unit.
     pub facts: Vec<(String, String)>,
+    /// What is said first; none: the verdict on the training's epochs.
+    pub verdict: Option<Verdict>,
     /// What people should know before they trust the result.
     pub warnings: Vec<String>,
     /// What to do with the result, most telling first.
@@ -25,7 +31,9 @@ pub struct Story {
     pub epochs: Vec<EpochRecord>,
     /// Latents of all particles, `[n, d]`.
     pub latents: Array2<f32>,
-    /// Their principal components.
+    /// Other particles in the same latent space, drawn beneath these.
+    pub ground: Option<Ground>,
+    /// Principal components that the latents are shown along.
     pub pca: Pca,
     /// Their clusters.
     pub clusters: Clusters,
@@ -39,7 +47,7 @@ pub struct Story {
     pub groupings: Vec<Grouping>,
     /// Maps along ways through the latents.
     pub ways: Vec<Way>,
-    /// Projection class of each particle (HEALPix pixel of nside 2, nested, 0 to 47), `[n]`.
+    /// Projection class of each particle (HEALPix pixel of nside 2, nested, 0 to 47), `[n]`; empty where views are not known.
     pub view_classes: Vec<usize>,
     /// What the latents know that they should not.
     pub nuisances: Vec<Nuisance>,
@@ -47,7 +55,7 @@ pub struct Story {
     pub comparison: Option<Comparison>,
     /// Map that all states are compared with (the base volume or the consensus), `[z][y][x]`.
     pub reference: Option<Array3<f32>>,
-    /// One entry a cluster, in order.
+    /// One entry a cluster that is shown, in order.
     pub states: Vec<State>,
     /// The files of maps hold them with their sign turned; all maps here have positive protein.
     pub files_inverted: bool,
@@ -59,6 +67,44 @@ pub struct Story {
     pub panels: Vec<ImagePanels>,
     /// Pixel size of these pictures, Å.
     pub image_apix: f64,
+}
+
+impl Story {
+    /// A story of latents and nothing else yet.
+    #[must_use]
+    pub fn of(subject: Subject, title: &str, latents: Array2<f32>, pca: Pca, clusters: Clusters) -> Self {
+        Self {
+            subject,
+            title: title.to_owned(),
+            epoch: 0,
+            fingerprint: String::new(),
+            subtitle: String::new(),
+            facts: Vec::new(),
+            verdict: None,
+            warnings: Vec::new(),
+            next_steps: Vec::new(),
+            epochs: Vec::new(),
+            latents,
+            ground: None,
+            pca,
+            clusters,
+            clustering: None,
+            embeddings: Vec::new(),
+            columns: Vec::new(),
+            groupings: Vec::new(),
+            ways: Vec::new(),
+            view_classes: Vec::new(),
+            nuisances: Vec::new(),
+            comparison: None,
+            reference: None,
+            states: Vec::new(),
+            files_inverted: false,
+            differences: None,
+            apix: 0.0,
+            panels: Vec::new(),
+            image_apix: 0.0,
+        }
+    }
 }
 
 /// Something to do with a result. Words that are to be typed or found as they stand go between backticks.
@@ -74,6 +120,15 @@ pub struct NextStep {
     pub scipion: String,
     /// What to run in the CCP-EM Pipeliner or Doppio.
     pub pipeliner: String,
+}
+
+/// Particles that others are held against.
+#[derive(Clone, Debug)]
+pub struct Ground {
+    /// What they are, such as `particles that the model was trained on`.
+    pub name: String,
+    /// `[any, d]`.
+    pub latents: Array2<f32>,
 }
 
 /// Two coordinates a particle.
@@ -110,10 +165,24 @@ pub struct Grouping {
 pub struct Way {
     /// For people, such as `principal component 1`.
     pub name: String,
-    /// Folder of the maps, relative to the job.
+    /// Name of its script and movie, without extension.
+    pub stem: String,
+    /// Folder of the maps, relative to the job; empty for the job's own.
     pub folder: String,
     /// In order, `[z][y][x]`.
     pub maps: Vec<Array3<f32>>,
+}
+
+impl Way {
+    /// Whether there is anything to play.
+    pub(crate) fn moves(&self) -> bool {
+        self.maps.len() > 1
+    }
+
+    /// File of a map, relative to the job.
+    pub(crate) fn file(&self, map: usize) -> String {
+        if self.folder.is_empty() { format!("vol_{map:03}.mrc") } else { format!("{}/vol_{map:03}.mrc", self.folder) }
+    }
 }
 
 /// An epoch's figures.
@@ -144,6 +213,10 @@ pub struct State {
     pub particles: usize,
     /// Its map, `[z][y][x]`.
     pub map: Array3<f32>,
+    /// That map's file, relative to the job.
+    pub file: String,
+    /// What else is to be said of it.
+    pub note: Option<String>,
     /// What it has more and less than the consensus.
     pub difference: Option<Difference>,
     /// What its particles say by themselves.

@@ -31,7 +31,7 @@ pub(crate) type Picture = Array2<Option<f32>>;
 impl Shape {
     /// `level` is the density at the surface; pictures show the middle `share` of the map.
     fn new(map: &Array3<f32>, level: f32, share: f32) -> Self {
-        Self { map: reduced(map), level, share }
+        Self { map: reduced(map, MOST_VOXELS), level, share }
     }
 
     /// A square picture, `turn` in radians about the vertical axis, `tilt` about the horizontal one. The vertical axis of the picture is the
@@ -144,10 +144,11 @@ impl View {
     }
 }
 
-/// Means over blocks of voxels, so that no side exceeds [`MOST_VOXELS`].
-fn reduced(map: &Array3<f32>) -> Array3<f32> {
+/// Means over blocks of voxels, so that no side of the map `[z][y][x]` exceeds `most_voxels`; a map that is small enough as it is.
+#[must_use]
+pub fn reduced(map: &Array3<f32>, most_voxels: usize) -> Array3<f32> {
     let n = map.dim().0;
-    let factor = n.div_ceil(MOST_VOXELS).max(1);
+    let factor = n.div_ceil(most_voxels).max(1);
     if factor == 1 {
         return map.clone();
     }
@@ -271,6 +272,6 @@ mod tests {
 
     #[test]
     fn large_maps_are_averaged_first() {
-        assert_eq!(reduced(&Array3::zeros((160, 160, 160))).dim().0, 53);
+        assert_eq!(reduced(&Array3::zeros((160, 160, 160)), MOST_VOXELS).dim().0, 53);
     }
 }

@@ -9,21 +9,26 @@ mod skip;
 mod support;
 
 use browser::{console, drive, found, open};
-use opus_dsd_report::{Column, Story, write_html};
+use opus_dsd_report::{Column, Story, Subject, write_html};
 use serde_json::Value;
 use std::path::Path;
-use support::{folder, story};
+use support::{brief, folder, story};
 
 /// What is done to the page, as its user would; it leaves what it saw in `#seen`.
 const DRIVER: &str = include_str!("support/driver.js");
 
 /// The page with the driver in it, opened; what the driver saw.
 fn driven(browser: &Path, told: &Story, name: &str) -> Value {
+    driven_by(browser, told, name, DRIVER)
+}
+
+/// The same with another driver.
+fn driven_by(browser: &Path, told: &Story, name: &str, driver: &str) -> Value {
     let folder = folder(name);
     let page = folder.join("report.html");
     write_html(told, &page).unwrap();
     let net = folder.join("net.json");
-    let seen = drive(browser, &page, DRIVER, &[&format!("--log-net-log={}", net.display())]);
+    let seen = drive(browser, &page, driver, &[&format!("--log-net-log={}", net.display())]);
     assert_eq!(requests(&net), Vec::<String>::new());
     seen
 }
@@ -64,6 +69,20 @@ fn it_answers_pointer_and_keyboard() {
     assert_eq!((&seen["occupancy_curves"], &seen["motions"], &seen["variability"]), (&5.into(), &4.into(), &6.into()));
     assert_eq!(seen["nav"], serde_json::json!([]), "every entry leads somewhere");
     assert!(seen["hover"].as_str().unwrap().starts_with("Particle "), "{seen}");
+    // Every particle is named with the state that it is in; nothing is named where nothing lies.
+    for hovered in seen["hovered"].as_array().unwrap() {
+        let (text, apart) = (hovered["text"].as_str().unwrap(), hovered["apart"].as_f64().unwrap());
+        let (particle, state) = text.strip_prefix("Particle ").and_then(|t| t.split_once(", state ")).unwrap();
+        let (particle, state): (usize, usize) = (particle.parse().unwrap(), state.parse().unwrap());
+        assert_eq!(told.clusters.class_number(told.clusters.labels[particle - 1]), state, "{text}");
+        assert!(apart < 1.5, "{text} lies {apart} pixels away");
+    }
+    assert_eq!(seen["hovered"].as_array().unwrap().len(), 60);
+    assert_eq!(seen["hover_nowhere"], "");
+    assert_eq!(seen["hover_told"], serde_json::json!(["polite", "hover"]), "readers of the screen hear it");
+    let by_keyboard: Vec<[String; 2]> = serde_json::from_value(seen["by_keyboard"].clone()).unwrap();
+    assert!(by_keyboard.iter().all(|[keys, pointer]| keys == pointer), "{by_keyboard:?}");
+    assert!(by_keyboard.iter().any(|[keys, _]| keys.starts_with("Particle ")), "{by_keyboard:?}");
     assert_ne!(seen["legend_before"], seen["legend_after"], "another colour has another legend");
     assert_eq!(seen["colours"], serde_json::json!(["state", "projection class (0 to 47)", "defocus (Å)", "micrograph"]));
     assert!(seen["hover_value"].as_str().unwrap().contains("defocus (Å) "), "the pointer names the figure: {seen}");
@@ -118,6 +137,132 @@ fn contains(polygon: &[[f64; 2]], x: f64, y: f64) -> bool {
         }
     }
     inside
+}
+
+/// What a short page shows.
+const SHORT: &str = r##"
+setTimeout(() => {
+  const seen = {}, canvas = byName("scatter");
+  seen.ready = document.body.dataset.ready;
+  seen.verdict = byName("verdict").textContent;
+  seen.good = byName("verdict").classList.contains("good");
+  seen.parts = [...document.querySelectorAll("main > section")].map((s) => s.id);
+  seen.nav = [...document.querySelectorAll("nav a")].map((a) => a.textContent);
+  seen.crowd = byName("crowd").textContent;
+  seen.legend = [...byName("legend").children].map((e) => e.textContent);
+  seen.lasso = byName("lasso").getClientRects().length;
+  seen.colours = [...byName("colour").options].map((o) => o.textContent);
+  const data = canvas.getContext("2d", { willReadFrequently: true }).getImageData(0, 0, canvas.width, canvas.height).data;
+  const grey = [150, 155, 162];
+  let beneath = 0;
+  for (let i = 0; i < data.length; i += 4) if (grey.every((v, k) => data[i + k] === v)) beneath++;
+  seen.beneath = beneath;
+  seen.cards = [...document.querySelectorAll("#state-cards article")].map((c) => `${c.querySelector("h3").textContent}: ${c.querySelector("p").textContent}`);
+  const slider = document.querySelector("#way-cards input");
+  if (slider) {
+    const label = () => slider.nextElementSibling.textContent;
+    seen.way = [label()];
+    slider.value = 3;
+    slider.dispatchEvent(new Event("input"));
+    seen.way.push(label());
+  }
+  const e = embedding();
+  const box = canvas.getBoundingClientRect(), [px, py] = toPixel(e.xs[0], e.ys[0]);
+  canvas.dispatchEvent(new PointerEvent("pointermove", { clientX: box.left + (px * box.width) / canvas.width, clientY: box.top + (py * box.height) / canvas.height, pointerId: 1, bubbles: true }));
+  seen.hover = byName("hover").textContent;
+  const left = Object.assign(document.createElement("pre"), { id: "seen" });
+  left.textContent = JSON.stringify(seen);
+  document.body.append(left);
+  function byName(id) { return document.getElementById(id); }
+}, 300);
+"##;
+
+#[test]
+fn short_pages_show_what_they_have_and_nothing_else() {
+    let Some(browser) = found() else { return };
+    let texts = |seen: &Value| serde_json::from_value::<Vec<String>>(seen.clone()).unwrap();
+    for (subject, name, parts) in [
+        (Subject::Maps, "html-maps", vec!["summary", "particles", "states", "ways", "settings"]),
+        (Subject::Encoded, "html-encoded", vec!["summary", "particles", "latents", "settings"]),
+        (Subject::Latents, "html-latents", vec!["summary", "particles", "latents", "settings"]),
+    ] {
+        let told = brief(subject);
+        let seen = driven_by(&browser, &told, name, SHORT);
+        assert_eq!((&seen["ready"], &seen["good"]), (&"yes".into(), &true.into()), "{subject:?}: {seen}");
+        assert_eq!(texts(&seen["parts"]), parts, "{subject:?}");
+        assert_eq!(seen["verdict"], "12 of 400 particles (3%) lie farther from every cluster.");
+        let (nav, legend) = (texts(&seen["nav"]), texts(&seen["legend"]));
+        assert!(nav.len() == parts.len() && nav.iter().all(|name| !name.is_empty()), "{nav:?}");
+        let hover = seen["hover"].as_str().unwrap();
+        match subject {
+            Subject::Maps => {
+                assert!(nav.contains(&"Maps".to_owned()) && texts(&seen["colours"]) == ["nearest map"], "{seen}");
+                assert_eq!(seen["lasso"], 0, "regions are drawn on the trained job's own report");
+                let cards = texts(&seen["cards"]);
+                assert_eq!(cards.len(), 6);
+                let first = format!("Map 1: nearest to {} particles", told.clusters.sizes[0]);
+                assert!(cards[0].starts_with(&first) && cards[0].ends_with("vol_000.mrc; decoded at particle 1"), "{cards:?}");
+                assert_eq!(texts(&seen["way"]), ["map 1 of 6: vol_000.mrc", "map 4 of 6: vol_003.mrc"]);
+                assert!(hover.starts_with("Particle ") && hover.contains(", map "), "{hover}");
+            }
+            Subject::Encoded => {
+                assert_eq!(seen["lasso"], 0);
+                assert!(seen["beneath"].as_u64().unwrap() > 1000, "the trained ones lie beneath: {seen}");
+                assert_eq!(legend.last().unwrap(), "grey: 400 particles that the model was trained on");
+                assert!(hover.contains(", state "), "{hover}");
+            }
+            Subject::Latents => {
+                assert_eq!(seen["lasso"], 1, "a region can be chosen before there are clusters");
+                assert_eq!(legend, ["not divided yet \u{b7} 400"]);
+                assert!(hover.ends_with(", not divided yet"), "{hover}");
+            }
+            Subject::States => unreachable!(),
+        }
+    }
+}
+
+/// Strokes of all curves, and what they are drawn on.
+const STROKES: &str = r##"
+setTimeout(() => {
+  const style = getComputedStyle(document.documentElement);
+  const marks = [...document.querySelectorAll("polyline")].map((p) => getComputedStyle(p).stroke);
+  const swatches = [...document.querySelectorAll("figcaption i, button.curve i, .card h3 i, #legend i")].map((i) => getComputedStyle(i).backgroundColor);
+  const left = Object.assign(document.createElement("pre"), { id: "seen" });
+  left.textContent = JSON.stringify({ marks: [...marks, ...swatches], behind: ["--paper", "--panel"].map((n) => style.getPropertyValue(n).trim()) });
+  document.body.append(left);
+}, 300);
+"##;
+
+#[test]
+fn curves_are_seen_on_light_and_on_dark() {
+    let Some(browser) = found() else { return };
+    let folder = folder("html-contrast");
+    let page = folder.join("report.html");
+    write_html(&story(600, 4, 12), &page).unwrap();
+    for (scheme, dark) in [("1", false), ("0", true)] {
+        let seen = drive(&browser, &page, STROKES, &[&format!("--blink-settings=preferredColorScheme={scheme}")]);
+        let behind: Vec<String> = serde_json::from_value(seen["behind"].clone()).unwrap();
+        assert_eq!(behind[0] != "#ffffff", dark, "{behind:?}");
+        let marks: Vec<String> = serde_json::from_value(seen["marks"].clone()).unwrap();
+        assert!(marks.len() > 50, "{}", marks.len());
+        for mark in &marks {
+            for paper in &behind {
+                let (a, b) = (luminance(mark), luminance(paper));
+                let contrast = (a.max(b) + 0.05) / (a.min(b) + 0.05);
+                assert!(contrast >= 3.0, "{mark} on {paper}: {contrast:.2}");
+            }
+        }
+    }
+}
+
+/// Relative luminance (WCAG 2.1) of `rgb(…)` or `#…`.
+fn luminance(colour: &str) -> f64 {
+    let channels: Vec<f64> = match colour.strip_prefix('#') {
+        Some(hex) => (0..3).map(|i| f64::from(u8::from_str_radix(&hex[2 * i..2 * i + 2], 16).unwrap())).collect(),
+        None => colour.trim_start_matches("rgb(").trim_end_matches(')').split(", ").map(|v| v.parse().unwrap()).collect(),
+    };
+    let linear = |v: f64| if v / 255.0 <= 0.04045 { v / 255.0 / 12.92 } else { ((v / 255.0 + 0.055) / 1.055).powf(2.4) };
+    channels.iter().zip([0.2126, 0.7152, 0.0722]).map(|(v, weight)| weight * linear(*v)).sum()
 }
 
 #[test]

@@ -4,9 +4,9 @@
 mod support;
 
 use analysis::pca;
-use opus_dsd_report::{write_chimerax, write_figures, write_movies, write_pdf, write_png, write_way};
+use opus_dsd_report::{Subject, write_chimerax, write_figures, write_movies, write_pdf, write_png, write_way};
 use std::path::Path;
-use support::{folder, story};
+use support::{brief, folder, story};
 
 #[test]
 fn equal_stories_give_equal_files_with_text_that_can_be_read() {
@@ -91,6 +91,39 @@ fn the_least_story_is_told() {
     told.pca = pca(told.latents.view()).unwrap();
     let path = folder("least").join("logfile.pdf");
     write_pdf(&told, &path).unwrap();
+}
+
+#[test]
+fn short_reports_are_told_on_paper_too() {
+    for (subject, pages) in [(Subject::Maps, 6), (Subject::Encoded, 4), (Subject::Latents, 4)] {
+        let folder = folder(&format!("brief-{subject:?}").to_lowercase());
+        let told = brief(subject);
+        write_pdf(&told, &folder.join("logfile.pdf")).unwrap();
+        for page in 1..=pages {
+            write_png(&told, page, 1.0, &folder.join(format!("page{page}.png"))).unwrap();
+        }
+        assert!(write_png(&told, pages + 1, 1.0, &folder.join("none.png")).is_err(), "{subject:?} has {pages} pages");
+        let files = write_figures(&told, &folder).unwrap();
+        let text: String =
+            files.iter().filter(|f| f.extension().is_some_and(|e| e == "svg")).map(|f| std::fs::read_to_string(f).unwrap()).collect();
+        let drawn = |words: &str| text.contains(words);
+        assert_eq!(drawn("By the nearest of 6 maps"), subject == Subject::Maps);
+        assert_eq!(drawn("By projection class"), subject != Subject::Maps, "views of maps are not known");
+        assert_eq!(drawn("Particles in each state"), subject == Subject::Encoded);
+    }
+}
+
+#[test]
+fn a_single_map_has_no_movie() {
+    let folder = folder("single");
+    let mut told = brief(Subject::Maps);
+    assert_eq!(write_way(&told.ways[0], false, &folder).unwrap().len(), 2);
+    assert!(folder.join("maps.apng").exists());
+    let script = std::fs::read_to_string(folder.join("maps.cxc")).unwrap();
+    assert!(script.contains("\nopen vol_003.mrc\n") && script.contains("volume morph #1-6 "), "{script}");
+    told.ways[0].maps.truncate(1);
+    assert_eq!(write_way(&told.ways[0], false, &folder.join("none")).unwrap(), Vec::<std::path::PathBuf>::new());
+    assert!(write_movies(&told, &folder).unwrap().is_empty() && !folder.join("none").exists());
 }
 
 #[test]

@@ -36,6 +36,8 @@ pub(super) fn of(verb: &str) -> Value {
                 ccpem: MAP,
                 ..output("way", "path/vol_*.mrc", "volume", "Volumes along a way between states")
             },
+            report(),
+            page(),
             output("results", RESULTS, "results", "Results for machines"),
         ],
         "select" => vec![
@@ -64,6 +66,8 @@ pub(super) fn of(verb: &str) -> Value {
             },
             output("latents", cluster::LATENTS, "latents", "Latents, row i = particle i"),
             output("model", "checkpoint/epoch-*", "model", "Weights"),
+            report(),
+            page(),
             output("results", RESULTS, "results", "Results for machines"),
         ],
         verb => {
@@ -88,6 +92,7 @@ pub(super) fn of(verb: &str) -> Value {
             if verb != "encode" {
                 all.extend(drawn());
             }
+            all.extend([report(), page()]);
             if verb == "train" {
                 all.push(Output { node: Some(Content::Map), ..output("preview", "preview.mrc", "volume", "Mean volume while it trains") });
                 all.push(output("model", "checkpoint/epoch-*", "model", "Weights"));
@@ -118,13 +123,21 @@ pub(super) fn of(verb: &str) -> Value {
 }
 
 /// States, and what shows them.
-fn drawn() -> [Output; 4] {
+fn drawn() -> [Output; 2] {
     [
         Output { node: Some(Content::Map), ccpem: MAP, ..output("volumes", "cluster*.mrc", "volume", "Map of a cluster") },
-        Output { node: Some(Content::Log), ccpem: Some(("LogFile", &["opusdsd"])), ..output("report", report::LOGFILE, "log", "Report") },
-        output("html", report::REPORT, "report", "Report to look and choose in"),
         output("umap", embed::UMAP, "latents", "UMAP of the latents, row i = particle i"),
     ]
+}
+
+/// The report on paper.
+fn report() -> Output {
+    Output { node: Some(Content::Log), ccpem: Some(("LogFile", &["opusdsd"])), ..output("report", report::LOGFILE, "log", "Report") }
+}
+
+/// The report in a browser.
+fn page() -> Output {
+    output("html", report::REPORT, "report", "Report to look and choose in")
 }
 
 fn render(output: Output) -> Value {

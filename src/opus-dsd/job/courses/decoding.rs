@@ -4,15 +4,16 @@ use super::{start_engine, threads};
 use crate::host::relion::nodes::{self, Content, Node};
 use crate::job::stage::Fingerprint;
 use crate::job::stages::context::Context;
-use crate::job::stages::series::{self, map_file};
-use crate::job::stages::{decode, maps, next};
+use crate::job::stages::report::LOGFILE;
+use crate::job::stages::report::decoded::{self as report, Decoded};
+use crate::job::stages::series::map_file;
+use crate::job::stages::{decode, next};
 use crate::job::trained::Trained;
 use crate::job::{atomic, checkpoints, chosen, npy, wishes};
 use crate::settings::devices;
 use crate::settings::said::DecodeSaid;
-use contract::{DecodeSpec, MapForm, Problem, Result, Series, SeriesVolume};
+use contract::{DecodeSpec, Problem, Result, Series, SeriesVolume};
 use ndarray::Array2;
-use report::Way;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
@@ -84,28 +85,18 @@ pub(super) fn run(context: &mut Context<'_>, said: &DecodeSaid) -> Result<()> {
             None if owners.exists() => std::fs::remove_file(&owners).map_err(|e| Problem::io(&owners, &e))?,
             None => {}
         }
-        if !wish.folder.is_empty() {
-            written.extend(show(context, &wish.name, &files, &form)?);
-        }
         Ok(written)
     })?;
     context.say(&format!("written to {}", folder.display()));
-    if !wish.folder.is_empty() {
-        context.say(&format!("next: {}", next::of_series(&context.job.folder_name, &wish.name)));
-    }
-    let maps: Vec<Node> = files.iter().map(|file| Node { file: file.clone(), content: Content::Map }).collect();
-    nodes::write(context.folder(), &context.job.folder_name, &maps, context.host)?;
+    report::write(context, &Decoded { trained: &trained, wish: &wish, files: &files, form: &form }, &ground)?;
+    next::say(context, &next::of_decoded(context, &trained, &wish, &files));
+    let log = Node { file: LOGFILE.into(), content: Content::Log };
+    let all: Vec<Node> = files.iter().map(|file| Node { file: file.clone(), content: Content::Map }).chain([log]).collect();
+    nodes::write(context.folder(), &context.job.folder_name, &all, context.host)?;
     context.results.change(|now| {
         now.series = series((0..files.len()).map(volume).collect());
         now.complete = true;
     })
-}
-
-/// A script for ChimeraX and a movie of a series, beside its folder.
-fn show(context: &Context<'_>, name: &str, files: &[String], form: &MapForm) -> Result<[PathBuf; 2]> {
-    let maps = files.iter().map(|file| Ok(maps::density(&context.path(file), form)?.data)).collect::<Result<_>>()?;
-    let way = Way { name: series::title(name), folder: name.to_owned(), maps };
-    report::write_way(&way, form.invert, context.folder())
 }
 
 fn within(folder: &str, file: &str) -> String {

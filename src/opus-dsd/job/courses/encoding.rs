@@ -8,6 +8,7 @@ use crate::job::stages::base::{BASE, MASK};
 use crate::job::stages::check::Wish;
 use crate::job::stages::context::Context;
 use crate::job::stages::read::{self, Input};
+use crate::job::stages::report::encoded::Encoded;
 use crate::job::stages::{check, cluster, encode, prepare, publish, subspace};
 use crate::job::trained::{self, Trained};
 use crate::job::{checkpoints, encode_kit};
@@ -71,8 +72,11 @@ pub(super) fn run(context: &mut Context<'_>, said: &EncodeSaid) -> Result<()> {
     };
     encode::run(context, &mut engine, spec, &images, &ground)?;
     let found = cluster::assign(&latents, centres.view(), analysis::pca(trained.latents.view())?)?;
-    tell_far_ones(context, &trained, &found.latents, &found.clusters)?;
+    let (far, few_far) = tell_far_ones(context, &trained, &found.latents, &found.clusters)?;
     cluster::hand_on(context, &input, &found)?;
+    let states = &known.results.volumes;
+    let told = Encoded { trained: &trained, states_of: &known.job, states, input: &input, found: &found, far: &far, few_far };
+    told.write(context)?;
     publish::encoded(context, &found, &known.job)
 }
 
@@ -190,8 +194,8 @@ fn check_input(
     check::run(context, &input.particles, &wish, fingerprint)
 }
 
-/// Says how many particles lie farther from every cluster than the trained ones do.
-fn tell_far_ones(context: &mut Context<'_>, trained: &Trained, latents: &Array2<f32>, clusters: &Clusters) -> Result<()> {
+/// Says how many particles lie farther from every cluster than the trained ones do; the line, and whether they are few.
+fn tell_far_ones(context: &mut Context<'_>, trained: &Trained, latents: &Array2<f32>, clusters: &Clusters) -> Result<(String, bool)> {
     let mut before = analysis::clusters::distances(trained.latents.view(), clusters)?;
     let rank = ((before.len() - 1) as f64 * NEAR).round() as usize;
     let (_, limit, _) = before.select_nth_unstable_by(rank, f64::total_cmp);
@@ -203,12 +207,13 @@ fn tell_far_ones(context: &mut Context<'_>, trained: &Trained, latents: &Array2<
         100.0 * share,
         100.0 * NEAR
     );
-    if share > MANY_FAR {
+    let few = share <= MANY_FAR;
+    if few {
+        context.say(&line);
+    } else {
         context.warn(&format!(
             "{line}: look at them in an analysis before you trust their clusters, and train on them if they are of another kind"
         ));
-    } else {
-        context.say(&line);
     }
-    Ok(())
+    Ok((line, few))
 }

@@ -13,6 +13,8 @@ use crate::job::stages::base::MASK;
 use crate::job::stages::cluster::PARTICLES;
 use crate::job::stages::context::Context;
 use crate::job::stages::next;
+use crate::job::stages::report::LOGFILE;
+use crate::job::stages::report::imported::Imported;
 use crate::job::stages::train::LATENTS;
 use crate::job::{encode_kit, npy, settings_file};
 use crate::settings::decided::Decided;
@@ -77,8 +79,17 @@ pub(super) fn run(context: &mut Context<'_>, said: &ImportSaid) -> Result<()> {
     npy::write(&context.path(LATENTS), latents.view())?;
     let rows: Vec<usize> = (0..found.set.len()).collect();
     subset::write_rows(&context.path(PARTICLES), &found.set, &rows)?;
-    settle(context, &engine, &decided, &config, found.star.unwrap_or_else(|| context.path(PARTICLES)), &rows)?;
+    settle(context, &engine, &decided, &config, found.star.clone().unwrap_or_else(|| context.path(PARTICLES)), &rows)?;
     encode_kit::keep_images(context.folder(), &Images::of_grid(decided.grid.size_px, decided.map_apix))?;
+    let imported = Imported {
+        original: &files.folder,
+        epochs: &files.epochs.iter().map(|epoch| epoch.number).collect::<Vec<_>>(),
+        particles: &found.set,
+        from: found.star.as_deref(),
+        latents: &latents,
+        decided: &decided,
+    };
+    imported.write(context)?;
     publish(context, &decided, last.number)
 }
 
@@ -234,12 +245,10 @@ fn publish(context: &mut Context<'_>, decided: &Decided, epoch: usize) -> Result
     nodes::write(
         context.folder(),
         &context.job.folder_name,
-        &[Node { file: PARTICLES.into(), content: Content::Particles }],
+        &[Node { file: PARTICLES.into(), content: Content::Particles }, Node { file: LOGFILE.into(), content: Content::Log }],
         context.host,
     )?;
     context.results.change(|now| now.complete = true)?;
-    for line in next::of_imported(context) {
-        context.say(&format!("next: {line}"));
-    }
+    next::say(context, &next::of_imported(context));
     Ok(())
 }

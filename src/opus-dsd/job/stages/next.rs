@@ -5,6 +5,8 @@ use super::context::Context;
 use super::{decode, reconstruct};
 use crate::job::checkpoints::{self, Mark};
 use crate::job::order::Order;
+use crate::job::trained::Trained;
+use crate::job::wishes::Wish;
 use crate::settings::said::train::MOST_CLUSTERS;
 use crate::settings::values::ClusterMethod;
 use contract::Result;
@@ -17,6 +19,8 @@ use std::path::Path;
 const MORE_EPOCHS: usize = 2;
 /// A finer division is offered in this multiple of the clusters that there are.
 const FINER: usize = 2;
+/// Where Scipion's plugin has nothing of the kind.
+const NO_PROTOCOL: &str = "the plugin has no protocol for this: run the command in a terminal";
 /// How far the mask around half maps reaches beyond the density, and its soft edge, as RELION's tutorial has them.
 const MASK_EXTENSION_VOXELS: &str = "3";
 const MASK_EDGE_VOXELS: &str = "6";
@@ -59,7 +63,8 @@ pub(crate) fn of_states(context: &Context<'_>, found: &Findings, epoch: usize) -
     };
     let mut steps = vec![ground.look(), ground.refine()];
     steps.extend(if results.halves.is_empty() { Some(ground.halves()) } else { ground.post_process(context)? });
-    steps.push(results.series.first().map_or_else(|| ground.movie(), |series| ground.watch(&series.name)));
+    let series = results.series.iter().find(|series| series.volumes.len() > 1);
+    steps.push(series.map_or_else(|| ground.movie(), |series| morph(folder, &series.name, &format!("figures/{}", series.name))));
     steps.extend(ground.other_epoch(&marks));
     if let Order::Train(_) = context.job.order {
         steps.push(ground.more_epochs(&context.job.command));
@@ -71,15 +76,34 @@ pub(crate) fn of_states(context: &Context<'_>, found: &Findings, epoch: usize) -
     Ok(steps)
 }
 
+/// Says them at the end of `run.out`.
+pub(crate) fn say(context: &mut Context<'_>, steps: &[NextStep]) {
+    for step in steps {
+        context.say(&format!("next: {}: `{}`", step.what, step.command));
+    }
+}
+
 /// What to do with particles that were encoded and given to clusters.
-pub(crate) fn of_encoded(context: &Context<'_>, found: &Findings) -> [String; 2] {
+pub(crate) fn of_encoded(context: &Context<'_>, found: &Findings) -> Vec<NextStep> {
     let folder = context.job.folder_name.trim_end_matches('/');
     let class = found.clusters.class_number(cluster::largest(&found.clusters));
-    let analyse = command(&["analyse", "--job", folder, "--o", &beside(folder, "analysis")]);
-    let select = command(&["select", "--job", folder, "--clusters", &class.to_string(), "--o", &beside(folder, &format!("state{class}"))]);
-    [
-        format!("draw these particles, decode their states, and make a report: `{analyse}`"),
-        format!("take those of the largest cluster on: `{select}`"),
+    vec![
+        analyse(folder, "Draw these particles by themselves, decode their states, and make a report of them"),
+        NextStep {
+            what: "Take those of the largest state on".into(),
+            command: command(&[
+                "select",
+                "--job",
+                folder,
+                "--clusters",
+                &class.to_string(),
+                "--o",
+                &beside(folder, &format!("state{class}")),
+            ]),
+            relion: format!("3D auto-refine: Input images `{folder}/{}`", cluster::particles_file(class)),
+            scipion: NO_PROTOCOL.into(),
+            pipeliner: format!("relion.refine3d with particles `{folder}/{}`", cluster::particles_file(class)),
+        },
     ]
 }
 
@@ -91,16 +115,63 @@ pub(crate) fn of_selection(context: &Context<'_>) -> String {
 }
 
 /// What to do with a job that was imported.
-pub(crate) fn of_imported(context: &Context<'_>) -> [String; 2] {
+pub(crate) fn of_imported(context: &Context<'_>) -> Vec<NextStep> {
     let folder = context.job.folder_name.trim_end_matches('/');
-    let analyse = command(&["analyse", "--job", folder, "--o", &beside(folder, "analysis")]);
-    let decode = command(&["decode", "--job", folder, "--pc", "1", "--o", &beside(folder, "pc1")]);
-    [format!("clusters, maps and a report: `{analyse}`"), format!("volumes along the strongest change: `{decode}`")]
+    vec![
+        analyse(folder, "Find clusters, decode their maps, and make a report of them"),
+        NextStep {
+            what: "See the strongest change: volumes along the first principal component of the latents".into(),
+            command: command(&["decode", "--job", folder, "--pc", "1", "--o", &beside(folder, "pc1")]),
+            relion: format!("External, executable `opus-dsd decode`, Input particles `{folder}/{PARTICLES}`, Params `pc` 1"),
+            scipion: NO_PROTOCOL.into(),
+            pipeliner: format!("opusdsd.decode of `{folder}/{PARTICLES}` with Principal component 1"),
+        },
+    ]
 }
 
-/// How to look at a series of volumes that has a script beside its folder.
-pub(crate) fn of_series(folder: &str, name: &str) -> String {
-    format!("watch them as a morph: `{}`", words(&["chimerax", &format!("{}/{name}.cxc", folder.trim_end_matches('/'))]))
+/// What to do with decoded maps: look at them, and ask the particles.
+pub(crate) fn of_decoded(context: &Context<'_>, trained: &Trained, wish: &Wish, files: &[String]) -> Vec<NextStep> {
+    let folder = context.job.folder_name.trim_end_matches('/');
+    let look = match files {
+        [only] => NextStep {
+            what: "Look at it, at several levels".into(),
+            command: words(&["chimerax", &format!("{folder}/{only}")]),
+            relion: format!("Display: out: {only}"),
+            scipion: "Analyze Results of this protocol shows its volumes".into(),
+            pipeliner: "the results page of this job shows the map in 3D".into(),
+        },
+        _ => morph(folder, wish.stem(), wish.stem()),
+    };
+    let job = trained.latents_of.to_string_lossy();
+    let job = job.trim_end_matches('/');
+    let of_epoch = trained.states.iter().max_by_key(|state| state.n).filter(|_| trained.states_epoch == trained.epoch);
+    let ask = of_epoch.map(|state| {
+        let (epoch, clusters) = (trained.epoch, trained.states.len());
+        Ground { folder, trained: job.to_owned(), epoch, clusters, method: None, class: state.class, particles: state.n }.halves()
+    });
+    [Some(look), ask].into_iter().flatten().collect()
+}
+
+/// An analysis of a job that has latents and no states of its own.
+fn analyse(folder: &str, what: &str) -> NextStep {
+    NextStep {
+        what: what.into(),
+        command: command(&["analyse", "--job", folder, "--o", &beside(folder, "analysis")]),
+        relion: format!("External, executable `opus-dsd analyse`, Input particles `{folder}/{PARTICLES}`"),
+        scipion: NO_PROTOCOL.into(),
+        pipeliner: format!("opusdsd.analyse of `{folder}/{PARTICLES}`"),
+    }
+}
+
+/// How to watch a series: `script` and `movie` lie in the job's folder, without their extensions.
+fn morph(folder: &str, script: &str, movie: &str) -> NextStep {
+    NextStep {
+        what: "Watch a change as a morph, to tell a motion from density that fades in and out".into(),
+        command: words(&["chimerax", &format!("{folder}/{script}.cxc")]),
+        relion: format!("open `{folder}/{movie}.apng` in a browser: the same as a movie"),
+        scipion: format!("the volumes along it are an output of their own; `{folder}/{movie}.apng` is the movie"),
+        pipeliner: format!("open `{folder}/{movie}.apng` in a browser: the same as a movie"),
+    }
 }
 
 impl Ground<'_> {
@@ -194,17 +265,6 @@ impl Ground<'_> {
             ),
             scipion: format!("opusdsdrs - generate volumes of the training with Principal component: 1, Epoch: {epoch}"),
             pipeliner: format!("opusdsd.decode of `{trained}/{PARTICLES}` with Principal component 1 and Epoch {epoch}"),
-        }
-    }
-
-    fn watch(&self, name: &str) -> NextStep {
-        let Self { folder, .. } = self;
-        NextStep {
-            what: "Watch a change as a morph, to tell a motion from density that fades in and out".into(),
-            command: words(&["chimerax", &format!("{folder}/{name}.cxc")]),
-            relion: format!("open `{folder}/figures/{name}.apng` in a browser: the same as a movie"),
-            scipion: format!("the volumes along it are an output of their own; `{folder}/figures/{name}.apng` is the movie"),
-            pipeliner: format!("open `{folder}/figures/{name}.apng` in a browser: the same as a movie"),
         }
     }
 

@@ -71,9 +71,8 @@ pub(crate) fn run(context: &mut Context<'_>, outcome: &TrainOutcome, found: &Fin
         )?;
         Ok(outputs)
     })?;
-    for step in next::of_states(context, found, outcome.epochs)? {
-        context.say(&format!("next: {}: `{}`", step.what, step.command));
-    }
+    let steps = next::of_states(context, found, outcome.epochs)?;
+    next::say(context, &steps);
     Ok(())
 }
 
@@ -137,8 +136,6 @@ pub(crate) fn encoded(context: &mut Context<'_>, found: &Findings, trained_job: 
         note::append(context.folder(), &[format!("opus-dsd {}: {counts}", contract::VERSION), format!("please cite: {CITATION}")])?;
         Ok(outputs)
     })?;
-    for line in next::of_encoded(context, found) {
-        context.say(&format!("next: {line}"));
-    }
+    next::say(context, &next::of_encoded(context, found));
     Ok(())
 }

@@ -1,5 +1,8 @@
 //! Stage `report`: `logfile.pdf` and its figures, from what the stages before left.
 
+pub(crate) mod decoded;
+pub(crate) mod encoded;
+pub(crate) mod imported;
 pub(crate) mod particles;
 
 use super::cluster::Findings;
@@ -15,7 +18,7 @@ use contract::{MapForm, Result, Series, TrainOutcome};
 use cryoem::geometry::Hopf;
 use cryoem::mrc::read_volume;
 use ndarray::ArrayView2;
-use report::{Embedding, ImagePanels, Story, Verdict, Way};
+use report::{Embedding, ImagePanels, Story, Subject, Verdict, Way};
 use std::path::PathBuf;
 
 mod states;
@@ -25,6 +28,8 @@ pub(crate) const LOGFILE: &str = "logfile.pdf";
 /// The report to look and choose in.
 pub(crate) const REPORT: &str = "report.html";
 const FIGURES: &str = "figures";
+/// Name in the ledger.
+const STAGE: &str = "report";
 
 /// What a report shows besides the findings.
 pub(crate) struct Material {
@@ -78,7 +83,7 @@ pub(crate) fn run(
         .and(&context.job.folder_name)
         .and(&material.series)
         .and(&(&material.compared, &material.colours));
-    context.stage("report", &fingerprint, |context| {
+    context.stage(STAGE, &fingerprint, |context| {
         let story = story(context, input, decided, outcome, found, material, epochs)?;
         let mut outputs = vec![context.path(LOGFILE), context.path(REPORT)];
         report::write_pdf(&story, &outputs[0])?;
@@ -89,6 +94,31 @@ pub(crate) fn run(
         Ok(outputs)
     })?;
     figures(context)
+}
+
+/// Writes the report of a job that finds no states of its own, with a script and a movie of every series that it has.
+fn brief(context: &mut Context<'_>, ground: &Fingerprint, tell: impl FnOnce(&mut Context<'_>) -> Result<Story>) -> Result<()> {
+    let ground = ground.clone().and(&FORM).and(&context.job.folder_name).and(&context.warnings);
+    context.stage(STAGE, &ground, |context| {
+        let story = tell(context)?;
+        let mut outputs = vec![context.path(LOGFILE), context.path(REPORT)];
+        report::write_pdf(&story, &outputs[0])?;
+        report::write_html(&story, &outputs[1])?;
+        for way in &story.ways {
+            outputs.extend(report::write_way(way, story.files_inverted, context.folder())?);
+        }
+        Ok(outputs)
+    })
+}
+
+/// The job's name, as reports are headed.
+fn title(context: &Context<'_>) -> String {
+    context.job.folder_name.trim_end_matches('/').to_owned()
+}
+
+/// A fact for the report.
+fn fact(name: &str, value: impl Into<String>) -> (String, String) {
+    (name.to_owned(), value.into())
 }
 
 fn figures(context: &Context<'_>) -> Result<Vec<String>> {
@@ -136,9 +166,12 @@ fn story(
         None => None,
     };
     Ok(Story {
+        subject: Subject::States,
+        verdict: None,
+        ground: None,
         epoch: outcome.epochs,
         fingerprint: picture(found.latents.view(), found.umap.as_ref().map(ndarray::ArrayBase::view)),
-        title: context.job.folder_name.trim_end_matches('/').to_owned(),
+        title: title(context),
         subtitle: format!(
             "{}, {} latent dimensions, {} clusters",
             input.chosen.as_ref().map_or_else(|| format!("{} particles", input.particles.len()), Chosen::in_words),
@@ -198,7 +231,7 @@ pub(crate) fn picture(latents: ArrayView2<'_, f32>, umap: Option<ArrayView2<'_, 
 fn ways(context: &Context<'_>, series: &[Series], form: &MapForm) -> Result<Vec<Way>> {
     let way = |s: &Series| {
         let maps = s.volumes.iter().map(|v| Ok(maps::density(&context.path(&v.file), form)?.data)).collect::<Result<_>>()?;
-        Ok(Way { name: series::title(&s.name), folder: s.name.clone(), maps })
+        Ok(Way { name: series::title(&s.name), stem: s.name.clone(), folder: s.name.clone(), maps })
     };
     series.iter().map(way).collect()
 }

@@ -64,13 +64,28 @@ impl Line {
     }
 }
 
+/// Names of maps that are of no line.
+pub(crate) const LATENTS: &str = "latents";
+pub(crate) const PARTICLES: &str = "particles";
+
 /// A series' name for people.
 pub(crate) fn title(name: &str) -> String {
     match (name.strip_prefix("pc"), name.strip_prefix("path")) {
         (Some(number), _) => format!("principal component {number}"),
         (None, Some("")) => "way through the particles".into(),
+        _ if name == LATENTS => "the given latents".into(),
+        _ if name == PARTICLES => "the chosen particles".into(),
         (None, Some(stops)) => format!("way from state {}", stops.replace('-', " to ")),
         _ => name.to_owned(),
+    }
+}
+
+/// Where the maps of a series were decoded, in words.
+pub(crate) fn whence(name: &str) -> String {
+    match name {
+        LATENTS | PARTICLES => format!("of {}", title(name)),
+        _ if name.starts_with("pc") => format!("along {}", title(name)),
+        _ => format!("along a {}", title(name)),
     }
 }
 
@@ -147,5 +162,10 @@ mod tests {
         let names = [Line::Component(1), Line::Way(vec![1, 3, 2])].map(|line| line.name());
         assert_eq!(names, ["pc2", "path1-3-2"]);
         assert_eq!(names.map(|name| title(&name)), ["principal component 2", "way from state 1 to 3 to 2"]);
+        assert_eq!([LATENTS, PARTICLES, "path"].map(title), ["the given latents", "the chosen particles", "way through the particles"]);
+        assert_eq!(
+            ["pc2", "path", LATENTS].map(whence),
+            ["along principal component 2", "along a way through the particles", "of the given latents"]
+        );
     }
 }

@@ -78,15 +78,21 @@ const grouped = (n) => n.toString().replace(/\B(?=(\d{3})+$)/g, "\u202f");
 const rounded = (x) => (Math.abs(x) >= 1000 ? grouped(Math.round(Math.abs(x))) : Number(Math.abs(x).toPrecision(3)).toString()).replace(/^/, x < 0 ? "\u2212" : "");
 const styleOf = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
 
-// Viridis, dark to light, cut at both ends.
+// Viridis, dark to light, cut at both ends: that of pictures.
 const SCALE = [[68, 1, 84], [71, 44, 122], [59, 81, 139], [44, 113, 142], [33, 144, 141], [39, 173, 129], [92, 200, 99], [146, 215, 65], [202, 224, 31]];
-function alongScale(share) {
-  const at = Math.min(Math.max(share, 0), 1) * (SCALE.length - 1);
-  const low = SCALE[Math.floor(at)], high = SCALE[Math.ceil(at)];
+function between(stops, share) {
+  const at = Math.min(Math.max(share, 0), 1) * (stops.length - 1);
+  const low = stops[Math.floor(at)], high = stops[Math.ceil(at)];
   return low.map((v, k) => Math.round(v + (high[k] - v) * (at % 1)));
 }
-// Okabe and Ito's set for a few groups; beyond, steps along the scale that part neighbours in number.
-const FEW = ["#0072b2", "#e69f00", "#009e73", "#cc79a7", "#d55e00", "#56b4e9", "#787878"];
+const alongScale = (share) => between(SCALE, share);
+// Marks have the style's colours, which are seen on light and on dark.
+const markOf = (name) => { const hex = styleOf(`--${name}`); return [1, 3, 5].map((i) => parseInt(hex.slice(i, i + 2), 16)); };
+const marksAlong = () => { const stops = SCALE.map((_, i) => markOf(`scale-${i}`)); return (share) => between(stops, share); };
+// A few groups have hues of their own; more have steps along the scale that part neighbours in number.
+const FEW = 7;
 const GOLDEN = 0.618034;
-const groupColour = (i, count) => (count <= FEW.length ? colourOfHex(FEW[i]) : alongScale((i * GOLDEN) % 1));
-const colourOfHex = (hex) => [1, 3, 5].map((i) => parseInt(hex.slice(i, i + 2), 16));
+function groupColours(count) {
+  const along = marksAlong();
+  return Array.from({ length: count }, (_, i) => (count <= FEW ? markOf(`few-${i}`) : along((i * GOLDEN) % 1)));
+}

@@ -1,7 +1,6 @@
 // Line charts, as SVG in the page's own colours.
 
 const CHART = { width: 460, height: 250, left: 74, right: 12, top: 10, bottom: 38 };
-const CURVES = ["#0072b2", "#e69f00", "#009e73", "#cc79a7"];
 
 function ticks(low, high, wanted) {
   const span = high - low || 1;
@@ -22,7 +21,7 @@ function svg(name, attributes, text) {
 
 // Curves are [name, points]; `x` and `y` are the axes' titles; `mark` is an x that is pointed out.
 function chart(title, x, y, curves, { fromZero = false, mark = null } = {}) {
-  const shown = curves.map(([name, points], i) => ({ name, colour: CURVES[i], points: points.filter((p) => p[1] !== null && Number.isFinite(p[1])) }))
+  const shown = curves.map(([name, points], i) => ({ name, colour: `var(--few-${i})`, points: points.filter((p) => p[1] !== null && Number.isFinite(p[1])) }))
     .filter((c) => c.points.some((p) => p[1] !== 0));
   if (shown.length === 0) return null;
   const values = shown.flatMap((c) => c.points.map((p) => p[1])), places = shown.flatMap((c) => c.points.map((p) => p[0]));

@@ -1,23 +1,25 @@
 //! What the page shows, as JSON; arrays and pictures in base64.
 
 use super::evidence;
+use crate::pages::grouped;
 use crate::pages::images::pictures;
 use crate::pages::maps::{density_scale, slices};
-use crate::palette;
 use crate::picture::Frames;
 use crate::story::{Grouping, NextStep, State, Story, Way};
+use crate::subject::Subject;
 use crate::surface::View;
 use crate::thumbnail::{Scale, grey};
 use crate::verdict::Verdict;
+use analysis::neighbours::even_sample;
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use contract::Result;
-use ndarray::ArrayView1;
+use ndarray::{Array2, ArrayView1, Axis};
 use serde_json::{Value, json};
 
 /// Side of a surface's picture, pixels.
 pub(super) const SURFACE_PX: usize = 168;
-/// Pictures around a state; fewer where there are many states, so that the file stays small.
+/// Pictures around a state; fewer where there are many states, so that the file stays small, and of maps along a way, which differ little.
 const FRAMES: usize = 24;
 const FEW_FRAMES: usize = 8;
 /// Beyond this many states there are few frames.
@@ -26,6 +28,8 @@ const MANY_STATES: usize = 16;
 const PARTICLE_BYTES: usize = 22_000_000;
 /// Bytes a figure and particle: 16 bits in base64.
 const FIGURE_BYTES: f64 = 8.0 / 3.0;
+/// Particles that are drawn beneath others, at most: more only fill the same grey.
+const MOST_BENEATH: usize = 50_000;
 /// Quotes and comma around a name.
 const NAME_BYTES: usize = 3;
 /// Coordinates and figures are sent in this many steps (16 bits): finer than any screen.
@@ -34,16 +38,17 @@ const STEPS: f32 = 65535.0;
 /// The page's data.
 pub(super) fn of(story: &Story) -> Result<Value> {
     let shown = View::of(story);
-    let frames = if story.states.len() > MANY_STATES { FEW_FRAMES } else { FRAMES };
+    let frames = if story.states.len() > MANY_STATES || story.subject == Subject::Maps { FEW_FRAMES } else { FRAMES };
     let states = story.states.iter().map(|s| state(story, s, shown, frames)).collect::<Result<Vec<_>>>()?;
     let ways = story.ways.iter().map(|way| way_data(way, shown)).collect::<Result<Vec<_>>>()?;
-    let verdict = Verdict::of(&story.epochs, story.latents.ncols());
+    let verdict = story.verdict.clone().unwrap_or_else(|| Verdict::of(&story.epochs, story.latents.ncols()));
     // It stands above them already.
     let warnings: Vec<&String> = story.warnings.iter().filter(|line| **line != verdict.text).collect();
     let (columns, left_out) = columns(story);
     Ok(json!({
         "version": contract::VERSION,
         "title": story.title,
+        "words": words_of(story),
         "subtitle": story.subtitle,
         "facts": story.facts,
         "verdict": { "good": verdict.good, "text": verdict.text },
@@ -57,7 +62,6 @@ pub(super) fn of(story: &Story) -> Result<Value> {
         "comparison": story.comparison,
         "embeddings": embeddings(story),
         "classes": classes(story),
-        "class_colours": (0..story.clusters.len()).map(|c| palette::hex(palette::class(c, story.clusters.len()))).collect::<Vec<_>>(),
         "columns": columns,
         "left_out": left_out,
         "frames": frames,
@@ -72,22 +76,46 @@ pub(super) fn of(story: &Story) -> Result<Value> {
     }))
 }
 
+/// What the page calls things.
+fn words_of(story: &Story) -> Value {
+    let subject = story.subject;
+    let of_ground = story.ground.as_ref().map(|ground| format!("grey: {} {}", grouped(ground.latents.nrows()), ground.name));
+    json!({
+        "noun": subject.noun(),
+        "classes": (0..story.clusters.len()).map(|c| subject.name(story.clusters.class_number(c))).collect::<Vec<_>>(),
+        "division": subject.division(),
+        "crowd": subject.of_crowd(),
+        "maps": subject.of_maps(),
+        "surfaces": subject.of_surfaces(),
+        "caution": subject.caution(),
+        "ground": of_ground,
+        // Regions are drawn along the axes of the job's own latents.
+        "regions": matches!(subject, Subject::States | Subject::Latents),
+    })
+}
+
+/// Particles drawn beneath the others.
+fn beneath(story: &Story) -> usize {
+    story.ground.as_ref().map_or(0, |ground| ground.latents.nrows().min(MOST_BENEATH))
+}
+
 fn next_step(step: &NextStep) -> Value {
     let NextStep { what, command, relion, scipion, pipeliner } = step;
     json!({ "what": what, "command": command, "relion": relion, "scipion": scipion, "pipeliner": pipeliner })
 }
 
 fn state(story: &Story, told: &State, view: View, frames: usize) -> Result<Value> {
-    let State { class, particles, map, .. } = told;
+    let State { class, particles, map, file, note, .. } = told;
     let around = Frames::of(&view.around(map, SURFACE_PX, frames)).strip_uri()?;
     let scale = density_scale(story);
     let cuts: Vec<String> = slices(map).into_iter().map(|slice| grey(slice, scale)).collect();
     Ok(json!({
         "class": class,
-        "particles": particles,
         "share": *particles as f64 / story.latents.nrows() as f64,
-        "map": format!("cluster{class:03}.mrc"),
-        "star": format!("cluster{class:03}_particles.star"),
+        "name": story.subject.heading(*class),
+        "size": story.subject.of_size(&grouped(*particles)),
+        "map": file,
+        "note": note,
         "surface": around,
         "slices": cuts,
         "difference": evidence::difference(story, told),
@@ -103,8 +131,7 @@ fn way_data(way: &Way, view: View) -> Result<Value> {
     let cuts: Vec<String> = way.maps.iter().map(|map| grey(slices(map)[0], scale)).collect();
     Ok(json!({
         "name": way.name,
-        "folder": way.folder,
-        "maps": way.maps.len(),
+        "files": (0..way.maps.len()).map(|map| way.file(map)).collect::<Vec<_>>(),
         "surface": Frames::of(&fronts).strip_uri()?,
         "slices": cuts,
     }))
@@ -128,7 +155,17 @@ fn embeddings(story: &Story) -> Vec<Value> {
         |k: usize| format!("component {} ({:.0}% of the variance)", k + 1, 100.0 * story.pca.explained.get(k).copied().unwrap_or(0.0));
     let second = 1.min(scores.ncols() - 1);
     let [x, y] = [0, second].map(|k| scores.column(k));
-    let pca = json!({ "name": "principal components", "axes": [axis(0), axis(second)], "x": quantised(x), "y": quantised(y) });
+    let along = |points: &Array2<f32>| story.pca.project(points.view()).select(Axis(1), &[0, second]);
+    // Where the maps were decoded; of clusters the maps stand for crowds.
+    let marks = if story.subject == Subject::Maps { along(&story.clusters.centers) } else { Array2::zeros((0, 2)) };
+    let marks: Vec<[f32; 2]> = marks.rows().into_iter().map(|p| [p[0], p[1]]).collect();
+    let ground = story.ground.as_ref().map(|ground| {
+        let points = along(&ground.latents.select(Axis(0), &even_sample(ground.latents.nrows(), MOST_BENEATH)));
+        json!({ "x": quantised(points.column(0)), "y": quantised(points.column(1)) })
+    });
+    let axes = [axis(0), axis(second)];
+    let pca =
+        json!({ "name": "principal components", "axes": axes, "x": quantised(x), "y": quantised(y), "ground": ground, "marks": marks });
     let others = story.embeddings.iter().map(|e| {
         let axes = [1, 2].map(|i| format!("{} {i}", e.name));
         json!({ "name": e.name, "axes": axes, "x": quantised(e.points.column(0)), "y": quantised(e.points.column(1)) })
@@ -150,10 +187,11 @@ fn words(numbers: impl Iterator<Item = usize>) -> String {
 /// What points can be coloured by, as far as the file has room: the projection class, figures, groups. And the names of the others.
 fn columns(story: &Story) -> (Vec<Value>, Vec<&str>) {
     let views: Vec<f32> = story.view_classes.iter().map(|&v| v as f32).collect();
-    let own = json!({ "name": "projection class (0 to 47)", "values": quantised(ArrayView1::from(&views)) });
+    let own = (!views.is_empty()).then(|| json!({ "name": "projection class (0 to 47)", "values": quantised(ArrayView1::from(&views)) }));
     // Besides two coordinates an embedding, the state and the projection class.
     let a_figure = FIGURE_BYTES * story.latents.nrows() as f64;
-    let mut room = PARTICLE_BYTES as f64 - a_figure * (2 * (1 + story.embeddings.len()) + 2) as f64;
+    let mut room =
+        PARTICLE_BYTES as f64 - 2.0 * FIGURE_BYTES * beneath(story) as f64 - a_figure * (2 * (1 + story.embeddings.len()) + 2) as f64;
     let mut fits = |bytes: f64| {
         let fits = bytes <= room;
         room -= if fits { bytes } else { 0.0 };
@@ -165,7 +203,7 @@ fn columns(story: &Story) -> (Vec<Value>, Vec<&str>) {
     let groupings = groupings.into_iter().map(|g| json!({ "name": g.name, "names": g.names, "of": words(g.of.iter().copied()) }));
     let figures = figures.into_iter().map(|c| json!({ "name": c.name, "values": quantised(ArrayView1::from(&c.values)) }));
     let left_out = no_figures.into_iter().map(|c| c.name.as_str()).chain(no_groupings.into_iter().map(|g| g.name.as_str()));
-    (std::iter::once(own).chain(figures).chain(groupings).collect(), left_out.collect())
+    (own.into_iter().chain(figures).chain(groupings).collect(), left_out.collect())
 }
 
 /// Numbers between their least and their greatest, 16 bits each; what is not finite takes the least.

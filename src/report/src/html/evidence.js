@@ -41,7 +41,7 @@ function curveChart(title, xTitle, yTitle, curves, { yRange, line, below } = {})
   return figure;
 }
 
-const colourOfState = (number) => DATA.class_colours[number - 1];
+const colourOfState = (number) => `var(--class-${number})`;
 const angstrom = (v) => (v === null || v === undefined ? "–" : v.toFixed(1));
 
 function row(kind, cells) {

@@ -6,6 +6,11 @@ byId("subtitle").textContent = DATA.subtitle;
 byId("verdict").append(withCode(DATA.verdict.text));
 byId("verdict").classList.toggle("good", DATA.verdict.good);
 byId("warnings").append(...DATA.warnings.map((text) => make("p", {}, withCode("Take care: " + text))));
+byId("crowd").textContent = DATA.words.crowd;
+byId("states").querySelector("h2").textContent = DATA.words.maps;
+document.querySelector('nav a[href="#states"]').textContent = DATA.words.maps;
+byId("surfaces").textContent = DATA.words.surfaces;
+byId("caution").textContent = DATA.words.caution;
 showNext();
 for (const [name, value] of DATA.facts)
   byId("facts").tBodies[0].append(make("tr", {}, make("th", { scope: "row" }, name), make("td", {}, value)));

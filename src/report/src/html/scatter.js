@@ -8,21 +8,28 @@ const OTHERS = [150, 155, 162]; // what is not looked at, on light and dark
 
 const scatter = {
   canvas: byId("scatter"), embeddings: DATA.embeddings, classes: wordsOf(DATA.classes),
-  at: 0, view: null, cross: null, polygon: [], drawing: false, lasso: false, shades: null, grid: null, say: () => "", last: null,
+  at: 0, view: null, cross: null, polygon: [], drawing: false, lasso: false, shades: null, grid: null, say: () => "", last: null, only: null,
 };
+
+const className = (number) => DATA.words.classes[number - 1];
 
 // Coordinates are unpacked when they are first looked at.
 function embedding() {
   const e = scatter.embeddings[scatter.at];
-  if (!e.xs) { e.xs = numbersOf(e.x); e.ys = numbersOf(e.y); }
+  if (!e.xs) { [e.xs, e.ys] = [numbersOf(e.x), numbersOf(e.y)]; if (e.ground) [e.ground.xs, e.ground.ys] = [numbersOf(e.ground.x), numbersOf(e.ground.y)]; }
   return e;
 }
 
 // The whole cloud, with a margin.
 function wholeView() {
   const e = embedding();
-  const w = e.x.most - e.x.least || 1, h = e.y.most - e.y.least || 1;
-  scatter.view = { x: e.x.least - 0.04 * w, y: e.y.least - 0.04 * h, w: 1.08 * w, h: 1.08 * h };
+  const shown = (axis) => {
+    const all = [e[axis], ...(e.ground ? [e.ground[axis]] : [])], marks = (e.marks || []).map((m) => m[axis === "x" ? 0 : 1]);
+    return [Math.min(...all.map((s) => s.least), ...marks), Math.max(...all.map((s) => s.most), ...marks)];
+  };
+  const [left, right] = shown("x"), [low, high] = shown("y");
+  const w = right - left || 1, h = high - low || 1;
+  scatter.view = { x: left - 0.04 * w, y: low - 0.04 * h, w: 1.08 * w, h: 1.08 * h };
 }
 
 const toPixel = (x, y) => {
@@ -44,8 +51,7 @@ function dye(shades, i, colour) {
 function chosenColour() {
   const chosen = byId("colour").value;
   if (chosen === "cluster") {
-    const named = DATA.class_colours.map((_, c) => `state ${c + 1}`);
-    return { words: scatter.classes, from: 1, names: named, colours: DATA.class_colours.map(colourOfHex), say: () => "" };
+    return { words: scatter.classes, from: 1, names: DATA.words.classes, colours: DATA.words.classes.map((_, c) => markOf(`class-${c + 1}`)), say: () => "" };
   }
   const column = DATA.columns[Number(chosen)];
   if (!column.names) {
@@ -53,13 +59,14 @@ function chosenColour() {
     return { words, column, say: (i) => `, ${column.name} ${rounded(least + (words[i] / 65535) * (most - least))}` };
   }
   const words = wordsOf(column.of);
-  return { words, from: 0, names: column.names, colours: column.names.map((_, g) => groupColour(g, column.names.length)), say: (i) => `, ${column.name} ${column.names[words[i]]}` };
+  return { words, from: 0, names: column.names, colours: groupColours(column.names.length), say: (i) => `, ${column.name} ${column.names[words[i]]}` };
 }
 
 // A colour a particle, and the legend; of groups one alone can be shown.
 function paint(only = null) {
   const n = DATA.particles, shades = new Uint8Array(3 * n), shown = chosenColour(), { words } = shown;
   scatter.say = shown.say;
+  scatter.only = only;
   scatter.last = null;
   if (shown.names) {
     const counts = new Uint32Array(shown.names.length);
@@ -83,13 +90,14 @@ function paint(only = null) {
     const more = order.length - MOST_GROUPS;
     byId("legend").replaceChildren(...order.slice(0, MOST_GROUPS).map(entry), ...(more > 0 ? [make("p", {}, `and ${grouped(more)} more; the pointer names them`)] : []));
   } else {
-    const steps = Array.from({ length: 256 }, (_, i) => alongScale(i / 255));
+    const along = marksAlong(), steps = Array.from({ length: 256 }, (_, i) => along(i / 255));
     for (let i = 0; i < n; i++) dye(shades, i, steps[words[i] >> 8]);
-    const ramp = `linear-gradient(to top, ${[0, 0.25, 0.5, 0.75, 1].map((s) => `rgb(${alongScale(s)})`).join(",")})`;
+    const ramp = `linear-gradient(to top, ${[0, 0.25, 0.5, 0.75, 1].map((s) => `rgb(${along(s)})`).join(",")})`;
     const { least, most } = shown.column.values;
     byId("legend").replaceChildren(make("p", {}, shown.column.name), make("div", { class: "ramp" }, make("i", { class: "scale", style: `background:${ramp}` }),
       make("span", {}, make("b", {}, rounded(most)), make("b", {}, rounded((least + most) / 2)), make("b", {}, rounded(least)))));
   }
+  if (DATA.words.ground) byId("legend").append(make("p", {}, DATA.words.ground));
   scatter.shades = shades;
 }
 
@@ -124,6 +132,27 @@ function nearest(px, py, reach) {
   return best;
 }
 
+// As a canvas holds it.
+const packed = (red, green, blue) => 0xff000000 | (blue << 16) | (green << 8) | red;
+
+// Where maps were decoded, by their numbers.
+function drawMarks(context, marks, ratio) {
+  context.font = `600 ${13 * ratio}px system-ui, sans-serif`;
+  context.textAlign = "center";
+  context.textBaseline = "middle";
+  context.lineWidth = 4 * ratio;
+  context.lineJoin = "round";
+  context.strokeStyle = styleOf("--paper");
+  context.fillStyle = styleOf("--ink");
+  marks.forEach(([x, y], i) => {
+    const at = toPixel(x, y);
+    context.strokeText(i + 1, ...at);
+    context.fillText(i + 1, ...at);
+  });
+  context.textAlign = "start";
+  context.textBaseline = "alphabetic";
+}
+
 function drawScatter() {
   const { canvas, view, shades } = scatter, e = embedding(), n = DATA.particles;
   const ratio = window.devicePixelRatio || 1;
@@ -135,15 +164,21 @@ function drawScatter() {
   const pixels = new Uint32Array(picture.data.buffer);
   const side = Math.max(1, Math.round((n < 5000 ? 4 : n < 50000 ? 3 : n < 300000 ? 2 : 1) * ratio));
   const sx = width / view.w, sy = height / view.h;
+  const dot = (x, y, colour) => {
+    const px = Math.round((x - view.x) * sx - side / 2), py = Math.round(height - (y - view.y) * sy - side / 2);
+    if (px < 0 || py < 0 || px + side > width || py + side > height) return;
+    for (let row = py; row < py + side; row++) for (let column = px; column < px + side; column++) pixels[row * width + column] = colour;
+  };
+  if (e.ground) {
+    const colour = packed(...OTHERS);
+    for (let i = 0; i < e.ground.xs.length; i++) dot(e.ground.xs[i], e.ground.ys[i], colour);
+  }
   // A group that is shown alone lies on top of the others.
   const { last } = scatter;
   for (let k = 0; k < (last ? 2 * n : n); k++) {
     const i = k % n;
     if (last && (last.words[i] === last.word) !== (k >= n)) continue;
-    const px = Math.round((e.xs[i] - view.x) * sx - side / 2), py = Math.round(height - (e.ys[i] - view.y) * sy - side / 2);
-    if (px < 0 || py < 0 || px + side > width || py + side > height) continue;
-    const colour = 0xff000000 | (shades[3 * i + 2] << 16) | (shades[3 * i + 1] << 8) | shades[3 * i];
-    for (let row = py; row < py + side; row++) for (let column = px; column < px + side; column++) pixels[row * width + column] = colour;
+    dot(e.xs[i], e.ys[i], packed(shades[3 * i], shades[3 * i + 1], shades[3 * i + 2]));
   }
   context.putImageData(picture, 0, 0);
   context.fillStyle = styleOf("--soft");
@@ -154,6 +189,7 @@ function drawScatter() {
   context.rotate(-Math.PI / 2);
   context.fillText(e.axes[1], 0, 0);
   context.restore();
+  if (e.marks) drawMarks(context, e.marks, ratio);
   if (scatter.polygon.length > 0) {
     context.beginPath();
     scatter.polygon.forEach(([x, y], i) => { const p = toPixel(x, y); i ? context.lineTo(...p) : context.moveTo(...p); });
@@ -188,7 +224,7 @@ function zoom(factor, px = scatter.canvas.width / 2, py = scatter.canvas.height 
 function say(px, py) {
   const ratio = window.devicePixelRatio || 1;
   const i = nearest(px, py, 14 * ratio);
-  byId("hover").textContent = i < 0 ? "\u00a0" : `Particle ${i + 1}, state ${scatter.classes[i]}${scatter.say(i)}`;
+  byId("hover").textContent = i < 0 ? "\u00a0" : `Particle ${i + 1}, ${className(scatter.classes[i])}${scatter.say(i)}`;
 }
 
 // Even-odd rule.
@@ -212,7 +248,7 @@ function finishLasso() {
     count++;
     states.set(scatter.classes[i], (states.get(scatter.classes[i]) || 0) + 1);
   }
-  const shares = [...states].sort((a, b) => b[1] - a[1]).slice(0, 4).map(([s, c]) => `state ${s}: ${grouped(c)}`).join(", ");
+  const shares = [...states].sort((a, b) => b[1] - a[1]).slice(0, 4).map(([s, c]) => `${className(s)}: ${grouped(c)}`).join(", ");
   byId("selection-text").textContent = `${grouped(count)} particles inside${shares ? ` (${shares})` : ""}`;
   byId("selection").hidden = false;
   byId("selection").dataset.count = count;
@@ -230,11 +266,12 @@ function clearLasso() {
 
 function showScatter() {
   scatter.embeddings.forEach((e, i) => byId("embedding").append(make("option", { value: i }, e.name)));
-  byId("colour").append(make("option", { value: "cluster" }, "state"), ...DATA.columns.map((c, i) => make("option", { value: i }, c.name)));
+  byId("colour").append(make("option", { value: "cluster" }, DATA.words.division), ...DATA.columns.map((c, i) => make("option", { value: i }, c.name)));
   if (DATA.left_out.length > 0) {
     byId("left-out").hidden = false;
     byId("left-out").replaceChildren(withCode(`With so many particles this file has no room for the colours ${DATA.left_out.join(", ")}. An analysis with \`--colour-by\` and labels of the particle file shows those columns in place of others.`));
   }
+  if (!DATA.words.regions) ["lasso", "lasso-clear"].forEach((id) => (byId(id).hidden = true));
   const { canvas } = scatter;
   const place = (event) => {
     const box = canvas.getBoundingClientRect();
@@ -302,7 +339,7 @@ function showScatter() {
     event.preventDefault();
   });
   new ResizeObserver(redraw).observe(canvas);
-  window.matchMedia("(prefers-color-scheme: dark)").addEventListener("change", redraw);
+  window.matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => { paint(scatter.only); redraw(); });
   paint();
   wholeView();
   index();

@@ -34,19 +34,20 @@ function turnable(canvas, frame, show) {
 }
 
 function showState(state) {
-  const canvas = make("canvas", { tabindex: 0, role: "img", "aria-label": `Surface of state ${state.class}; arrow keys turn it` });
+  const canvas = make("canvas", { tabindex: 0, role: "img", "aria-label": `Surface of ${DATA.words.classes[state.class - 1]}; arrow keys turn it` });
   const view = stripView(canvas, state.surface, DATA.surface_px);
   const turn = (by) => view.show((((view.frame + by) % DATA.frames) + DATA.frames) % DATA.frames);
   turnable(canvas, () => view.frame, (frame) => view.show(((frame % DATA.frames) + DATA.frames) % DATA.frames));
   stateViews.push({ show: view.show, turn });
-  const swatch = make("i", { style: `background:${DATA.class_colours[state.class - 1]}` });
+  const swatch = make("i", { style: `background:${colourOfState(state.class)}` });
   const slices = make("div", { class: "slices" });
   state.slices.forEach((source, i) => slices.append(make("figure", {}, make("img", { src: source, alt: `central slice across ${"zyx"[i]}` }), `across ${"zyx"[i]}`)));
   if (state.difference.length > 0) slices.append(make("p", {}, "less (blue) and more (orange) than the consensus"));
   state.difference.forEach((source, i) => slices.append(make("figure", {}, make("img", { src: source, alt: `difference from the consensus across ${"zyx"[i]}` }), `across ${"zyx"[i]}`)));
   const differs = state.of_consensus === null ? "" : `; differs from the consensus by ${Math.round(100 * state.of_consensus)}%`;
-  const size = `${grouped(state.particles)} particles (${(100 * state.share).toFixed(1)}%), ${state.map}${differs}`;
-  return make("article", { class: "card", "data-state": state.class }, make("h3", {}, swatch, `State ${state.class}`), make("p", {}, size), canvas, slices);
+  const note = state.note === null ? "" : `; ${state.note}`;
+  const size = `${state.size} (${(100 * state.share).toFixed(1)}%), ${state.map}${note}${differs}`;
+  return make("article", { class: "card", "data-state": state.class }, make("h3", {}, swatch, state.name), make("p", {}, size), canvas, slices);
 }
 
 function showStates() {
@@ -69,12 +70,12 @@ function showWay(way) {
   const view = stripView(canvas, way.surface, DATA.surface_px);
   const slice = make("img", { src: way.slices[0], alt: "central slice across z" });
   const label = make("p", {}, "");
-  const slider = make("input", { type: "range", min: 0, max: way.maps - 1, value: 0, step: 1, "aria-label": `Place along ${way.name}` });
+  const slider = make("input", { type: "range", min: 0, max: way.files.length - 1, value: 0, step: 1, "aria-label": `Place along ${way.name}` });
   const show = () => {
     const at = Number(slider.value);
     view.show(at);
     slice.src = way.slices[at];
-    label.textContent = `map ${at + 1} of ${way.maps}: ${way.folder}/vol_${String(at).padStart(3, "0")}.mrc`;
+    label.textContent = `map ${at + 1} of ${way.files.length}: ${way.files[at]}`;
   };
   slider.addEventListener("input", show);
   show();

@@ -1,8 +1,8 @@
 //! What the data support: correlation of half maps, and the network's map beside the back-projection of the same state.
 
-use super::grouped;
 use super::maps::slices;
 use super::table::{self, STEP, tenths};
+use super::{evenly, grouped};
 use crate::chart::{Axis, Marks, Series, chart};
 use crate::html::local_scale;
 use crate::palette::{GREY, class};
@@ -25,6 +25,8 @@ const GROUP: f64 = 22.0;
 const ROW: f64 = SIDE + 22.0;
 /// States on a page of slices.
 const ROWS: usize = 4;
+/// Rows of the table that go on on a page of their own, at least.
+const LEAST_ROWS: usize = 3;
 /// Columns of the table.
 const COLUMNS: [(&str, f64); 7] = [
     ("state", 60.0),
@@ -88,7 +90,8 @@ fn curves(story: &Story, told: &[(&State, &Evidence)]) -> Result<Vec<Sheet>> {
         })
         .collect();
     let top = TOP + CHART + 40.0;
-    let (here, there) = rows.split_at(rows.len().min(((BOTTOM - top) / STEP) as usize - 1));
+    let room = ((BOTTOM - top) / STEP) as usize - 1;
+    let (here, there) = rows.split_at(if rows.len() > room { room.min(rows.len() - LEAST_ROWS) } else { rows.len() });
     table::draw(&mut page, MARGIN, top, &COLUMNS, here);
     let mut sheets = vec![page];
     for rows in there.chunks(((BOTTOM - TOP) / STEP) as usize - 3) {
@@ -135,5 +138,5 @@ fn pictures(story: &Story, told: &[(&State, &Evidence)]) -> Vec<Sheet> {
         }
         page
     };
-    told.chunks(ROWS).map(page).collect()
+    evenly(told, ROWS).map(page).collect()
 }

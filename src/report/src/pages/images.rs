@@ -1,5 +1,6 @@
 //! The pictures of the original's plot mode: how the model sees a few particles.
 
+use super::evenly;
 use crate::palette::GREY;
 use crate::sheet::{Anchor, BOTTOM, MARGIN, SMALL, Sheet, Style, TEXT, TOP, WIDTH, round_length};
 use crate::story::{ImagePanels, Story};
@@ -38,7 +39,7 @@ pub(super) fn sheets(story: &Story) -> Vec<Sheet> {
     let most = story.panels.len().clamp(1, ROWS) as f64;
     let side = SIDE.min((BOTTOM - FOOT - TOP - NAMES) / most - CAPTION);
     let left = |column: usize| MARGIN + column as f64 * (SIDE + SEAM) + (SIDE - side) / 2.0;
-    for rows in story.panels.chunks(ROWS) {
+    for rows in evenly(&story.panels, ROWS) {
         let mut page = Sheet::page(
             "Images",
             "A few particles as the model sees them: its projection, the same with CTF, the experimental image inside the projected mask, what the encoder was shown, the reconstruction, and the image without mask. Each picture has its own grey scale.",

@@ -1,9 +1,10 @@
 //! Central slices of every state's map, and how they differ from the reference.
 
-use super::grouped;
+use super::{evenly, grouped};
 use crate::palette::GREY;
 use crate::sheet::{Anchor, BOTTOM, MARGIN, SMALL, Sheet, Style, TEXT, TOP, WIDTH, round_length};
 use crate::story::{State, Story};
+use crate::subject::Subject;
 use crate::thumbnail::{Scale, diverging, grey};
 use ndarray::{Array3, ArrayView2, Axis};
 
@@ -27,7 +28,8 @@ pub(super) fn sheets(story: &Story) -> Vec<Sheet> {
     let mean = || maps.iter().skip(1).fold(maps[0].clone(), |sum, map| sum + *map) / maps.len() as f32;
     let (reference, name) = match &story.reference {
         Some(reference) => (Some(reference.clone()), "the consensus"),
-        None => (equal.then(mean), "the mean of all states"),
+        // One map by itself is its own mean.
+        None => ((equal && maps.len() > 1).then(mean), "the mean of all"),
     };
     let density = density_scale(story);
     let subtracted = |state: &State| match &state.difference {
@@ -39,21 +41,26 @@ pub(super) fn sheets(story: &Story) -> Vec<Sheet> {
         differences.iter().flatten().flat_map(|map| slices(map).into_iter().flat_map(|slice| slice.to_owned())).collect();
     let difference = Scale::about_zero(all_differences.iter());
 
+    let lower = if differences.iter().all(Option::is_none) {
+        String::new()
+    } else {
+        format!(
+            " Lower rows: what is left after subtracting {name}; blue where there is less density, orange where there is more, in one scale for all."
+        )
+    };
+    let title = if story.subject == Subject::Maps { "Slices of the maps" } else { "Maps of the states" };
     let cells: Vec<_> = story.states.iter().zip(&differences).collect();
     let gutter = (WIDTH - 2.0 * MARGIN - COLUMNS as f64 * (3.0 * SIDE + 2.0 * SEAM)) / (COLUMNS - 1) as f64;
     let mut sheets = Vec::new();
-    for page_cells in cells.chunks(COLUMNS * ROWS) {
-        let mut page = Sheet::page(
-            "Maps of the states",
-            &format!(
-                "Central slices across z, y and x. Upper rows: density, in one grey scale for all states. Lower rows: what is left after subtracting {name}; blue where the state has less density, orange where it has more, in one scale for all."
-            ),
-        );
+    for page_cells in evenly(&cells, COLUMNS * ROWS) {
+        let columns = page_cells.len().div_ceil(page_cells.len().div_ceil(COLUMNS));
+        let mut page =
+            Sheet::page(title, &format!("Central slices across z, y and x. Upper rows: density, in one grey scale for all.{lower}"));
         for (i, (state, difference_map)) in page_cells.iter().enumerate() {
-            let left = MARGIN + (i % COLUMNS) as f64 * (3.0 * SIDE + 2.0 * SEAM + gutter);
-            let top = TOP + 16.0 + (i / COLUMNS) as f64 * ROW_HEIGHT;
-            page.text(left, top, &format!("State {}", state.class), Style::new(TEXT).strong());
-            let count = format!("{} particles", grouped(state.particles));
+            let left = MARGIN + (i % columns) as f64 * (3.0 * SIDE + 2.0 * SEAM + gutter);
+            let top = TOP + 16.0 + (i / columns) as f64 * ROW_HEIGHT;
+            page.text(left, top, &story.subject.heading(state.class), Style::new(TEXT).strong());
+            let count = story.subject.of_size(&grouped(state.particles));
             page.text(left + 3.0 * SIDE + 2.0 * SEAM, top, &count, Style::new(SMALL).colour(GREY).anchor(Anchor::End));
             for (j, slice) in slices(&state.map).into_iter().enumerate() {
                 page.picture(left + j as f64 * (SIDE + SEAM), top + 6.0, SIDE, SIDE, &grey(slice, density));

@@ -2,7 +2,7 @@
 
 use super::grouped;
 use super::latents::Plane;
-use crate::palette::{ACCENT, ALERT, GREY, HAIRLINE, INK, along, hex};
+use crate::palette::{ACCENT, ALERT, GREY, HAIRLINE, INK, hex, shade};
 use crate::sheet::{Anchor, BOTTOM, MARGIN, SMALL, Sheet, Style, TEXT, TOP, WIDTH};
 use crate::story::{Column, Story};
 use contract::Result;
@@ -59,7 +59,7 @@ fn coloured(page: &mut Sheet, story: &Story, top: f64) -> Result<()> {
         let span = if most > least { most - least } else { 1.0 };
         let class = |row: usize| (((column.values[row] - least) / span).clamp(0.0, 1.0) * (COLOURS - 1) as f32).round() as usize;
         page.text(left, top, &column.name, Style::new(TEXT).strong());
-        let colour = |c: usize| along(c as f64 / (COLOURS - 1) as f64);
+        let colour = |c: usize| shade(c as f64 / (COLOURS - 1) as f64);
         page.inset(left, top, &plane.chart((width, BOTTOM - top - 16.0), COLOURS, class, colour, Vec::new())?);
         // The key: 5th percentile, colours, 95th percentile.
         let (start, step, y) = (left + 84.0, 4.0, BOTTOM - 2.0);

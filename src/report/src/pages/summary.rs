@@ -24,101 +24,149 @@ const GLANCE_SIDE: f64 = 86.0;
 /// Right column.
 const RIGHT_X: f64 = MARGIN + LEFT + GUTTER;
 
+/// Sizes of the text that are tried, as parts of the usual one: what fits one page a little smaller is not spread over two.
+const SIZES: [f64; 3] = [1.0, 0.95, 0.9];
+/// Blocks of a column that go to its last page, at least, where it needs several: one alone looks lost.
+const LEAST_FACTS: usize = 5;
+const LEAST_ENTRIES: usize = 2;
+
 pub(super) fn sheets(story: &Story) -> Vec<Sheet> {
-    let mut sheets = vec![Sheet::page(&story.title, &story.subtitle)];
-    let left = facts(story, &mut sheets);
-    let right = right_column(story, &mut sheets);
-    if sheets.len() == 1 && left.max(right) + GLANCE < BOTTOM {
-        glance(story, &mut sheets[0]);
+    let fits = |size: &&f64| pages(story, **size).iter().all(|column| column.len() == 1);
+    let size = *SIZES.iter().find(fits).unwrap_or(&SIZES[0]);
+    let [left, right] = pages(story, size);
+    let count = left.len().max(right.len());
+    let mut end = TOP;
+    let mut sheets: Vec<Sheet> = (0..count)
+        .map(|page| {
+            let mut sheet = Sheet::page(&story.title, if page == 0 { &story.subtitle } else { "continued" });
+            end = TOP;
+            for blocks in [left.get(page), right.get(page)].into_iter().flatten() {
+                end = blocks.iter().fold(TOP, |y, block| block.draw(&mut sheet, y, y == TOP)).max(end);
+            }
+            sheet
+        })
+        .collect();
+    if let Some(sheet) = sheets.last_mut().filter(|_| end + GLANCE < BOTTOM) {
+        glance(story, sheet);
     }
     sheets
 }
 
-/// The sheet that a column goes on with: an existing one, or a new one with the same title.
-fn continue_on<'a>(story: &Story, sheets: &'a mut Vec<Sheet>, page: usize) -> &'a mut Sheet {
-    if page == sheets.len() {
-        sheets.push(Sheet::page(&story.title, "continued"));
-    }
-    &mut sheets[page]
+/// Facts on the left, warnings and steps on the right, each on as many pages as they need.
+fn pages(story: &Story, size: f64) -> [Vec<Vec<Block<'_>>>; 2] {
+    [parted(facts(story, size), LEAST_FACTS), parted(entries(story, size), LEAST_ENTRIES)]
 }
 
-/// Returns where the column ends.
-fn facts(story: &Story, sheets: &mut Vec<Sheet>) -> f64 {
-    let (mut page, mut y) = (0, TOP + 14.0);
-    let step = (TEXT - 0.5) * LEADING;
-    heading(&mut sheets[0], MARGIN, LEFT, y, "Facts and settings", ACCENT);
-    y += 20.0;
-    for (name, value) in &story.facts {
-        let style = Style::new(TEXT - 0.5);
-        let names = wrap(name, style.size, NAME - 8.0);
-        let values = wrap(value, style.size, LEFT - NAME);
-        let lines = names.len().max(values.len());
-        if y + step * (lines as f64 - 1.0) > BOTTOM - 8.0 {
-            page += 1;
-            y = TOP + 14.0;
+/// Parts blocks into pages; the last of several has at least `least` of them, where those before can spare them.
+fn parted(blocks: Vec<Block<'_>>, least: usize) -> Vec<Vec<Block<'_>>> {
+    let mut pages: Vec<Vec<Block<'_>>> = vec![Vec::new()];
+    let mut y = TOP;
+    for block in blocks {
+        let page = pages.last_mut().filter(|page| page.is_empty() || y + block.height(false) <= BOTTOM);
+        match page {
+            Some(page) => {
+                y += block.height(page.is_empty());
+                page.push(block);
+            }
+            None => {
+                y = TOP + block.height(true);
+                pages.push(vec![block]);
+            }
         }
-        let sheet = continue_on(story, sheets, page);
-        for (i, line) in names.iter().enumerate() {
-            sheet.text(MARGIN, y + step * i as f64, line, style.colour(GREY));
-        }
-        for (i, line) in values.iter().enumerate() {
-            sheet.text(MARGIN + NAME, y + step * i as f64, line, style);
-        }
-        y += step * lines as f64 + 2.4;
     }
-    y
+    if let [.., before, last] = &mut pages[..] {
+        while last.len() < least && before.len() > least {
+            last.splice(..0, before.pop());
+        }
+    }
+    pages
 }
 
-/// Paragraphs of one entry of a list.
-type Entry<'a> = Vec<(Cow<'a, str>, Style)>;
+/// What stays together: one entry of a column, and the heading above the first of a part.
+struct Block<'a> {
+    heading: Option<(&'static str, RGBColor)>,
+    /// Left edge and width.
+    column: (f64, f64),
+    /// What stands left of the paragraphs, in which style, and how far they are moved to the right.
+    label: (Cow<'a, str>, Style, f64),
+    paragraphs: Vec<(Cow<'a, str>, Style)>,
+    /// Below it.
+    gap: f64,
+}
+
+/// Above the first line of a page; above a heading that does not stand first; from a heading to what follows.
+const FIRST: f64 = 14.0;
+const ABOVE_HEADING: f64 = 16.0;
+const BELOW_HEADING: f64 = 20.0;
+
+impl Block<'_> {
+    fn height(&self, first: bool) -> f64 {
+        let room = self.column.1 - self.label.2;
+        let lines = |(text, style): &(Cow<'_, str>, Style)| wrap(text, style.size, room).len() as f64 * style.size * LEADING;
+        let label = wrap(&self.label.0, self.label.1.size, self.label.2 - 8.0).len() as f64 * self.label.1.size * LEADING;
+        self.above(first) + label.max(self.paragraphs.iter().map(lines).sum()) + self.gap
+    }
+
+    fn above(&self, first: bool) -> f64 {
+        match (self.heading, first) {
+            (Some(_), true) => FIRST + BELOW_HEADING,
+            (Some(_), false) => ABOVE_HEADING + BELOW_HEADING,
+            (None, true) => FIRST,
+            (None, false) => 0.0,
+        }
+    }
+
+    /// Draws it from `y` on and returns where the next one begins.
+    fn draw(&self, sheet: &mut Sheet, y: f64, first: bool) -> f64 {
+        let (x, width) = self.column;
+        let top = y + self.above(first);
+        if let Some((title, colour)) = self.heading {
+            heading(sheet, x, width, top - BELOW_HEADING, title, colour);
+        }
+        let (label, style, indent) = &self.label;
+        sheet.paragraph(x, top, indent - 8.0, label, *style);
+        self.paragraphs.iter().fold(top, |y, (text, style)| sheet.paragraph(x + indent, y, width - indent, text, *style));
+        y + self.height(first)
+    }
+}
+
+fn facts(story: &Story, size: f64) -> Vec<Block<'_>> {
+    let style = Style::new(size * (TEXT - 0.5));
+    let facts = story.facts.iter().enumerate().map(|(i, (name, value))| Block {
+        heading: (i == 0).then_some(("Facts and settings", ACCENT)),
+        column: (MARGIN, LEFT),
+        label: (name.as_str().into(), style.colour(GREY), NAME),
+        paragraphs: vec![(value.as_str().into(), style)],
+        gap: 2.4 * size,
+    });
+    facts.collect()
+}
+
+fn entries(story: &Story, size: f64) -> Vec<Block<'_>> {
+    let (text, small) = (Style::new(size * (TEXT - 0.5)), Style::new(size * SMALL));
+    let column = (RIGHT_X, WIDTH - MARGIN - RIGHT_X);
+    let entry = |i: usize, title, marker: Cow<'static, str>, colour, paragraphs| Block {
+        heading: (i == 0).then_some((title, colour)),
+        column,
+        label: (marker, text.strong().colour(colour), 14.0),
+        paragraphs,
+        gap: 4.0 * size,
+    };
+    let none = story.warnings.is_empty().then(|| entry(0, "Warnings", "".into(), GREY, vec![("none".into(), small.colour(GREY))]));
+    let warnings = story.warnings.iter().enumerate();
+    let warnings = warnings.map(|(i, line)| entry(i, "Warnings", "•".into(), ALERT, vec![(line.as_str().into(), text)]));
+    let steps = story.next_steps.iter().enumerate();
+    let steps = steps.map(|(i, step)| entry(i, "Next steps", (i + 1).to_string().into(), ACCENT, paragraphs(step, text, small)));
+    none.into_iter().chain(warnings).chain(steps).collect()
+}
 
 /// A step: what it is good for, its command, and what RELION's users do, whose Display button shows this page.
-fn step(step: &NextStep) -> Entry<'_> {
+fn paragraphs(step: &NextStep, text: Style, small: Style) -> Vec<(Cow<'_, str>, Style)> {
     vec![
-        (Cow::from(step.what.as_str()), Style::new(TEXT - 0.5)),
-        (Cow::from(step.command.as_str()), Style::new(SMALL).colour(ACCENT)),
-        (Cow::from(format!("RELION: {}", step.relion)), Style::new(SMALL).colour(GREY)),
+        (step.what.as_str().into(), text),
+        (step.command.as_str().into(), small.colour(ACCENT)),
+        (format!("RELION: {}", step.relion).into(), small.colour(GREY)),
     ]
-}
-
-/// Returns where the column ends.
-fn right_column(story: &Story, sheets: &mut Vec<Sheet>) -> f64 {
-    let width = WIDTH - MARGIN - RIGHT_X;
-    let (mut page, mut y) = (0, TOP + 14.0);
-    let steps: Vec<Entry<'_>> = story.next_steps.iter().map(step).collect();
-    let warnings: Vec<Entry<'_>> = story.warnings.iter().map(|line| vec![(line.into(), Style::new(TEXT - 0.5))]).collect();
-    let parts = [("Warnings", "•", &warnings, ALERT), ("Next steps", "", &steps, ACCENT)];
-    for (title, marker, entries, colour) in parts {
-        let head = |sheet: &mut Sheet, y: f64| heading(sheet, RIGHT_X, width, y, title, colour);
-        if entries.is_empty() {
-            if title == "Warnings" {
-                heading(&mut sheets[0], RIGHT_X, width, y, title, GREY);
-                y = sheets[0].paragraph(RIGHT_X, y + 20.0, width, "none", Style::new(SMALL + 0.5).colour(GREY)) + 19.0;
-            }
-            continue;
-        }
-        for (i, entry) in entries.iter().enumerate() {
-            let lines = |(text, style): &(Cow<'_, str>, Style)| wrap(text, style.size, width - 14.0).len() as f64 * style.size * LEADING;
-            let height: f64 = entry.iter().map(lines).sum();
-            if y + height + if i == 0 { 20.0 } else { 0.0 } > BOTTOM {
-                page += 1;
-                y = TOP + 14.0;
-            }
-            let sheet = continue_on(story, sheets, page);
-            if i == 0 {
-                head(sheet, y);
-                y += 20.0;
-            }
-            let marker = if marker.is_empty() { format!("{}", i + 1) } else { marker.to_owned() };
-            sheet.text(RIGHT_X, y, &marker, Style::new(TEXT - 0.5).strong().colour(colour));
-            for (text, style) in entry {
-                y = sheet.paragraph(RIGHT_X + 14.0, y, width - 14.0, text, *style);
-            }
-            y += 4.0;
-        }
-        y += 16.0;
-    }
-    y
 }
 
 /// A row of all states at the foot of the page, where it has room: slices across z, in one grey scale.
@@ -128,9 +176,9 @@ fn glance(story: &Story, sheet: &mut Sheet) {
     }
     let shown = &story.states[..story.states.len().min(GLANCE_STATES)];
     let title = if shown.len() < story.states.len() {
-        format!("The first {} of {} states", shown.len(), story.states.len())
+        format!("The first {} of {} {}s", shown.len(), story.states.len(), story.subject.noun())
     } else {
-        "The states".to_owned()
+        format!("The {}s", story.subject.noun())
     };
     let top = BOTTOM - GLANCE + 20.0;
     let width = WIDTH - 2.0 * MARGIN;
@@ -149,4 +197,39 @@ fn glance(story: &Story, sheet: &mut Sheet) {
 fn heading(sheet: &mut Sheet, x: f64, width: f64, y: f64, title: &str, colour: RGBColor) {
     sheet.text(x, y, title, Style::new(TEXT + 1.5).strong().colour(colour));
     sheet.rectangle(x, y + 4.0, width, 0.8, &hex(colour));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn blocks(count: usize, lines: usize) -> Vec<Block<'static>> {
+        let style = Style::new(TEXT);
+        let block = |i: usize| Block {
+            heading: (i == 0).then_some(("Next steps", ACCENT)),
+            column: (RIGHT_X, 300.0),
+            label: ("1".into(), style, 14.0),
+            paragraphs: (0..lines).map(|_| ("a line".into(), style)).collect(),
+            gap: 4.0,
+        };
+        (0..count).map(block).collect()
+    }
+
+    #[test]
+    fn no_entry_stands_alone_on_the_last_page() {
+        let sizes = |count: usize, lines: usize| parted(blocks(count, lines), LEAST_ENTRIES).iter().map(Vec::len).collect::<Vec<_>>();
+        assert_eq!(sizes(7, 4), [7]);
+        assert_eq!(sizes(8, 4), [6, 2], "not seven and one");
+        assert_eq!(sizes(9, 4), [7, 2]);
+        assert_eq!(sizes(0, 4), [0]);
+        for count in 1..40 {
+            let pages = parted(blocks(count, 4), LEAST_ENTRIES);
+            assert_eq!(pages.iter().map(Vec::len).sum::<usize>(), count);
+            assert!(count == 1 || pages.iter().all(|page| page.len() >= LEAST_ENTRIES), "{count}");
+            for page in pages {
+                let end = page.iter().fold(TOP, |y, block| y + block.height(y == TOP));
+                assert!(end - 4.0 <= BOTTOM + 1.0, "{count}: {end}");
+            }
+        }
+    }
 }

@@ -1,7 +1,7 @@
 //! Shaded surfaces: every state from two sides, and frames along the ways through the latents.
 
-use super::grouped;
 use super::maps::slices;
+use super::{evenly, grouped};
 use crate::palette::{GREY, class, hex};
 use crate::picture::Frames;
 use crate::sheet::{Anchor, MARGIN, SMALL, Sheet, Style, TEXT, TOP, WIDTH};
@@ -38,21 +38,25 @@ const WAY_HEIGHT: f64 = 2.0 * FRAME + 44.0;
 /// If a picture cannot be encoded.
 pub(super) fn states(story: &Story) -> Result<Vec<Sheet>> {
     let view = View::of(story);
-    story.states.chunks(COLUMNS * ROWS).map(|shown| states_page(story, view, shown)).collect()
+    evenly(&story.states, COLUMNS * ROWS).map(|shown| states_page(story, view, shown)).collect()
 }
 
 fn states_page(story: &Story, view: View, shown: &[State]) -> Result<Sheet> {
+    let noun = story.subject.noun();
     let mut page = Sheet::page(
-        "Surfaces of the states",
-        "Left from the front, right after a quarter of a turn, at one level and scale for all. Compare outlines: a part that one state has and another lacks. Specks and thin bridges that come and go with the level are noise.",
+        &format!("Surfaces of the {noun}s"),
+        &format!(
+            "Left from the front, right after a quarter of a turn, at one level and scale for all. Compare outlines: a part that one {noun} has and another lacks. Specks and thin bridges that come and go with the level are noise."
+        ),
     );
     let card = 2.0 * SIDE + SEAM;
     let gutter = (WIDTH - 2.0 * MARGIN - COLUMNS as f64 * card) / (COLUMNS - 1) as f64;
+    let columns = shown.len().div_ceil(shown.len().div_ceil(COLUMNS));
     for (i, state) in shown.iter().enumerate() {
-        let (left, top) = (MARGIN + (i % COLUMNS) as f64 * (card + gutter), TOP + 14.0 + (i / COLUMNS) as f64 * STATE_HEIGHT);
+        let (left, top) = (MARGIN + (i % columns) as f64 * (card + gutter), TOP + 14.0 + (i / columns) as f64 * STATE_HEIGHT);
         page.rectangle(left, top - 7.5, 8.0, 8.0, &hex(class(state.class - 1, story.clusters.len())));
-        page.text(left + 13.0, top, &format!("State {}", state.class), Style::new(TEXT).strong());
-        let count = format!("{} particles", grouped(state.particles));
+        page.text(left + 13.0, top, &story.subject.heading(state.class), Style::new(TEXT).strong());
+        let count = story.subject.of_size(&grouped(state.particles));
         page.text(left + card, top, &count, Style::new(SMALL).colour(GREY).anchor(Anchor::End));
         for (j, picture) in view.turned(&state.map, SURFACE_PX, &[0.0, FRAC_PI_2]).into_iter().enumerate() {
             page.picture(left + j as f64 * (SIDE + SEAM), top + 6.0, SIDE, SIDE, &Frames::of(&[picture]).strip_uri()?);
@@ -67,7 +71,7 @@ fn states_page(story: &Story, view: View, shown: &[State]) -> Result<Sheet> {
 /// If a picture cannot be encoded.
 pub(super) fn ways(story: &Story) -> Result<Vec<Sheet>> {
     let view = View::of(story);
-    story.ways.chunks(WAYS).map(|shown| ways_page(view, shown)).collect()
+    evenly(&story.ways, WAYS).map(|shown| ways_page(view, shown)).collect()
 }
 
 fn ways_page(view: View, shown: &[Way]) -> Result<Sheet> {
@@ -79,7 +83,7 @@ fn ways_page(view: View, shown: &[Way]) -> Result<Sheet> {
     for (row, way) in shown.iter().enumerate() {
         let top = TOP + 14.0 + row as f64 * WAY_HEIGHT;
         page.text(MARGIN, top, &format!("Along {}", way.name), Style::new(TEXT).strong());
-        let folder = format!("{} maps in {}/", way.maps.len(), way.folder);
+        let folder = format!("{} maps, {} to {}", way.maps.len(), way.file(0), way.file(way.maps.len() - 1));
         page.text(WIDTH - MARGIN, top, &folder, Style::new(SMALL).colour(GREY).anchor(Anchor::End));
         let scale = Scale::of(way.maps.iter().flat_map(|map| slices(map)[0].into_iter()));
         for (column, at) in spread(way.maps.len(), FRAMES).into_iter().enumerate() {

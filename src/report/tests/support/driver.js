@@ -52,6 +52,24 @@
         pointer(canvas, "pointermove", 0.1 + 0.02 * i, 0.5, 0);
         seen.hover = document.getElementById("hover").textContent;
       }
+      // What lies under the pointer, and under the cross that the keyboard moves.
+      const hover = document.getElementById("hover");
+      const e = embedding();
+      const at = (px, py) => { pointer(canvas, "pointermove", px / canvas.width, py / canvas.height, 0); return hover.textContent; };
+      seen.hovered = Array.from({ length: 60 }, (_, k) => {
+        const row = Math.floor((k * DATA.particles) / 60), here = toPixel(e.xs[row], e.ys[row]);
+        const text = at(...here), found = Number(text.match(/^Particle (\d+)/)[1]) - 1, there = toPixel(e.xs[found], e.ys[found]);
+        return { text, apart: Math.hypot(here[0] - there[0], here[1] - there[1]) };
+      });
+      seen.hover_nowhere = at(1, 1).trim();
+      seen.hover_told = [hover.getAttribute("aria-live"), canvas.getAttribute("aria-describedby")];
+      const corners = [["ArrowLeft", 14], ["ArrowUp", 9], ["ArrowRight", 23], ["ArrowDown", 15], ["ArrowLeft", 6]];
+      seen.by_keyboard = corners.map(([name, times]) => {
+        for (let i = 0; i < times; i++) key(canvas, name, { shiftKey: true });
+        const said = hover.textContent;
+        return [said, at(...scatter.cross)];
+      });
+      scatter.cross = null;
       seen.embeddings = [...document.getElementById("embedding").options].map((o) => o.textContent);
       seen.legend_before = document.getElementById("legend").textContent;
       choose(document.getElementById("colour"), "1");

@@ -6,8 +6,8 @@ use analysis::{kmeans, pca};
 use contract::{Clustering, Comparison, CurvePoint, Drift, LossTerms, Nuisance, StateMatch};
 use ndarray::{Array2, Array3};
 use opus_dsd_report::{
-    Column, Difference, Differences, Embedding, EpochRecord, Evidence, Grouping, ImagePanels, NextStep, Part, PartMotion, State, Story,
-    Variability, Way,
+    Column, Difference, Differences, Embedding, EpochRecord, Evidence, Ground, Grouping, ImagePanels, NextStep, Part, PartMotion, State,
+    Story, Subject, Variability, Verdict, Way,
 };
 use std::path::{Path, PathBuf};
 
@@ -87,6 +87,8 @@ pub(crate) fn story(n: usize, d: usize, k: usize) -> Story {
         class: c + 1,
         particles: clusters.sizes[c],
         map: map(32, angle(c)),
+        file: format!("cluster{:03}.mrc", c + 1),
+        note: None,
         difference: Some(Difference { map: map(32, angle(c)) - map(32, 0.7), of_consensus: 0.1 * (c + 1) as f64 }),
         evidence: Some(evidence(map(32, angle(c)), c)),
     });
@@ -129,6 +131,9 @@ pub(crate) fn story(n: usize, d: usize, k: usize) -> Story {
     });
     let fact = |name: &str, value: &str| (name.to_owned(), value.to_owned());
     Story {
+        subject: Subject::States,
+        verdict: None,
+        ground: None,
         title: "External/job007".into(),
         epoch: 12,
         fingerprint: "0123456789abcdef".into(),
@@ -167,6 +172,7 @@ pub(crate) fn story(n: usize, d: usize, k: usize) -> Story {
         }],
         ways: vec![Way {
             name: "principal component 1".into(),
+            stem: "pc1".into(),
             folder: "pc1".into(),
             maps: (0..5).map(|i| map(32, 0.35 * i as f32)).collect(),
         }],
@@ -229,6 +235,48 @@ fn comparison(n: usize, k: usize) -> Comparison {
         kept: 0.82,
         matches: (0..k).map(of).collect(),
         conclusion: "the two agree on most particles; look at the states that have no counterpart".into(),
+    }
+}
+
+/// A short report's story: of decoded maps, encoded particles, or an imported run.
+pub(crate) fn brief(subject: Subject) -> Story {
+    let told = story(400, 4, 6);
+    let moved = &told.latents + 1.5;
+    let (pca, latents) = (told.pca.clone(), if subject == Subject::Encoded { moved } else { told.latents.clone() });
+    let with_maps = subject == Subject::Maps;
+    let clusters = match subject {
+        Subject::Latents => analysis::clusters::assign(latents.view(), latents.select(ndarray::Axis(0), &[0]).view()).unwrap(),
+        _ => analysis::clusters::assign(latents.view(), told.clusters.centers.view()).unwrap(),
+    };
+    let states = told.states.iter().enumerate().map(|(c, state)| State {
+        particles: clusters.sizes.get(c).copied().unwrap_or(0),
+        file: format!("vol_{c:03}.mrc"),
+        note: Some(format!("decoded at particle {}", 7 * c + 1)),
+        difference: None,
+        evidence: None,
+        ..state.clone()
+    });
+    let states: Vec<State> = states.filter(|_| with_maps).collect();
+    let ways = states.iter().map(|state| state.map.clone()).collect();
+    Story {
+        epoch: 12,
+        subtitle: "what was done, in one line".into(),
+        verdict: Some(Verdict { good: true, text: "12 of 400 particles (3%) lie farther from every cluster.".into() }),
+        facts: told.facts.clone(),
+        next_steps: told.next_steps.clone(),
+        ground: (subject == Subject::Encoded)
+            .then(|| Ground { name: "particles that the model was trained on".into(), latents: told.latents.clone() }),
+        nuisances: if with_maps { Vec::new() } else { told.nuisances.clone() },
+        columns: if with_maps { Vec::new() } else { told.columns.clone() },
+        view_classes: if with_maps { Vec::new() } else { told.view_classes.clone() },
+        ways: if with_maps {
+            vec![Way { name: "the chosen particles".into(), stem: "maps".into(), folder: String::new(), maps: ways }]
+        } else {
+            Vec::new()
+        },
+        states,
+        apix: 2.3,
+        ..Story::of(subject, "External/job021", latents, pca, clusters)
     }
 }
 

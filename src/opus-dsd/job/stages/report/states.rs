@@ -24,6 +24,8 @@ pub(super) fn of(context: &Context<'_>, form: &MapForm, found: &Findings, solven
             class,
             particles: found.clusters.sizes[c],
             map: density(path, form)?.data,
+            file: decode::map_file(class),
+            note: None,
             difference: difference.transpose()?,
             evidence: halves.map(|(halves, mask)| evidence(context, form, halves, mask)).transpose()?,
         })
