@@ -142,7 +142,7 @@ pub(crate) fn of_decoded(context: &Context<'_>, trained: &Trained, wish: &Wish, 
         },
         _ => morph(folder, wish.stem(), wish.stem()),
     };
-    let job = trained.latents_of.to_string_lossy();
+    let job = trained.chosen.as_ref().map_or(&trained.latents_of, |chosen| &chosen.selection).to_string_lossy();
     let job = job.trim_end_matches('/');
     let of_epoch = trained.states.iter().max_by_key(|state| state.n).filter(|_| trained.states_epoch == trained.epoch);
     let ask = of_epoch.map(|state| {

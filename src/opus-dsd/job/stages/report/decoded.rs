@@ -59,6 +59,7 @@ fn story(context: &Context<'_>, decoded: &Decoded<'_>) -> Result<Story> {
         fact("form", wishes::in_words(form)),
         fact("their latents", beside(&wish.folder, "z.txt")),
     ];
+    facts.extend(trained.chosen.as_ref().map(|chosen| fact("particles", chosen.in_words())));
     if wish.particles.is_some() {
         facts.push(fact("their particles", beside(&wish.folder, "pairs.csv")));
     }
