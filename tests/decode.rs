@@ -225,6 +225,37 @@ fn what_cannot_be_decoded_is_refused() {
     }
     let itself = project.run(&format!("decode --job {JOB} --o {JOB}/ --pc 1"));
     assert_eq!(itself.status, Some(2));
+    // Nor is any other job's folder.
+    let kept = project.run(&format!("decode --job {JOB} --o kept/ --pc 1 --points 2 --device cpu --j 1"));
+    assert_eq!(kept.status, Some(0), "{}", kept.err);
+    let told = std::fs::read(project.path("kept/results.json")).unwrap();
+    let over = project.run(&format!("select --job {JOB} --clusters 1 --o kept/"));
+    assert_eq!(over.status, Some(2), "{}", over.err);
+    assert!(
+        over.err.contains("`--o kept/`: holds what `opus-dsd decode` made; hint: name another folder, such as `kept-select/`"),
+        "{}",
+        over.err
+    );
+    assert!(std::fs::read(project.path("kept/results.json")).unwrap() == told && !project.path("kept/particles.star").exists());
+    // Nor are files that are read, or that somebody else has put there.
+    std::fs::create_dir_all(project.path("own")).unwrap();
+    for name in ["particles.star", "mask.mrc"] {
+        std::fs::copy(project.path(&format!("sim/{name}")), project.path(&format!("own/{name}"))).unwrap();
+    }
+    let own = files(&project.path("own"));
+    for (line, culprit) in [
+        (format!("encode --job {JOB} --in_parts own/particles.star --o own"), "`--in_parts own/particles.star`: lies in the job folder"),
+        (
+            "train --in_parts sim/particles.star --in_mask own/mask.mrc --o own".to_owned(),
+            "`--in_mask own/mask.mrc`: lies in the job folder",
+        ),
+        (format!("select --job {JOB} --clusters 1 --o own/"), "own/particles.star: is there already, in a folder that holds no job"),
+    ] {
+        let ended = project.run(&line);
+        assert_eq!(ended.status, Some(2), "{line}: {}", ended.err);
+        assert!(ended.err.contains(culprit) && ended.err.contains("`--o own/job001/`"), "{line}: {}", ended.err);
+        assert!(files(&project.path("own")) == own, "{line}");
+    }
     assert!(before == files(&project.path(JOB)), "the trained job is as it was");
 }
 

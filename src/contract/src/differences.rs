@@ -24,7 +24,7 @@ pub struct Differences {
 pub struct StateDifference {
     /// Cluster, from 1.
     pub class: usize,
-    /// The state, every Fourier shell at the consensus' amplitude, less the consensus.
+    /// The state in the consensus' grey scale, less the consensus.
     pub map: String,
     /// Root mean square of the difference over that of the consensus, inside the solvent mask.
     pub of_consensus: f64,
@@ -35,6 +35,9 @@ pub struct StateDifference {
 pub struct Region {
     /// The mask, as it was given.
     pub mask: String,
+    /// The state with the most of it, over all levels; 0: not told.
+    #[serde(default)]
+    pub fullest: usize,
     /// One entry a state.
     pub occupancy: Vec<StateOccupancy>,
     /// What the part does between two states.
@@ -61,8 +64,9 @@ pub struct LevelOccupancy {
     pub volume_angstrom3: f64,
     /// The same as a part of the mask (values of ½ and more).
     pub of_region: f64,
-    /// The same as a part of what the consensus has there; none where the consensus has nothing and the state something.
-    pub of_consensus: Option<f64>,
+    /// The same as a part of what the fullest state has there; none where that has nothing.
+    #[serde(default)]
+    pub of_fullest: Option<f64>,
 }
 
 /// The rigid motion that lays a part in one state over the same part in another.

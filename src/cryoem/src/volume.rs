@@ -15,7 +15,7 @@ mod rigid;
 mod sharpen;
 mod variability;
 
-pub use difference::{Difference, Occupancy, contour_levels, difference, occupancy};
+pub use difference::{Occupancy, ShellScale, contour_levels, occupancy};
 pub use fsc::fourier_shell_correlation;
 pub use local_resolution::local_resolution;
 pub use rigid::{RigidChange, rigid_change};

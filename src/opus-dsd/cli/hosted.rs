@@ -11,7 +11,7 @@ pub(super) fn start(mut order: Order, said: Said) -> Result<u8> {
     let Some(folder) = order.folder().map(std::path::Path::to_path_buf) else {
         return Err(Problem::input("missing").at("`--o`").hint("name the job folder: `--o External/job001/`"));
     };
-    if let Some(problem) = order.harms_its_input() {
+    if let Some(problem) = order.harm_to_folder() {
         // Said on stderr alone: not even an exit file is written to the trained job.
         Console::detached().problem(&problem);
         return Ok(problem.kind.exit_status());

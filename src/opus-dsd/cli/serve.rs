@@ -38,7 +38,7 @@ fn command_line(verb: &str, folder: &str, settings: &Map<String, Value>) -> Resu
     }
     let normal = arguments::normalise(&spec, &line[1..])?;
     let order = super::order(verb, &arguments::parse(spec, verb, &normal)?)?;
-    order.harms_its_input().map_or(Ok(()), Err)?;
+    order.harm_to_folder().map_or(Ok(()), Err)?;
     order.check()?;
     Ok(line)
 }

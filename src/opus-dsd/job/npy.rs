@@ -1,35 +1,46 @@
-//! Tables of 32-bit numbers as NumPy files (`.npy`, version 1, C order, little endian): latents and cluster centres.
+//! Tables of numbers as NumPy files (`.npy`, version 1, little endian): latents and cluster centres. Written as 32-bit numbers in C order.
 
 use super::atomic;
 use contract::{Problem, Result};
-use ndarray::{Array2, ArrayView2};
+use ndarray::{Array2, ArrayView2, ShapeBuilder};
 use std::path::Path;
 
 const MAGIC: &[u8] = b"\x93NUMPY\x01\x00";
 /// The data begin at a multiple of this.
 const ALIGNMENT: usize = 64;
 
-/// Reads a table `[rows, columns]`.
+/// Reads a table `[rows, columns]` of 32-bit or 64-bit numbers, in either order of the axes; a list is a table of one row.
 ///
 /// # Errors
-/// The file cannot be read, or is no table of f32 in C order.
+/// The file cannot be read, or is no such table.
 pub(crate) fn read(path: &Path) -> Result<Array2<f32>> {
     let bytes = std::fs::read(path).map_err(|e| Problem::io(path, &e))?;
     let wrong = |what: &str| {
-        Problem::input(format!("not a table of 32-bit numbers: {what}")).at(path.display().to_string()).hint("let the job write it again")
+        Problem::input(format!("not a table of floating-point numbers: {what}"))
+            .at(path.display().to_string())
+            .hint("let the job write it again")
     };
     let body = bytes.strip_prefix(MAGIC).ok_or_else(|| wrong("no NumPy header of version 1"))?;
     let length = body.get(..2).map(|b| usize::from(u16::from_le_bytes([b[0], b[1]]))).ok_or_else(|| wrong("cut off"))?;
     let header = body.get(2..2 + length).and_then(|h| std::str::from_utf8(h).ok()).ok_or_else(|| wrong("cut off"))?;
-    if !header.contains("'<f4'") || header.contains("'fortran_order': True") {
-        return Err(wrong("another type or order"));
-    }
+    let data = &body[2 + length..];
+    let numbers: Vec<f32> = if header.contains("'<f4'") {
+        data.chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect()
+    } else if header.contains("'<f8'") {
+        data.chunks_exact(8).map(|b| f64::from_le_bytes([b[0], b[1], b[2], b[3], b[4], b[5], b[6], b[7]]) as f32).collect()
+    } else {
+        return Err(wrong("another type"));
+    };
     let shape =
         header.split_once("'shape':").and_then(|(_, rest)| rest.split_once('(')).and_then(|(_, rest)| rest.split_once(')')).map(|(s, _)| s);
     let sides: Vec<usize> = shape.unwrap_or_default().split(',').filter_map(|s| s.trim().parse().ok()).collect();
-    let [rows, columns] = sides[..] else { return Err(wrong("not two-dimensional")) };
-    let data: Vec<f32> = body[2 + length..].chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect();
-    Array2::from_shape_vec((rows, columns), data).map_err(|_| wrong("another size than its header says"))
+    let (rows, columns) = match sides[..] {
+        [columns] => (1, columns),
+        [rows, columns] => (rows, columns),
+        _ => return Err(wrong("more than two dimensions")),
+    };
+    let shape = (rows, columns).set_f(header.contains("'fortran_order': True"));
+    Array2::from_shape_vec(shape, numbers).map_err(|_| wrong("another size than its header says"))
 }
 
 /// Writes a table.
@@ -61,6 +72,33 @@ mod tests {
         write(&path, table.view()).unwrap();
         assert_eq!(read(&path).unwrap(), table);
         assert_eq!(std::fs::metadata(&path).unwrap().len(), 128 + 60);
+    }
+
+    #[test]
+    fn what_numpy_writes_is_read() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("z.npy");
+        let file = |descr: &str, fortran: &str, shape: &str, numbers: &[u8]| {
+            let header = format!("{{'descr': '{descr}', 'fortran_order': {fortran}, 'shape': {shape}, }}\n");
+            [MAGIC, &(header.len() as u16).to_le_bytes(), header.as_bytes(), numbers].concat()
+        };
+        let single: Vec<u8> = [1f32, 2.0, 3.0, 4.0, 5.0, 6.0].iter().flat_map(|v| v.to_le_bytes()).collect();
+        let double: Vec<u8> = [1f64, 2.0, 3.0, 4.0, 5.0, 6.0].iter().flat_map(|v| v.to_le_bytes()).collect();
+        for (bytes, rows) in [
+            (file("<f8", "False", "(2, 3)", &double), vec![vec![1.0, 2.0, 3.0], vec![4.0, 5.0, 6.0]]),
+            (file("<f4", "True", "(2, 3)", &single), vec![vec![1.0, 3.0, 5.0], vec![2.0, 4.0, 6.0]]),
+            (file("<f8", "False", "(6,)", &double), vec![vec![1.0, 2.0, 3.0, 4.0, 5.0, 6.0]]),
+        ] {
+            std::fs::write(&path, bytes).unwrap();
+            let found = read(&path).unwrap();
+            assert_eq!(found.outer_iter().map(|row| row.to_vec()).collect::<Vec<_>>(), rows);
+        }
+        for bytes in
+            [file("<i4", "False", "(2, 3)", &single), file(">f4", "False", "(2, 3)", &single), file("<f4", "False", "(1, 2, 3)", &single)]
+        {
+            std::fs::write(&path, bytes).unwrap();
+            assert!(read(&path).is_err());
+        }
     }
 
     #[test]

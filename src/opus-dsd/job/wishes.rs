@@ -141,7 +141,7 @@ pub(super) fn row_numbers(text: &str, particles: usize) -> std::result::Result<V
 /// Latents from a NumPy file, else from text.
 fn read_latents(path: &Path) -> Result<Array2<f32>> {
     if path.extension().is_some_and(|e| e.eq_ignore_ascii_case("npy")) {
-        return npy::read(path).map_err(|p| p.hint("write it as float32: `numpy.save(file, z.astype('float32'))`"));
+        return npy::read(path).map_err(|p| p.hint("write rows of latents as numbers: `numpy.save(file, z.astype('float32'))`"));
     }
     let text = std::fs::read_to_string(path).map_err(|e| Problem::io(path, &e).hint("name the file with the latents: `--zfile z.txt`"))?;
     let mut rows: Vec<Vec<f32>> = Vec::new();

@@ -115,8 +115,10 @@ pub(crate) fn chart(width: f64, height: f64, x: &Axis, y: &Axis, marks: Marks) -
     // Only the elements inside the drawing's own `svg`.
     let start = svg.find('>').map_or(0, |at| at + 1);
     let end = svg.rfind("</svg>").unwrap_or(svg.len());
+    // The sheet names the typeface, and what stands in for it where it is not there.
+    let inner = svg[start..end].replace(&format!(" font-family=\"{FAMILY}\""), "");
     let mut sheet = Sheet::new(width, height);
-    sheet.raw(&format!("<g transform=\"scale({:.6})\">{}</g>\n", 1.0 / FINENESS, &svg[start..end]));
+    sheet.raw(&format!("<g transform=\"scale({:.6})\">{inner}</g>\n", 1.0 / FINENESS));
     Ok(sheet)
 }
 

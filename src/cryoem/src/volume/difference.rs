@@ -1,64 +1,61 @@
-//! A state beside the consensus.
+//! States beside their consensus: one grey scale for all, and how much of a part is there.
 
 use super::Volume;
 use crate::fft::{self, Complex32};
 use contract::{Problem, Result};
 use ndarray::{Array3, Zip};
 
-/// A map brought to another's scale, and what is left when that is taken away.
+/// A factor for every Fourier shell 0..=n/2, which brings maps of one kind to the grey scale of another.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Difference {
-    /// The state in the consensus' scale, less the consensus: positive where the state has more.
-    pub map: Volume,
-    /// The state in the consensus' scale, low-passed like the difference.
-    pub scaled: Volume,
-    /// Factor of every Fourier shell 0..=n/2 of the state.
-    pub factors: Vec<f64>,
-    /// Standard deviation of the difference outside the mask, where nothing but noise differs; of the whole map without a mask.
-    pub noise: f64,
+pub struct ShellScale {
+    factors: Vec<f64>,
 }
 
-/// state − consensus, after every Fourier shell of the state was brought to the amplitude that the consensus has in it.
-///
-/// Decoded and reconstructed maps differ in grey scale and fall off differently with frequency; subtracted as they are, the difference shows
-/// that everywhere. The factors come from the masked maps (the solvent's noise would count as amplitude otherwise). Both maps are cut off at
-/// `resolution_angstrom`, where one is given; beyond it they differ by noise.
-///
-/// # Errors
-/// The maps (or the mask) are not cubes of one size, or the resolution is not positive.
-pub fn difference(state: &Volume, consensus: &Volume, mask: Option<&Volume>, resolution_angstrom: Option<f64>) -> Result<Difference> {
-    let n = state.box_px()?;
-    for other in std::iter::once(consensus).chain(mask) {
-        if other.box_px()? != n {
-            return Err(
-                Problem::input(format!("boxes of {n} and {} voxels cannot be subtracted", other.box_px()?)).hint("resample one of them")
-            );
+impl ShellScale {
+    /// From the mean of the states to the amplitude that the consensus has in every shell.
+    ///
+    /// Decoded and reconstructed maps differ in grey scale and fall off differently with frequency; subtracted as they are, the difference shows
+    /// that everywhere. The states of one decoder share both: with a scale of its own for every state, one that has a part more would lose density
+    /// in all that it shares with the others. Both maps should be masked (the solvent's noise counts as amplitude otherwise).
+    ///
+    /// # Errors
+    /// The maps are not cubes of one size.
+    pub fn between(mean: &Volume, consensus: &Volume) -> Result<Self> {
+        of_one_size(mean, consensus)?;
+        let (own, target) = (shell_power(&mean.data), shell_power(&consensus.data));
+        Ok(Self { factors: own.iter().zip(&target).map(|(a, b)| if *a > 0.0 { (b / a).sqrt() } else { 0.0 }).collect() })
+    }
+
+    /// A map in the other grey scale, cut off at `resolution_angstrom`.
+    ///
+    /// # Errors
+    /// The map is no cube of that size, or the resolution is not positive.
+    pub fn apply(&self, map: &Volume, resolution_angstrom: f64) -> Result<Volume> {
+        let n = map.box_px()?;
+        if n / 2 + 1 != self.factors.len() {
+            return Err(Problem::input(format!("a box of {n} voxels has other shells than the {} that are scaled", self.factors.len()))
+                .hint("resample the map"));
         }
-    }
-    let masked = |map: &Volume| mask.map_or_else(|| map.data.clone(), |mask| &map.data * &mask.data);
-    let (own, target) = (shell_power(&masked(state)), shell_power(&masked(consensus)));
-    let factors: Vec<f64> = own.iter().zip(&target).map(|(a, b)| if *a > 0.0 { (b / a).sqrt() } else { 0.0 }).collect();
-    let mut spectrum = fft::rfft3(state.data.view());
-    for ((z, y, x), value) in spectrum.indexed_iter_mut() {
-        let k = radius(n, z, y, x).min((factors.len() - 1) as f64);
-        let (low, part) = (k as usize, k.fract());
-        let high = (low + 1).min(factors.len() - 1);
-        *value *= (factors[low] + (factors[high] - factors[low]) * part) as f32;
-    }
-    let mut scaled = Volume { data: fft::irfft3(spectrum, n), apix: consensus.apix };
-    let mut base = consensus.clone();
-    if let Some(resolution) = resolution_angstrom {
-        (scaled, base) = (scaled.low_passed(resolution)?, base.low_passed(resolution)?);
-    }
-    let data = &scaled.data - &base.data;
-    let (mut squares, mut count) = (0.0f64, 0usize);
-    for (at, v) in data.indexed_iter() {
-        if mask.is_none_or(|m| m.data[at] <= 0.0) {
-            squares += f64::from(*v).powi(2);
-            count += 1;
+        let mut spectrum = fft::rfft3(map.data.view());
+        let last = self.factors.len() - 1;
+        for ((z, y, x), value) in spectrum.indexed_iter_mut() {
+            let k = radius(n, z, y, x).min(last as f64);
+            let (low, part) = (k as usize, k.fract());
+            let high = (low + 1).min(last);
+            *value *= (self.factors[low] + (self.factors[high] - self.factors[low]) * part) as f32;
         }
+        Volume { data: fft::irfft3(spectrum, n), apix: map.apix }.low_passed(resolution_angstrom)
     }
-    Ok(Difference { map: Volume { data, apix: consensus.apix }, scaled, factors, noise: (squares / count.max(1) as f64).sqrt() })
+}
+
+/// Whether maps can be laid over each other.
+fn of_one_size(map: &Volume, other: &Volume) -> Result<()> {
+    let (n, m) = (map.box_px()?, other.box_px()?);
+    if n == m {
+        Ok(())
+    } else {
+        Err(Problem::input(format!("boxes of {n} and {m} voxels cannot be compared")).hint("resample one of them"))
+    }
 }
 
 fn radius(n: usize, z: usize, y: usize, x: usize) -> f64 {
@@ -90,44 +87,29 @@ pub struct Occupancy {
     pub volume_angstrom3: f64,
     /// The same as a part of the region.
     pub of_region: f64,
-    /// The same as a part of what the reference has there; infinite where that has nothing and the state something, 1 where both have nothing.
-    pub of_reference: f64,
 }
 
-/// How much of a region is filled in a state at each contour level, beside a reference in the same grey scale (the consensus, or the fullest
-/// state; [`difference`] brings a state there).
+/// How much of a region is filled in a state at each contour level; states are compared in one grey scale ([`ShellScale`]).
 ///
 /// One level can make a weak part vanish, or noise look like a part; a part that is missing is missing at all of them.
 ///
 /// # Errors
-/// The maps and the region are not cubes of one size, or the region is empty.
-pub fn occupancy(state: &Volume, reference: &Volume, region: &Volume, levels: &[f32]) -> Result<Vec<Occupancy>> {
+/// The map and the region are not cubes of one size, or the region is empty.
+pub fn occupancy(state: &Volume, region: &Volume, levels: &[f32]) -> Result<Vec<Occupancy>> {
     /// Mask value from which a voxel belongs to the region.
     const INSIDE: f32 = 0.5;
-    let n = state.box_px()?;
-    for other in [reference, region] {
-        if other.box_px()? != n {
-            return Err(
-                Problem::input(format!("boxes of {n} and {} voxels cannot be compared", other.box_px()?)).hint("resample one of them")
-            );
-        }
-    }
+    of_one_size(state, region)?;
     let voxels = region.data.iter().filter(|m| **m >= INSIDE).count();
     if voxels == 0 {
         return Err(Problem::input("the region is empty: no mask value reaches 0.5").hint("give a mask of the part in question"));
     }
-    let above = |map: &Volume, level: f32| {
-        let mut count = 0usize;
-        Zip::from(&map.data).and(&region.data).for_each(|v, m| count += usize::from(*m >= INSIDE && *v > level));
-        count as f64
-    };
-    let voxel = state.apix.powi(3);
+    let voxel_angstrom3 = state.apix.powi(3);
     Ok(levels
         .iter()
         .map(|&level| {
-            let (own, other) = (above(state, level), above(reference, level));
-            let of_reference = if own == 0.0 && other == 0.0 { 1.0 } else { own / other };
-            Occupancy { level, volume_angstrom3: own * voxel, of_region: own / voxels as f64, of_reference }
+            let mut count = 0usize;
+            Zip::from(&state.data).and(&region.data).for_each(|v, m| count += usize::from(*m >= INSIDE && *v > level));
+            Occupancy { level, volume_angstrom3: count as f64 * voxel_angstrom3, of_region: count as f64 / voxels as f64 }
         })
         .collect())
 }
@@ -170,36 +152,74 @@ mod tests {
 
     #[test]
     fn what_differs_is_left_and_fall_off_and_scale_are_not() {
-        let (consensus, region) = maps(0.0, 5.0);
-        let (mut state, _) = maps(0.3, 6.5);
-        state.data *= 7.0;
-        let dot = |a: &Volume, b: &Volume| a.data.iter().zip(&b.data).map(|(x, y)| f64::from(x * y)).sum::<f64>();
-        let plain = &(&state.data * (dot(&state, &consensus) / dot(&state, &state)) as f32) - &consensus.data;
-        let body = Volume { data: consensus.data.mapv(|v| f32::from(u8::from(v > 0.02))), apix: APIX };
-        let found = difference(&state, &consensus, Some(&body), Some(9.0)).unwrap();
+        // Two states of one decoder, with and without the part; the consensus has half of it, another scale and another fall-off.
+        let (consensus, region) = maps(0.5, 5.0);
+        let states = [0.0, 1.0].map(|present| {
+            let mut state = maps(present, 6.5).0;
+            state.data *= 7.0;
+            state
+        });
+        let mean = Volume { data: (&states[0].data + &states[1].data) / 2.0, apix: APIX };
+        let body = Volume { data: maps(0.0, 5.0).0.data.mapv(|v| f32::from(u8::from(v > 0.02))), apix: APIX };
+        let solvent = Volume { data: (&body.data + &region.data).mapv(|m| m.min(1.0)), apix: APIX };
+        let masked = |map: &Volume| Volume { data: &map.data * &solvent.data, apix: APIX };
+        let scale = ShellScale::between(&masked(&mean), &masked(&consensus)).unwrap();
         let mean_in = |data: &Array3<f32>, mask: &Volume| (data * &mask.data).sum() / mask.data.sum();
         let squares_in = |data: &Array3<f32>, mask: &Volume| (data * data * &mask.data).sum() / mask.data.sum();
-        assert!(mean_in(&found.map.data, &region) > 0.1, "{}", mean_in(&found.map.data, &region));
-        let (left, before) = (squares_in(&found.map.data, &body), squares_in(&plain, &body));
-        assert!(left < 0.5 * before, "{left} of {before}");
-        let same = difference(&consensus, &consensus, None, None).unwrap();
-        assert!(same.noise < 1e-4 && same.factors.iter().all(|f| (f - 1.0).abs() < 1e-9 || *f == 0.0));
-        assert!(difference(&state, &Volume::zeros(8, APIX), None, None).is_err());
+        let [without, with] = states.each_ref().map(|state| scale.apply(state, 9.0).unwrap().data - &consensus.data);
+        for (left, sign) in [(&without, -1.0), (&with, 1.0)] {
+            assert!(mean_in(left, &region) * sign > 0.1, "{}", mean_in(left, &region));
+        }
+        // The body, which both have, differs far less than the maps as they are, brought to one scale.
+        let dot = |a: &Volume, b: &Volume| a.data.iter().zip(&b.data).map(|(x, y)| f64::from(x * y)).sum::<f64>();
+        let rest = Volume { data: &body.data * &region.data.mapv(|m| 1.0 - m), apix: APIX };
+        for (state, left) in states.iter().zip([&without, &with]) {
+            let plain = &(&state.data * (dot(state, &consensus) / dot(state, state)) as f32) - &consensus.data;
+            assert!(
+                squares_in(left, &rest) < 0.5 * squares_in(&plain, &rest),
+                "{} of {}",
+                squares_in(left, &rest),
+                squares_in(&plain, &rest)
+            );
+        }
+        let same = ShellScale::between(&consensus, &consensus).unwrap();
+        assert!(same.factors.iter().all(|f| (f - 1.0).abs() < 1e-9 || *f == 0.0));
+        assert!(ShellScale::between(&mean, &Volume::zeros(8, APIX)).is_err());
+        assert!(scale.apply(&Volume::zeros(8, APIX), 9.0).is_err() && scale.apply(&mean, 0.0).is_err());
+    }
+
+    #[test]
+    fn what_states_share_is_left_alone() {
+        // A consensus that has half of a part, and the states that have none and all of it, three times as dense.
+        let (consensus, _) = maps(2.0, 5.0);
+        let part = &maps(4.0, 5.0).0.data - &consensus.data;
+        let state = |sign: f32| Volume { data: (&consensus.data + &(&part * sign)) * 3.0, apix: APIX };
+        let common = ShellScale::between(&Volume { data: &consensus.data * 3.0, apix: APIX }, &consensus).unwrap();
+        let norm = |data: &Array3<f32>| data.iter().map(|v| v * v).sum::<f32>().sqrt();
+        let wrong = |scale: &ShellScale, sign: f32| {
+            let left = scale.apply(&state(sign), 2.0 * APIX).unwrap().data - &consensus.data;
+            norm(&(left - &(&part * sign))) / norm(&part)
+        };
+        for sign in [-1.0, 1.0] {
+            let own = ShellScale::between(&state(sign), &consensus).unwrap();
+            let (common, own) = (wrong(&common, sign), wrong(&own, sign));
+            assert!(common < 0.02 && own > 0.1, "{common} of the difference is wrong, with a scale of its own {own}");
+        }
     }
 
     #[test]
     fn a_missing_part_is_missing_at_every_level_and_a_weak_one_at_high_levels_alone() {
         let (full, region) = maps(1.0, 5.0);
         let levels = contour_levels(&full, &[0.2, 0.4, 0.6]);
-        let of_reference = |present: f32| {
-            occupancy(&maps(present, 5.0).0, &full, &region, &levels).unwrap().iter().map(|o| o.of_reference).collect::<Vec<_>>()
-        };
-        assert!(of_reference(1.0).iter().all(|o| (o - 1.0).abs() < 1e-9));
-        assert!(of_reference(0.0).iter().all(|o| *o < 0.05), "{:?}", of_reference(0.0));
-        let weak = of_reference(0.5);
+        let filled =
+            |present: f32| occupancy(&maps(present, 5.0).0, &region, &levels).unwrap().iter().map(|o| o.of_region).collect::<Vec<_>>();
+        let whole = filled(1.0);
+        let part = |present: f32| filled(present).iter().zip(&whole).map(|(own, whole)| own / whole).collect::<Vec<_>>();
+        assert!(part(0.0).iter().all(|o| *o < 0.05), "{:?}", part(0.0));
+        let weak = part(0.5);
         assert!(weak[0] > 0.6 && weak[2] < 0.4 && weak[0] > weak[1] && weak[1] > weak[2], "{weak:?}");
-        let first = occupancy(&full, &full, &region, &levels).unwrap()[0];
+        let first = occupancy(&full, &region, &levels).unwrap()[0];
         assert!((first.volume_angstrom3 / (first.of_region * f64::from(region.data.sum())) - 27.0).abs() < 1e-6);
-        assert!(occupancy(&full, &full, &Volume::zeros(N, APIX), &levels).is_err());
+        assert!(occupancy(&full, &Volume::zeros(N, APIX), &levels).is_err());
     }
 }

@@ -3,7 +3,7 @@
 use super::job_star::HostVersion;
 use crate::job::atomic;
 use contract::Result;
-use starfile::StarFile;
+use starfile::{StarFile, quoted};
 use std::fmt::Write as _;
 use std::path::Path;
 
@@ -79,7 +79,7 @@ fn text(folder_name: &str, nodes: &[&Node], host: HostVersion) -> String {
         }
     }
     for node in nodes {
-        let _ = write!(out, "{folder_name}{}", node.file);
+        let _ = write!(out, "{}", quoted(&format!("{folder_name}{}", node.file)));
         if with_label {
             let _ = write!(out, " {}", node.content.label(host));
         }
@@ -103,6 +103,15 @@ mod tests {
             Node { file: "logfile.pdf".into(), content: Content::Log },
         ];
         text("External/job002/", &nodes.iter().collect::<Vec<_>>(), host)
+    }
+
+    #[test]
+    fn names_with_blanks_are_one_cell() {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("particles.star"), "").unwrap();
+        let nodes = [Node { file: "particles.star".into(), content: Content::Particles }];
+        write(folder.path(), "my runs/job 002/", &nodes, HostVersion::Unknown).unwrap();
+        assert_eq!(read(folder.path()), ["particles.star"]);
     }
 
     #[test]

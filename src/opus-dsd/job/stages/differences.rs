@@ -14,7 +14,7 @@ use contract::{
 use cryoem::mask::{self, CubeGrid};
 use cryoem::mrc::{read_volume, write_volume_at};
 use cryoem::random::Random;
-use cryoem::volume::{Difference, Variability, Volume, contour_levels, difference, occupancy, rigid_change};
+use cryoem::volume::{Occupancy, ShellScale, Variability, Volume, contour_levels, occupancy, rigid_change};
 use ndarray::Axis;
 use std::path::{Path, PathBuf};
 
@@ -24,11 +24,11 @@ const VARIABILITY: &str = "variability";
 /// Contour levels at which a part is looked for, as parts of the density in the consensus' midst: from where noise begins to show to the
 /// densest core.
 const LEVELS: [f32; 7] = [0.05, 0.1, 0.15, 0.2, 0.3, 0.45, 0.6];
-/// A part fills at least this share in one state of what it fills in the other, over all levels, where its motion is told: one that is missing can be laid
-/// over anything.
+/// A part fills at least this share in both states of what it fills in the fullest, over all levels, where its motion is told: one that is missing can be
+/// laid over anything.
 const SAME_PART: f64 = 0.5;
 /// Raised when the same ground gives other files or numbers.
-const FORM: u32 = 1;
+const FORM: u32 = 2;
 /// What the random numbers of the drawn particles are for.
 const PURPOSE: u64 = 0x5a3e;
 
@@ -61,10 +61,7 @@ pub(crate) fn run(
         fingerprint = fingerprint.and_content(file)?;
     }
     context.stage("differences", &fingerprint, |context| {
-        for folder in [DIFFERENCES, VARIABILITY] {
-            let folder = context.path(folder);
-            std::fs::create_dir_all(&folder).map_err(|e| Problem::io(&folder, &e))?;
-        }
+        create_folder(context, DIFFERENCES)?;
         let stage = Stage::new(context, decided, found, ground)?;
         let (states, scaled) = stage.differences(context)?;
         let region = match &ground.region {
@@ -97,7 +94,7 @@ pub(crate) fn part(path: &Path, form: &MapForm) -> Result<(Volume, Vec<String>)>
         let given = mask::read(path, CubeGrid { box_px: form.box_px, apix: form.apix }, &mut notes)?;
         let region = mask_like(&given, form)?;
         // At no level, it only looks whether there is a part.
-        occupancy(&region, &region, &region, &[])?;
+        occupancy(&region, &region, &[])?;
         Ok(region)
     };
     let region = read().map_err(|p| of_mask(path, p))?;
@@ -107,6 +104,11 @@ pub(crate) fn part(path: &Path, form: &MapForm) -> Result<(Volume, Vec<String>)>
 fn of_mask(path: &Path, problem: Problem) -> Problem {
     let told = problem.at(format!("`--in_mask` {}", path.display()));
     if told.hint.is_some() { told } else { told.hint("give a mask of the part as an MRC map with values from 0 to 1") }
+}
+
+fn create_folder(context: &Context<'_>, name: &str) -> Result<()> {
+    let folder = context.path(name);
+    std::fs::create_dir_all(&folder).map_err(|e| Problem::io(&folder, &e))
 }
 
 fn consensus_file() -> String {
@@ -133,6 +135,8 @@ struct Stage<'a> {
     form: MapForm,
     mask: Volume,
     consensus: Volume,
+    /// From the decoder's grey scale to the consensus'.
+    scale: ShellScale,
     detail_angstrom: f64,
 }
 
@@ -145,19 +149,19 @@ impl<'a> Stage<'a> {
         let layout = &decided.train.layout;
         let held = 2.0 * solvent.apix * layout.crop as f64 / layout.template as f64;
         let detail_angstrom = form.lowpass_angstrom.unwrap_or(0.0).max(held).max(2.0 * form.apix);
+        let mut mean = Volume::zeros(form.box_px, form.apix);
+        for (path, size) in decode::map_paths(context, found).iter().zip(&found.clusters.sizes) {
+            mean.data.scaled_add(*size as f32 / found.latents.nrows() as f32, &density(path, &form)?.data);
+        }
+        mean.data *= &mask.data;
         let mut consensus = match &ground.base {
             Some(path) => density_like(&read_volume(path)?.or_apix(form.apix), &form)?,
-            None => {
-                let mut mean = Volume::zeros(form.box_px, form.apix);
-                for (path, size) in decode::map_paths(context, found).iter().zip(&found.clusters.sizes) {
-                    mean.data.scaled_add(*size as f32 / found.latents.nrows() as f32, &density(path, &form)?.data);
-                }
-                mean
-            }
+            None => mean.clone(),
         };
         consensus.data *= &mask.data;
+        let scale = ShellScale::between(&mean, &consensus)?;
         let consensus = consensus.low_passed(detail_angstrom)?;
-        Ok(Self { decided, found, form, mask, consensus, detail_angstrom })
+        Ok(Self { decided, found, form, mask, consensus, scale, detail_angstrom })
     }
 
     fn write(&self, context: &Context<'_>, file: &str, map: &Volume) -> Result<()> {
@@ -173,9 +177,10 @@ impl<'a> Stage<'a> {
         let mut maps = Vec::new();
         for (cluster, path) in decode::map_paths(context, self.found).iter().enumerate() {
             let class = self.found.clusters.class_number(cluster);
-            let state = density(path, &self.form)?;
-            let Difference { mut map, scaled, .. } = difference(&state, &self.consensus, Some(&self.mask), Some(self.detail_angstrom))?;
-            map.data *= &self.mask.data;
+            let mut state = density(path, &self.form)?;
+            state.data *= &self.mask.data;
+            let scaled = self.scale.apply(&state, self.detail_angstrom)?;
+            let map = Volume { data: (&scaled.data - &self.consensus.data) * &self.mask.data, apix: self.form.apix };
             let file = format!("{DIFFERENCES}/cluster{class:03}.mrc");
             self.write(context, &file, &map)?;
             told.push(StateDifference { class, map: file, of_consensus: (square(&map) / whole).sqrt() });
@@ -191,25 +196,30 @@ impl<'a> Stage<'a> {
         notes.iter().for_each(|note| context.say(note));
         let levels = contour_levels(&self.consensus, &LEVELS);
         let mut told = Region { mask: path.to_string_lossy().into_owned(), ..Region::default() };
-        for (cluster, state) in states.iter().enumerate() {
-            let class = self.found.clusters.class_number(cluster);
-            let found = occupancy(state, &self.consensus, &region, &levels).map_err(of_option)?;
-            let levels = LEVELS.iter().zip(&found).map(|(part, o)| LevelOccupancy {
+        let found = states.iter().map(|state| occupancy(state, &region, &levels)).collect::<Result<Vec<_>>>().map_err(of_option)?;
+        let filled: Vec<f64> = found.iter().map(|levels| levels.iter().map(|o| o.of_region).sum()).collect();
+        let fullest = (0..filled.len()).max_by(|a, b| filled[*a].total_cmp(&filled[*b])).unwrap_or(0);
+        told.fullest = self.found.clusters.class_number(fullest);
+        for (cluster, own) in found.iter().enumerate() {
+            let level = |((part, own), most): ((&f32, &Occupancy), &Occupancy)| LevelOccupancy {
                 of_core: f64::from(*part),
-                level: f64::from(o.level),
-                volume_angstrom3: o.volume_angstrom3,
-                of_region: o.of_region,
-                of_consensus: Some(o.of_reference).filter(|v| v.is_finite()),
-            });
-            told.occupancy.push(StateOccupancy { class, levels: levels.collect() });
+                level: f64::from(own.level),
+                volume_angstrom3: own.volume_angstrom3,
+                of_region: own.of_region,
+                of_fullest: (most.of_region > 0.0).then(|| own.of_region / most.of_region),
+            };
+            let levels = LEVELS.iter().zip(own).zip(&found[fullest]).map(level).collect();
+            told.occupancy.push(StateOccupancy { class: self.found.clusters.class_number(cluster), levels });
         }
-        let filled = |class: usize| told.occupancy[class - 1].levels.iter().map(|level| level.of_region).sum::<f64>();
-        let (there, missing): (Vec<_>, Vec<_>) = pairs.iter().copied().partition(|&(a, b)| {
-            let (a, b) = (filled(a), filled(b));
-            a.min(b) >= SAME_PART * a.max(b) && a.max(b) > 0.0
-        });
+        let is_there = |class: &usize| filled[class - 1] >= SAME_PART * filled[fullest] && filled[fullest] > 0.0;
+        let (there, missing): (Vec<_>, Vec<_>) = pairs.iter().copied().partition(|(a, b)| is_there(a) && is_there(b));
         for (from, to) in missing {
-            context.say(&format!("the part is not there to the same extent in states {from} and {to}: no motion is told between them"));
+            let (which, be) = match (is_there(&from), is_there(&to)) {
+                (true, _) => (format!("state {to}"), "is"),
+                (_, true) => (format!("state {from}"), "is"),
+                _ => (format!("states {from} and {to}"), "are"),
+            };
+            context.say(&format!("{which} {be} without most of the part: no motion is told from state {from} to state {to}"));
         }
         for (from, to) in there {
             match rigid_change(&states[from - 1], &states[to - 1], &region) {
@@ -240,6 +250,7 @@ impl<'a> Stage<'a> {
         outcome: &TrainOutcome,
         samples: usize,
     ) -> Result<VoxelVariability> {
+        create_folder(context, VARIABILITY)?;
         let rows = Random::keyed(self.decided.train.seed, &[PURPOSE]).sample(self.found.latents.nrows(), samples);
         let scratch = context.path("stages");
         let latents = scratch.join("variability.npy");
