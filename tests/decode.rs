@@ -151,6 +151,11 @@ fn what_is_there_is_not_decoded_again() {
     std::fs::write(project.path("z.txt"), std::fs::read(project.path("twice/z.txt")).unwrap()).unwrap();
     decoded("--zfile z.txt", "decode: begins");
     assert!(!project.path("twice/pairs.csv").exists());
+    // Nor does a shorter series leave maps of a longer one, which lie elsewhere along it.
+    decoded("--pc 2 --points 4", "decode-pc2: begins");
+    decoded("--pc 2 --points 2", "decode-pc2: begins");
+    let maps = ["pc2/vol_001.mrc", "pc2/vol_002.mrc", "pc2/vol_003.mrc"].map(|map| project.path("twice").join(map).exists());
+    assert_eq!(maps, [true, false, false]);
 }
 
 #[test]

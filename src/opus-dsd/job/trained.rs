@@ -43,6 +43,16 @@ pub(crate) struct Trained {
 }
 
 impl Trained {
+    /// Opens a job's folder at the epoch that is said, else at that of its states where it only looks at another job, else at the latest.
+    ///
+    /// # Errors
+    /// The job has no result, or no checkpoint of that epoch.
+    pub(crate) fn open_at(job: &Path, said: Option<Epoch>) -> Result<Self> {
+        let results = results_of(job)?;
+        let own = results.trained_job.is_some().then_some(results.epoch).filter(|&epoch| epoch > 0).map(Epoch::Number);
+        Self::open(job, said.or(own).unwrap_or_default())
+    }
+
     /// Opens a job's folder.
     ///
     /// # Errors
@@ -165,6 +175,19 @@ mod tests {
             let trained = Trained::open(folder.path(), word.parse().unwrap()).unwrap();
             assert_eq!((trained.epoch, trained.latents[[0, 0]], trained.box_px), (epoch, latent, 48), "{word}");
             assert!(trained.checkpoint.ends_with(format!("epoch-{epoch:03}")));
+        }
+    }
+
+    #[test]
+    fn an_analysis_is_looked_at_where_it_looked() {
+        let (job, analysis) = (job(), tempfile::tempdir().unwrap());
+        let trained_job = Some(job.path().to_string_lossy().into_owned());
+        let told = Results { schema: RESULTS_SCHEMA, verb: "analyse".into(), epoch: 1, trained_job, ..Results::default() };
+        atomic::write_json(&analysis.path().join(RESULTS), &told).unwrap();
+        for (folder, said, epoch) in
+            [(&analysis, None, 1), (&analysis, Some(Epoch::Latest), 3), (&job, None, 3), (&job, Some(Epoch::Best), 2)]
+        {
+            assert_eq!(Trained::open_at(folder.path(), said).unwrap().epoch, epoch, "{said:?}");
         }
     }
 

@@ -33,7 +33,7 @@ const LATENTS: &str = "epoch-latents.npy";
 pub(super) fn run(context: &mut Context<'_>, said: &AnalyseSaid) -> Result<()> {
     context.ledger.redo_if(said.redo.is_said());
     let mut engine = start_engine(context.job)?;
-    let trained = Trained::open(&said.trained.folder()?, said.trained.epoch.unwrap_or_default())?;
+    let trained = Trained::open_at(&said.trained.folder()?, said.trained.epoch)?;
     if trained.latents.nrows() < 2 {
         return Err(Problem::input("holds one particle, which has no neighbours")
             .at(said.trained.folder()?.display().to_string())
@@ -147,7 +147,11 @@ fn decide(said: &AnalyseSaid, trained: &Trained, before: &Provenance, engine: &E
     let grid = &decided.grid;
     let reasons = [
         ("trained job", trained.folder.display().to_string(), "as said"),
-        ("epoch", trained.epoch.to_string(), whence(said.trained.epoch.is_some(), "the latest")),
+        (
+            "epoch",
+            trained.epoch.to_string(),
+            whence(said.trained.epoch.is_some(), "as the job that was named, or the latest of a training"),
+        ),
         (
             "device",
             format!("{} ({})", grid.device.id, grid.device.name),

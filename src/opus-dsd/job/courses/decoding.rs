@@ -23,7 +23,7 @@ const STAGE: &str = "decode";
 pub(super) fn run(context: &mut Context<'_>, said: &DecodeSaid) -> Result<()> {
     context.ledger.redo_if(said.redo.is_said());
     let mut engine = start_engine(context.job)?;
-    let trained = Trained::open(&said.trained.folder()?, said.trained.epoch.unwrap_or_default())?;
+    let trained = Trained::open_at(&said.trained.folder()?, said.trained.epoch)?;
     let wish = wishes::wish(said, &trained)?;
     let form = wishes::form(&said.maps, &trained)?;
     engine.greet()?;
@@ -72,6 +72,10 @@ pub(super) fn run(context: &mut Context<'_>, said: &DecodeSaid) -> Result<()> {
             decode::maps(context, &mut engine, spec, |context, row| context.results.change(|now| now.series[0].volumes.push(volume(row))));
         let _ = std::fs::remove_file(&latents);
         decoded?;
+        // Maps of a longer series, which these have taken the place of.
+        for stale in (files.len()..).map(|row| context.path(&within(&wish.folder, &map_file(row)))).take_while(|file| file.exists()) {
+            std::fs::remove_file(&stale).map_err(|e| Problem::io(&stale, &e))?;
+        }
         let mut written: Vec<PathBuf> = files.iter().map(|f| context.path(f)).collect();
         let (rows, owners) = (folder.join("z.txt"), folder.join("pairs.csv"));
         atomic::write(&rows, table(&wish.latents).as_bytes())?;

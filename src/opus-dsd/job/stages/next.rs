@@ -61,8 +61,17 @@ pub(crate) fn of_states(context: &Context<'_>, found: &Findings, epoch: usize) -
         class: found.clusters.class_number(largest),
         particles: found.clusters.sizes[largest],
     };
-    let mut steps = vec![ground.look(), ground.refine()];
-    steps.extend(if results.halves.is_empty() { Some(ground.halves()) } else { ground.post_process(context)? });
+    let mut steps = vec![ground.look()];
+    // RELION takes maps of light density, as references and to make masks of.
+    let files_inverted = matches!(&context.job.order, Order::Analyse(said) if said.maps.invert.is_some_and(|yes| yes.0));
+    if !files_inverted {
+        steps.push(ground.refine());
+    }
+    if results.halves.is_empty() {
+        steps.push(ground.halves());
+    } else if !files_inverted {
+        steps.extend(ground.post_process(context)?);
+    }
     let series = results.series.iter().find(|series| series.volumes.len() > 1);
     steps.push(series.map_or_else(|| ground.movie(), |series| morph(folder, &series.name, &format!("figures/{}", series.name))));
     steps.extend(ground.other_epoch(&marks));

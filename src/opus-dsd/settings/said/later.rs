@@ -25,7 +25,7 @@ pub(crate) struct Trained {
     #[arg(long, value_name = "FILE", group = "trained", help_heading = INPUT, add = field(Kind::Particles, "Particles of the trained job").scipion("inputParticles"))]
     pub(crate) in_parts: Option<PathBuf>,
     /// Epoch of the model: a number, latest or best
-    #[arg(long, value_name = "N|WORD", help_heading = INPUT, add = field(Kind::Text, "Epoch").default(Constant::Word("latest")))]
+    #[arg(long, value_name = "N|WORD", help_heading = INPUT, add = field(Kind::Text, "Epoch").decided("the latest, or that of an analysis that is named"))]
     pub(crate) epoch: Option<Epoch>,
     /// Same as --o (RELION adds it now and then)
     #[arg(long, value_name = "DIR/", help_heading = INPUT, add = field(Kind::Outdir, "Job folder").hidden())]

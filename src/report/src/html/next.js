@@ -2,7 +2,7 @@
 
 const PLACES = [["command", "Command line"], ["relion", "RELION"], ["scipion", "Scipion"], ["pipeliner", "CCP-EM Pipeliner"]];
 // Where hosts put their jobs tells which one started this.
-const FOLDERS = [[/^External\//, "relion"], [/^Runs\//, "scipion"], [/^OpusDSD\//, "pipeliner"]];
+const FOLDERS = [[/^External\//, "relion"], [/^Runs\/\d{6}_/, "scipion"], [/^OpusDSD\//, "pipeliner"]];
 
 function showStep(step) {
   const place = make("p", { class: "place" });

@@ -153,6 +153,25 @@ function drawMarks(context, marks, ratio) {
   context.textBaseline = "alphabetic";
 }
 
+// Numbers along the lower and the left edge.
+function drawTicks(context, width, height, ratio) {
+  const { view } = scatter, mark = 4 * ratio;
+  context.textAlign = "center";
+  for (const t of ticks(view.x, view.x + view.w, 6)) {
+    const [x] = toPixel(t, view.y);
+    context.fillRect(x, height - mark, ratio, mark);
+    if (x > 40 * ratio && x < width - 20 * ratio) context.fillText(rounded(t), x, height - 7 * ratio);
+  }
+  context.textAlign = "start";
+  context.textBaseline = "middle";
+  for (const t of ticks(view.y, view.y + view.h, 6)) {
+    const [, y] = toPixel(view.x, t);
+    context.fillRect(0, y, mark, ratio);
+    if (y > 12 * ratio && y < height - 20 * ratio) context.fillText(rounded(t), 7 * ratio, y);
+  }
+  context.textBaseline = "alphabetic";
+}
+
 function drawScatter() {
   const { canvas, view, shades } = scatter, e = embedding(), n = DATA.particles;
   const ratio = window.devicePixelRatio || 1;
@@ -183,9 +202,10 @@ function drawScatter() {
   context.putImageData(picture, 0, 0);
   context.fillStyle = styleOf("--soft");
   context.font = `${12 * ratio}px system-ui, sans-serif`;
-  context.fillText(e.axes[0], 10 * ratio, height - 8 * ratio);
+  drawTicks(context, width, height, ratio);
+  context.fillText(e.axes[0], 10 * ratio, height - 22 * ratio);
   context.save();
-  context.translate(16 * ratio, height - 30 * ratio);
+  context.translate(46 * ratio, height - 44 * ratio);
   context.rotate(-Math.PI / 2);
   context.fillText(e.axes[1], 0, 0);
   context.restore();
@@ -253,7 +273,7 @@ function finishLasso() {
   byId("selection").hidden = false;
   byId("selection").dataset.count = count;
   scatter.selection = { schema: 1, embedding: e.name === "UMAP" ? "umap" : "pca", polygon: polygon.map((p) => p.map((v) => Number(v.toPrecision(7)))), particles: count, drawn_on: DATA.drawn_on };
-  byId("selection-command").textContent = `opus-dsd select --job ${DATA.title} --region selection.json --o ${DATA.title}-region/`;
+  byId("selection-command").textContent = `opus-dsd select --job ${shellWord(DATA.title)} --region selection.json --o ${shellWord(DATA.title + "-region/")}`;
   redraw();
 }
 
