@@ -11,6 +11,9 @@ pub mod kernels;
 pub mod link;
 pub mod model;
 pub mod native;
+#[cfg(test)]
+#[path = "../tests/support/nvrtc.rs"]
+mod nvrtc;
 pub mod scene;
 pub mod session;
 #[cfg(test)]

@@ -3,13 +3,17 @@
 use super::Source;
 use contract::{Kind, Problem, Result};
 use libloading::os::unix::Library;
-use std::ffi::{CString, c_char, c_int, c_void};
-use std::path::PathBuf;
+use std::ffi::{CStr, CString, OsStr, c_char, c_int, c_void};
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 
 /// Names of the library, newest first; CUDA 12's for libtorch's builds for older drivers.
 const NAMES: [&str; 2] = ["libnvrtc.so.13", "libnvrtc.so.12"];
 /// Where PyTorch's packages keep it, seen from libtorch's own folder of libraries.
 const PLACES: [&str; 2] = ["../../nvidia/cu13/lib", "../../nvidia/cuda_nvrtc/lib"];
+/// How the library that NVRTC opens by itself is called, before its version.
+const BUILTINS: &str = "libnvrtc-builtins.so";
 
 type Handle = *mut c_void;
 type Create = unsafe extern "C" fn(*mut Handle, *const c_char, *const c_char, c_int, *const *const c_char, *const *const c_char) -> c_int;
@@ -120,12 +124,49 @@ fn open() -> Result<Library> {
     for candidate in places.flat_map(|place| NAMES.map(|name| place.join(name))) {
         // SAFETY: NVRTC's initialisers have no side effects.
         if let Ok(library) = unsafe { Library::new(&candidate) } {
+            open_builtins(&library)?;
             return Ok(library);
         }
     }
     Err(Problem::new(Kind::Device, "NVRTC is not there")
         .at(NAMES[0])
         .hint("it comes with PyTorch's CUDA packages: run `cargo xtask setup --cuda`"))
+}
+
+/// Opens what NVRTC opens by its bare name while it compiles and, in PyTorch's packages, does not find: there it lies in the same folder,
+/// which no search path names. Once opened by its path, it is found by its name.
+fn open_builtins(library: &Library) -> Result<()> {
+    static OPENED: OnceLock<()> = OnceLock::new();
+    if OPENED.get().is_some() {
+        return Ok(());
+    }
+    let folder = folder_of(library)?;
+    let entries = std::fs::read_dir(&folder)
+        .map_err(|e| Problem::new(Kind::Device, format!("cannot be read: {e}")).at(folder.display().to_string()))?;
+    let builtins = entries.flatten().filter(|entry| entry.file_name().to_string_lossy().starts_with(BUILTINS));
+    for path in builtins.map(|entry| entry.path()) {
+        // SAFETY: tables of code without initialisers.
+        let opened = unsafe { Library::new(&path) };
+        // Stays open until the end: NVRTC asks for it at each compilation.
+        std::mem::forget(opened.map_err(|e| Problem::new(Kind::Device, format!("does not open: {e}")).at(path.display().to_string()))?);
+    }
+    // Where there are none, the loader may still know some; if not, compiling says so.
+    let _ = OPENED.set(());
+    Ok(())
+}
+
+/// The folder that NVRTC was loaded from, whoever has loaded it.
+fn folder_of(library: &Library) -> Result<PathBuf> {
+    // SAFETY: `dladdr` fills the record for an address in a loaded library; its text lives as long as that library.
+    unsafe {
+        let address = *symbol::<*const c_void>(library, "nvrtcCompileProgram")?;
+        let mut record: libc::Dl_info = std::mem::zeroed();
+        if libc::dladdr(address, &raw mut record) == 0 || record.dli_fname.is_null() {
+            return Err(Problem::new(Kind::Device, "the loader does not say where it lies").at("NVRTC"));
+        }
+        let path = PathBuf::from(OsStr::from_bytes(CStr::from_ptr(record.dli_fname).to_bytes()));
+        Ok(path.parent().map(Path::to_path_buf).unwrap_or_default())
+    }
 }
 
 #[cfg(test)]
@@ -141,11 +182,11 @@ mod tests {
     /// Whether there is a compiler; says so where there is none.
     fn there(test: &str) -> bool {
         crate::torch::init_torch().unwrap();
-        let there = open().is_ok();
-        if !there {
-            crate::skip::skipped(format_args!("{test}: no NVRTC on this machine; nothing was compiled"));
+        if let Err(problem) = crate::nvrtc::find(|| open().map(drop)) {
+            crate::skip::skipped(format_args!("{test}: {problem}; nothing was compiled"));
+            return false;
         }
-        there
+        true
     }
 
     #[test]
