@@ -32,6 +32,8 @@ pub struct Faults {
     pub inject: Option<(u64, Injection)>,
     /// Whether it goes wrong again after a roll-back.
     pub again: bool,
+    /// Batches whose figures are read together, other than the device asks for.
+    pub read_together: Option<usize>,
 }
 
 /// What can be made to go wrong.

@@ -24,7 +24,7 @@ use opus_dsd_engine::model::lift::{Lift, LiftSteps, turn_images};
 use opus_dsd_engine::model::loss::{Fit, Terms, Weights, divergence, gated_prior_weight, mean_magnitude, total_variation};
 use opus_dsd_engine::model::prior::{Prior, cross_correlation, nearest_in_batch};
 use opus_dsd_engine::model::projector::{Projector, ProjectorConfig, Region};
-use opus_dsd_engine::model::schedules::{ORIGINAL_PERIOD_IMAGES, SignalControl, bfactor, learning_rate, weight};
+use opus_dsd_engine::model::schedules::{ORIGINAL_PERIOD_IMAGES, RunningSignal, SignalControl, bfactor, learning_rate, weight};
 use opus_dsd_engine::model::volume::{LEAK, crop_and_refit, prior_bounds, refit};
 use opus_dsd_engine::torch::init_torch;
 use tch::nn::VarStore;
@@ -422,7 +422,7 @@ fn loss_and_gradients() {
             case.check(&format!("{kind}.gen_loss"), &terms.reconstruction, 1e-4);
             case.check("tvl2", &terms.variation, 1e-4);
             case.check("l2", &terms.magnitude, 1e-4);
-            let lamb = gated_prior_weight(case.number("lamb"), snr.double_value(&[]), &terms.magnitude).double_value(&[]);
+            let lamb = gated_prior_weight(case.number("lamb"), &snr, &terms.magnitude).double_value(&[]);
             case.check_number("term.lamb_effective", lamb, case.number("term.lamb_effective"), 1e-3);
             let area = fit.area.max().double_value(&[]);
             let weights = Weights::original(case.number("beta"), case.number("beta_control"), lamb, volume, area);
@@ -520,13 +520,13 @@ fn schedules() {
         for (epoch, want) in case.integers("epoch").into_iter().zip(case.numbers("bfactor")) {
             case.check_number("bfactor", bfactor(case.number("bfactor0"), epoch as f64), want, 1e-12);
         }
-        let mut control = SignalControl::original();
+        let mut control = RunningSignal::new(SignalControl::original(), Device::Cpu);
         let inputs = case.numbers("snr_in").into_iter().zip(case.numbers("l1_in"));
         for (before, (snr, magnitude)) in case.numbers("betacontrol_snrema_l1ema_before_step").chunks(3).zip(inputs) {
-            case.check_number("beta control", control.factor(0.5), before[0], 1e-12);
-            case.check_number("running SNR", control.signal_to_noise, before[1], 1e-12);
-            case.check_number("running magnitude", control.magnitude, before[2], 1e-12);
-            control.update(snr, magnitude);
+            case.check_number("beta control", control.factor(0.5).double_value(&[]), before[0], 1e-12);
+            case.check_number("running SNR", control.read().signal_to_noise, before[1], 1e-12);
+            case.check_number("running magnitude", control.read().magnitude, before[2], 1e-12);
+            control = control.with(&Tensor::from_slice(&[snr, magnitude]));
         }
     }
 }

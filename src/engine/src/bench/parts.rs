@@ -93,11 +93,11 @@ impl<'a> Runner<'a> {
     fn weights(&self) -> TermWeights {
         let settings = &self.fixture.assembly.settings;
         TermWeights {
-            divergence: 0.1,
+            divergence: Tensor::full([], 0.1, (Kind::Double, self.device)),
             prior: settings.lamb,
             magnitude: settings.volume_l1,
             variation: settings.volume_tv,
-            snr: 1.0,
+            snr: Tensor::ones([], (Kind::Double, self.device)),
             warm: false,
         }
     }
@@ -139,7 +139,7 @@ impl<'a> Runner<'a> {
             bank: &self.bank,
             classes: self.classes.as_ref(),
             ranks,
-            weights: self.weights(),
+            weights: &self.weights(),
             draws: Draws { seed: 1, epoch: 1, attempt: 0, batch: number },
             box_px: self.shape.box_px,
             injected: None,

@@ -119,14 +119,14 @@ pub fn total_variation(volumes: &Tensor, bounds: [i64; 3]) -> Tensor {
     variation.flatten(1, -1).mean_dim([1i64].as_slice(), false, Kind::Float)
 }
 
-/// The original's gate on the disentanglement prior, `[]`: it acts once the model explains something and has density. `magnitude` (`[]`) is
-/// the mean |v|.
-pub fn gated_prior_weight(lamb: f64, signal_to_noise: f64, magnitude: &Tensor) -> Tensor {
+/// The original's gate on the disentanglement prior, `[]`: it acts once the model explains something and has density.
+/// `signal_to_noise` (`[]`) is the running ratio, `magnitude` (`[]`) the mean |v|.
+pub fn gated_prior_weight(lamb: f64, signal_to_noise: &Tensor, magnitude: &Tensor) -> Tensor {
     /// Where a gate no longer differs from 1.
     const OPEN: f64 = 16.0;
-    let explained = signal_to_noise / 0.02;
+    let explained = (signal_to_noise / 0.02).square().clamp_max(OPEN);
     let dense = (magnitude / 0.002).square().clamp_max(OPEN);
-    (1.0 - (-dense).exp()) * (lamb * (1.0 - (-(explained * explained).min(OPEN)).exp()))
+    (1.0 - (-dense).exp()) * ((1.0 - (-explained).exp()) * lamb)
 }
 
 /// Weights of the terms beside the reconstruction.

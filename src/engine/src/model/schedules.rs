@@ -3,6 +3,7 @@
 use contract::{LearningRate, Schedule};
 use serde::{Deserialize, Serialize};
 use std::f64::consts::PI;
+use tch::{Device, Tensor};
 
 /// Where a saw-tooth starts.
 const TOOTH_FLOOR: f64 = 1e-3;
@@ -78,33 +79,59 @@ impl Default for SignalControl {
 }
 
 impl SignalControl {
-    /// Share of a new value in a running mean.
-    const SHARE: f64 = 0.01;
-    /// Mean |v| at which a volume counts as one.
-    const MAGNITUDE: f64 = 0.002;
-
     /// The original's start of an epoch.
     #[must_use]
     pub fn original() -> Self {
         Self { signal_to_noise: 0.01, magnitude: 1e-4 }
     }
+}
+
+/// [`SignalControl`] where the batches' figures are made, so that steering by it does not wait for them.
+pub struct RunningSignal {
+    /// Double precision, `[2]`: the ratio, the magnitude.
+    values: Tensor,
+}
+
+impl RunningSignal {
+    /// Share of a new value in a running mean.
+    const SHARE: f64 = 0.01;
+    /// Mean |v| at which a volume counts as one.
+    const MAGNITUDE: f64 = 0.002;
+
+    /// From what was written down.
+    #[must_use]
+    pub fn new(signal: SignalControl, device: Device) -> Self {
+        Self { values: Tensor::from_slice(&[signal.signal_to_noise, signal.magnitude]).to_device(device) }
+    }
+
+    /// Waits for the values.
+    #[must_use]
+    pub fn read(&self) -> SignalControl {
+        let mut values = [0f64; 2];
+        self.values.to_device(Device::Cpu).copy_data(&mut values, 2);
+        SignalControl { signal_to_noise: values[0], magnitude: values[1] }
+    }
+
+    /// With a batch taken in: its ratio and magnitude, double precision, `[2]`.
+    #[must_use]
+    pub fn with(&self, batch: &Tensor) -> Self {
+        Self { values: &self.values + (batch.detach() - &self.values) * Self::SHARE }
+    }
 
     /// The same with a signal-to-noise ratio of at least 0: the original's can be negative early, and the divergence then pushes latents apart.
     #[must_use]
-    pub fn clamped(self) -> Self {
-        Self { signal_to_noise: self.signal_to_noise.max(0.0), ..self }
+    pub fn clamped(&self) -> Self {
+        Self { values: self.values.clamp_min(0.0) }
     }
 
-    /// Factor on the divergence's weight for a `beta_control` setting.
-    #[must_use]
-    pub fn factor(&self, beta_control: f64) -> f64 {
-        let filled = self.magnitude / Self::MAGNITUDE;
-        beta_control * self.signal_to_noise * (1.0 - (-filled * filled).exp())
+    /// The ratio, `[]`.
+    pub fn signal_to_noise(&self) -> Tensor {
+        self.values.get(0)
     }
 
-    /// Takes in a batch.
-    pub fn update(&mut self, signal_to_noise: f64, magnitude: f64) {
-        self.signal_to_noise += Self::SHARE * (signal_to_noise - self.signal_to_noise);
-        self.magnitude += Self::SHARE * (magnitude - self.magnitude);
+    /// Factor on the divergence's weight for a `beta_control` setting, `[]`.
+    pub fn factor(&self, beta_control: f64) -> Tensor {
+        let filled = self.values.get(1) / Self::MAGNITUDE;
+        self.signal_to_noise() * (1.0 - (-filled.square()).exp()) * beta_control
     }
 }

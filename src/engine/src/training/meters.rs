@@ -4,6 +4,11 @@ use contract::LossTerms;
 use serde::{Deserialize, Serialize};
 use tch::{Device, Tensor};
 
+/// Numbers of a batch.
+const FIGURES: usize = 11;
+/// Where the signal-to-noise ratio is among them.
+const SIGNAL: i64 = 6;
+
 /// What one effective batch yielded.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct BatchFigures {
@@ -27,16 +32,29 @@ pub struct BatchFigures {
 pub struct PendingFigures {
     /// Images in the batch.
     pub images: usize,
-    /// Double precision, `[11]`, in the order of [`PendingFigures::read`].
+    /// Double precision, `[11]`, in the order of [`PendingFigures::read`]; the signal-to-noise ratio and the magnitude follow each other.
     pub values: Tensor,
 }
 
 impl PendingFigures {
-    /// Waits for the figures, one reading for all of them.
+    /// Waits for the figures of batches, one reading for all of them.
     #[must_use]
-    pub fn read(&self) -> BatchFigures {
-        let mut values = [0f64; 11];
-        self.values.to_device(Device::Cpu).copy_data(&mut values, 11);
+    pub fn read(batches: &[&Self]) -> Vec<BatchFigures> {
+        if batches.is_empty() {
+            return Vec::new();
+        }
+        let values: Vec<&Tensor> = batches.iter().map(|batch| &batch.values).collect();
+        let mut read = vec![[0f64; FIGURES]; batches.len()];
+        Tensor::stack(&values, 0).to_device(Device::Cpu).copy_data(read.as_flattened_mut(), batches.len() * FIGURES);
+        batches.iter().zip(read).map(|(batch, values)| batch.named(values)).collect()
+    }
+
+    /// Signal-to-noise ratio and magnitude where they were computed, double precision, `[2]`.
+    pub fn signal(&self) -> Tensor {
+        self.values.narrow(0, SIGNAL, 2)
+    }
+
+    fn named(&self, values: [f64; FIGURES]) -> BatchFigures {
         let [reconstruction, kl, prior, volume, warm_start, kl_nats, snr, magnitude, volume_std, low, high] = values;
         let total = reconstruction + kl + prior + volume + warm_start;
         BatchFigures {

@@ -33,18 +33,18 @@ const SCORE_NOISE: f64 = 0.2;
 const ORIGINAL_WEIGHT: f64 = 0.5;
 
 /// What the terms weigh in this batch.
-#[derive(Clone, Copy, Debug)]
+#[derive(Debug)]
 pub struct TermWeights {
-    /// Of the divergence, nats.
-    pub divergence: f64,
+    /// Of the divergence, nats; double precision, `[]`, on the device, since it may follow figures that nobody has read.
+    pub divergence: Tensor,
     /// Of the disentanglement prior, before its gate.
     pub prior: f64,
     /// Of mean |v|.
     pub magnitude: f64,
     /// Of the total variation.
     pub variation: f64,
-    /// Running signal-to-noise ratio, for the prior's gate.
-    pub snr: f64,
+    /// Running signal-to-noise ratio, for the prior's gate; double precision, `[]`, on the device.
+    pub snr: Tensor,
     /// Whether latents are given by the warm start's scores.
     pub warm: bool,
 }
@@ -93,7 +93,7 @@ pub struct Step<'a> {
     /// Who else works on the batch.
     pub ranks: &'a Ranks,
     /// Terms' weights.
-    pub weights: TermWeights,
+    pub weights: &'a TermWeights,
     /// Random numbers.
     pub draws: Draws,
     /// Box of the original images, pixels.
@@ -146,7 +146,7 @@ impl Step<'_> {
             warm_start = figure(&fit);
             fit
         } else {
-            let weighted = &divergence * (self.weights.divergence * portion);
+            let weighted = &divergence * (&self.weights.divergence * portion).to_kind(Kind::Float);
             kl = figure(&weighted);
             weighted + (&sampled * leaf.grad()).sum(Kind::Float)
         };
@@ -154,7 +154,7 @@ impl Step<'_> {
         let means = self.ranks.rows(&mu.detach(), share);
         if self.weights.prior > 0.0 && !self.weights.warm {
             let magnitude = self.ranks.total(&sums.magnitude * share.weight()) / count;
-            let gated = gated_prior_weight(self.weights.prior, self.weights.snr, &magnitude) * (ORIGINAL_WEIGHT / area);
+            let gated = gated_prior_weight(self.weights.prior, &self.weights.snr, &magnitude) * (ORIGINAL_WEIGHT / area);
             let samples = self.ranks.rows(&sampled, share);
             // Computed whole on every rank; the gradient goes to the rank's own latents.
             if let Some(term) = self.prior(whole, &index, &own_among(&means, &mu, share), &own_among(&samples, &sampled, share)) {
@@ -202,7 +202,7 @@ impl Step<'_> {
         sums.half_error += figure(&loss);
         sums.snr += fit.signal_to_noise(&settings.numerics).sum(Kind::Double);
         sums.volume_std += net.detach().flatten(1, -1).std_dim([1i64].as_slice(), false, false).sum(Kind::Double);
-        let TermWeights { magnitude, variation, prior, .. } = self.weights;
+        let &TermWeights { magnitude, variation, prior, .. } = self.weights;
         if magnitude > 0.0 || variation > 0.0 || prior > 0.0 || settings.beta_control.is_some() {
             let bounds = self.assembly.scene.prior_bounds;
             if magnitude > 0.0 || variation > 0.0 {

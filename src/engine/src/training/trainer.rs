@@ -17,7 +17,7 @@ use crate::encode;
 use crate::link::Link;
 use crate::model::bank::LatentBank;
 use crate::model::loss::Fit;
-use crate::model::schedules;
+use crate::model::schedules::{self, RunningSignal};
 use crate::world::Ranks;
 use contract::{BaseVolume, Event, Kind, MapForm, Problem, Result, TrainOutcome, TrainSettings, TrainSpec};
 use cryoem::mrc;
@@ -33,6 +33,8 @@ use tch::{Device, Tensor};
 const PROGRESS_EVERY: Duration = Duration::from_millis(900);
 /// A latent dimension counts as active when its means vary more than this over particles.
 const ACTIVE_VARIANCE: f64 = 0.02;
+/// Batches of a GPU whose figures are read together, at most: reading waits for all that is queued. A fault shows so much later.
+const MOST_UNREAD: usize = 32;
 /// Epochs that latents may take to come alive before a warning.
 const EPOCHS_TO_LIVE: usize = 2;
 /// The original's weight of the prior follows its saw-tooth: (beta + 0.05) / 1.05.
@@ -80,8 +82,20 @@ struct Trainer<'a> {
     faults: Faults,
     progress: Cell<Progress>,
     saved_at: Instant,
-    /// The last batch's figures, not read yet, and its learning rate.
-    pending: Option<(PendingFigures, f64)>,
+    /// The last batches' figures, not read yet.
+    unread: Vec<Unread>,
+    /// What the next batch is steered by: of all batches but the last.
+    signal_before: RunningSignal,
+    /// Of all batches.
+    signal: RunningSignal,
+}
+
+/// A batch whose figures have not been read.
+struct Unread {
+    figures: PendingFigures,
+    rate: f64,
+    /// Images of the epoch, with this batch.
+    images: usize,
 }
 
 /// When what was last said.
@@ -174,7 +188,9 @@ impl<'a> Trainer<'a> {
                 .transpose()?,
             progress: Cell::new(Progress { told: Instant::now(), at: Instant::now(), images: 0 }),
             saved_at: Instant::now(),
-            pending: None,
+            unread: Vec::new(),
+            signal_before: RunningSignal::new(position.signal, device),
+            signal: RunningSignal::new(position.signal, device),
             spec,
             settings,
             link,
@@ -271,19 +287,21 @@ impl<'a> Trainer<'a> {
         self.end_epoch(began.elapsed())
     }
 
-    /// One effective batch, of which `batch` is this rank's share. The figures of the one before are read while the device works on this one, so
-    /// that it never waits for being read; a fault is seen one batch later, and the roll-back undoes that batch, too.
+    /// One effective batch, of which `batch` is this rank's share. Figures of batches before it are read where that is due, while the device
+    /// works on this one; a fault is seen so much later, and the roll-back undoes the batches since, too.
     fn batch(&mut self, batch: &Batch, whole: &[usize]) -> Result<Course> {
         let weights = self.weights();
-        let Some(result) = self.gradients(batch, whole, weights)? else { return Ok(Course::Stop) };
-        match self.settle()? {
-            Course::Done => {}
-            other => return Ok(other),
-        }
-        // Here all figures are read, on all ranks after the same batch, and this one's gradients have not been used yet.
-        let overdue = self.saved_at.elapsed().as_secs_f64() > 60.0 * self.settings.checkpoint_minutes;
-        if overdue && self.ranks.is_first() && self.position.batches > 0 {
-            self.save()?;
+        let Some(result) = self.gradients(batch, whole, &weights)? else { return Ok(Course::Stop) };
+        if self.is_reading_due() {
+            match self.settle()? {
+                Course::Done => {}
+                other => return Ok(other),
+            }
+            // Here all figures are read, on all ranks after the same batch, and this one's gradients have not been used yet.
+            let overdue = self.saved_at.elapsed().as_secs_f64() > 60.0 * self.settings.checkpoint_minutes;
+            if overdue && self.ranks.is_first() && self.position.batches > 0 {
+                self.save()?;
+            }
         }
         let rate = self.learning_rate();
         self.optimiser.step(rate);
@@ -293,13 +311,16 @@ impl<'a> Trainer<'a> {
         position.images += result.figures.images;
         position.batches += 1;
         position.steps += 1;
-        self.pending = Some((result.figures, rate));
+        let images = position.images;
+        let signal = self.signal.with(&result.figures.signal());
+        self.signal_before = std::mem::replace(&mut self.signal, signal);
+        self.unread.push(Unread { figures: result.figures, rate, images });
         self.tell_progress(0);
         Ok(Course::Done)
     }
 
     /// The batch's gradients, in parts that fit into memory; `None`: stopped as asked.
-    fn gradients(&mut self, batch: &Batch, whole: &[usize], weights: TermWeights) -> Result<Option<Yield>> {
+    fn gradients(&mut self, batch: &Batch, whole: &[usize], weights: &TermWeights) -> Result<Option<Yield>> {
         loop {
             self.optimiser.zero_grad();
             let step = Step {
@@ -358,25 +379,38 @@ impl<'a> Trainer<'a> {
         Ok(())
     }
 
-    /// Reads the last batch's figures, where that has not been done: meters, guards, metrics.
+    /// Whether the unread figures fill an interval, or are as many as may wait; on a CPU each batch's have been made when it is done. The same
+    /// on all ranks, whose clocks must not matter here.
+    fn is_reading_due(&self) -> bool {
+        let most = self.faults.read_together.unwrap_or(if self.device == Device::Cpu { 1 } else { MOST_UNREAD });
+        let images: usize = self.unread.iter().map(|batch| batch.figures.images).sum();
+        let full = self.position.interval_meter.images() + images >= self.settings.log_interval;
+        !self.unread.is_empty() && (self.unread.len() >= most || full)
+    }
+
+    /// Reads the figures that have not been read: meters, guards, metrics.
     fn settle(&mut self) -> Result<Course> {
-        let Some((figures, rate)) = self.pending.take() else { return Ok(Course::Done) };
-        let figures = figures.read();
-        if let Err(fault) = self.position.guard.batch(&self.settings.guards, self.settings.logstd_bounds, &figures) {
-            return Ok(Course::Ill(fault));
+        let unread = std::mem::take(&mut self.unread);
+        let figures = PendingFigures::read(&unread.iter().map(|batch| &batch.figures).collect::<Vec<_>>());
+        for (batch, figures) in unread.iter().zip(&figures) {
+            let position = &mut self.position;
+            if let Err(fault) = position.guard.batch(&self.settings.guards, self.settings.logstd_bounds, figures) {
+                return Ok(Course::Ill(fault));
+            }
+            position.epoch_meter.add(figures);
+            position.interval_meter.add(figures);
+            self.report(batch)?;
         }
-        let position = &mut self.position;
-        position.epoch_meter.add(&figures);
-        position.interval_meter.add(&figures);
-        position.signal_before = Some(position.signal);
-        position.signal.update(figures.snr, figures.magnitude);
-        self.report(rate)?;
+        if !unread.is_empty() {
+            self.position.signal_before = Some(self.signal_before.read());
+            self.position.signal = self.signal.read();
+        }
         Ok(Course::Done)
     }
 
     /// Metrics by the number of images.
-    fn report(&mut self, rate: f64) -> Result<()> {
-        let (epoch, images) = (self.position.epoch + 1, self.position.images);
+    fn report(&mut self, &Unread { rate, images, .. }: &Unread) -> Result<()> {
+        let epoch = self.position.epoch + 1;
         if self.position.interval_meter.images() >= self.settings.log_interval {
             let meter = std::mem::take(&mut self.position.interval_meter);
             self.note(&Line::new("interval", epoch, images, &meter, rate, None))?;
@@ -535,7 +569,7 @@ impl<'a> Trainer<'a> {
     }
 
     fn restore(&mut self, state: &Checkpoint) -> Result<()> {
-        self.pending = None;
+        self.unread.clear();
         self.assembly.load_weights(&state.weights)?;
         self.optimiser
             .restore(&state.moments, state.position.steps)
@@ -543,6 +577,7 @@ impl<'a> Trainer<'a> {
         self.bank = LatentBank::new(&state.bank(&self.spec.checkpoints)?.to_device(self.device));
         self.latents = state.latents.to_device(self.device).copy();
         self.position = state.position.clone();
+        self.take_signal();
         if let Some(monitor) = &mut self.monitor {
             monitor.rewind(self.position.losses_bytes)?;
         }
@@ -564,7 +599,14 @@ impl<'a> Trainer<'a> {
         let position = serde_json::to_string(&self.position).map_err(unread)?;
         self.position = serde_json::from_str(&self.ranks.words_of_first(position)).map_err(unread)?;
         self.optimiser.set_steps(self.position.steps);
+        self.take_signal();
         Ok(())
+    }
+
+    /// Steers by the signal of where the run stands. A resumed run takes the same steps as one that was not broken off.
+    fn take_signal(&mut self) {
+        self.signal = RunningSignal::new(self.position.signal, self.device);
+        self.signal_before = RunningSignal::new(self.position.signal_before.unwrap_or(self.position.signal), self.device);
     }
 
     fn save(&mut self) -> Result<()> {
@@ -622,20 +664,19 @@ impl<'a> Trainer<'a> {
         let settings = self.settings;
         let done = self.epochs_done();
         let beta = schedules::weight(&settings.beta, done / settings.epochs as f64);
-        // Of all batches but the last, whether or not that one has been read already: a resumed run takes the same steps.
-        let signal = if self.pending.is_some() { None } else { self.position.signal_before }.unwrap_or(self.position.signal);
-        let signal = if settings.numerics.snr_unclamped { signal } else { signal.clamped() };
+        let clamped = (!settings.numerics.snr_unclamped).then(|| self.signal_before.clamped());
+        let signal = clamped.as_ref().unwrap_or(&self.signal_before);
         // As in the original, whose terms are relative to the whole squared error, where ours are relative to half of it.
         let (divergence, prior) = match settings.beta_control {
-            Some(control) => (0.5 * signal.factor(control) * beta, settings.lamb * (beta + PRIOR_OFFSET) / (1.0 + PRIOR_OFFSET)),
-            None => (beta, settings.lamb),
+            Some(control) => (signal.factor(control) * (0.5 * beta), settings.lamb * (beta + PRIOR_OFFSET) / (1.0 + PRIOR_OFFSET)),
+            None => (Tensor::full([], beta, (tch::Kind::Double, self.device)), settings.lamb),
         };
         TermWeights {
             divergence,
             prior,
             magnitude: settings.volume_l1,
             variation: settings.volume_tv,
-            snr: signal.signal_to_noise,
+            snr: signal.signal_to_noise(),
             warm: self.is_warm(done),
         }
     }

@@ -183,7 +183,7 @@ fn ranks_roll_back_together() {
     let place = place();
     let mut spec = command(place.path());
     (spec.settings.epochs, spec.settings.warm_start) = (2, None);
-    let faults = Faults { inject: Some((9, Injection::NonFiniteLoss)), again: false };
+    let faults = Faults { inject: Some((9, Injection::NonFiniteLoss)), ..Faults::default() };
     let recorder = Recorder::new();
     let one = sub(&spec, place.path(), "one");
     let Outcome::Complete(alone) = training::train(&one, &recorder, faults).unwrap() else { panic!("stopped") };
@@ -201,7 +201,7 @@ fn ranks_that_never_recover_say_the_same() {
     let place = place();
     let mut spec = command(place.path());
     spec.settings.warm_start = None;
-    let faults = Faults { inject: Some((2, Injection::NonFiniteLoss)), again: true };
+    let faults = Faults { inject: Some((2, Injection::NonFiniteLoss)), again: true, ..Faults::default() };
     let problem = together(&spec, 2, usize::MAX, faults).0.err().expect("it cannot end well");
     assert_eq!(problem.kind, contract::Kind::Numerical);
 }

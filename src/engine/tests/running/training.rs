@@ -78,7 +78,14 @@ fn the_split_into_parts_changes_nothing_but_rounding() {
             bank: &bank,
             classes: None,
             ranks: &Ranks::alone(),
-            weights: TermWeights { divergence: 0.1, prior: 0.0, magnitude: 0.1, variation: 0.1, snr: 0.1, warm: false },
+            weights: &TermWeights {
+                divergence: Tensor::from(0.1),
+                prior: 0.0,
+                magnitude: 0.1,
+                variation: 0.1,
+                snr: Tensor::from(0.1),
+                warm: false,
+            },
             draws: Draws { seed: 1, epoch: 1, attempt: 0, batch: 0 },
             box_px: crate::tiny_set::SIZE,
             injected: None,
@@ -139,7 +146,7 @@ fn a_batch_that_does_not_fit_is_halved_and_the_run_goes_on() {
     spec.settings.micro_batch = 8;
     let expected = latents(&trained(&in_folder(&spec, &place.path().join("whole"))).latents);
     let link = Recorder::new();
-    let hungry = |above| Faults { inject: Some((5, Injection::OutOfMemory { above })), again: false };
+    let hungry = |above| Faults { inject: Some((5, Injection::OutOfMemory { above })), ..Faults::default() };
     let outcome = training::train(&in_folder(&spec, &place.path().join("hungry")), &link, hungry(2)).unwrap();
     let Outcome::Complete(outcome) = outcome else { panic!("the run was ended") };
     let told = link.warnings();
@@ -196,7 +203,7 @@ fn faults_are_rolled_back_once_and_end_the_run_when_they_stay() {
         let mut spec = command(place.path());
         spec.settings.epochs = 6;
         // Ratios to running means count after some batches.
-        let faults = Faults { inject: Some((23, injection)), again: false };
+        let faults = Faults { inject: Some((23, injection)), ..Faults::default() };
         let link = Recorder::new();
         let outcome = training::train(&spec, &link, faults).unwrap();
         let Outcome::Complete(outcome) = outcome else { panic!("{injection:?} ended the run") };
@@ -215,6 +222,39 @@ fn faults_are_rolled_back_once_and_end_the_run_when_they_stay() {
         assert_eq!(problem.kind, Kind::Numerical, "{injection:?}: {problem}");
         assert!(problem.hint.is_some() && problem.culprit.is_some());
     }
+}
+
+/// As on a GPU, where nobody waits for a batch's figures.
+#[test]
+fn figures_read_together_change_nothing() {
+    let place = folder();
+    let mut spec = command(place.path());
+    (spec.settings.epochs, spec.settings.lamb, spec.settings.beta_control) = (5, 1.0, Some(0.5));
+    spec.settings.log_interval = 40;
+    let run = |name: &str, faults: Faults, stop_after: Option<usize>| {
+        let spec = in_folder(&spec, &place.path().join(name));
+        std::fs::create_dir_all(place.path().join(name)).unwrap();
+        let mut link = Recorder::new();
+        if let Some(batches) = stop_after {
+            link = Recorder::stopping_after(batches);
+            assert!(matches!(training::train(&spec, &link, faults).unwrap(), Outcome::Stopped));
+            link = Recorder::new();
+        }
+        let Outcome::Complete(outcome) = training::train(&spec, &link, faults).unwrap() else { panic!("the run was ended") };
+        let position = Checkpoint::load(&outcome.checkpoint).unwrap().position;
+        let rolled_back = link.warnings().iter().filter(|warning| warning.contains("going back to")).count();
+        (latents(&outcome.latents), std::fs::read_to_string(spec.monitor.join("losses.jsonl")).unwrap(), position, rolled_back)
+    };
+    let together = |number| Faults { read_together: Some(number), ..Faults::default() };
+    let each = run("each", together(1), None);
+    assert_eq!(each, run("four", together(4), None));
+    assert_eq!(each, run("all", together(usize::MAX), None));
+    assert_eq!(each, run("stopped", together(3), Some(10)));
+    // A fault is found later, and what comes of it is the same: it goes back to the last epoch's end.
+    let ill = |number| Faults { inject: Some((23, Injection::NonFiniteLoss)), ..together(number) };
+    let found = run("ill", ill(1), None);
+    assert_eq!(found.3, 1);
+    assert_eq!(found, run("ill, later", ill(4), None));
 }
 
 #[test]
