@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # Checks and measures the engine on a GPU machine that has nothing but PyTorch 2.11.
 #
-#   scripts/bench-gpu.sh pack FOLDER            where the program is built: puts executables and golden numbers into FOLDER
+#   scripts/bench-gpu.sh pack FOLDER            where the program is built: puts this script, and executables and golden numbers in one archive,
+#                                               into FOLDER
 #   scripts/bench-gpu.sh run FOLDER OUT [PART…] on the GPU machine: all parts, or those that are named, in this order:
 #                                                 check   the GPU's results against the CPU's, and NCCL in a group of one
 #                                                 group   what a group of one costs, and that a launch of one makes none
@@ -9,11 +10,15 @@
 #                                                 loss    200 steps of it: bf16 against three seeds of f32
 #   scripts/bench-gpu.sh rehearse FOLDER OUT    group, speed and loss with tiny shapes on the CPU, to try the script itself
 #
-# Files and verdicts of a part lie in OUT as soon as it has them. `check` ends the run where it fails: figures of wrong results are worth nothing.
-# The other parts go on after a failure, and end with status 1. A part takes 10 minutes at most: GROUP_S, SPEED_S, LOSS_S seconds for its programs.
+# OUT gets two files of each part as soon as it ends: its verdicts, and one archive of all texts and figures; images, checkpoints and maps stay in
+# the folder WORK (by default a new one that is removed). With the same WORK again, `loss` goes on where its time ran out.
+# `check` ends the run where it fails: figures of wrong results are worth nothing. The other parts go on after a failure, and end with status 1.
+# A part takes 10 minutes at most: CHECK_S, GROUP_S, SPEED_S, LOSS_S seconds for its programs.
 set -euo pipefail
 
-readonly GROUP_S=${GROUP_S:-200} SPEED_S=${SPEED_S:-560} LOSS_S=${LOSS_S:-560}
+readonly CHECK_S=${CHECK_S:-560} GROUP_S=${GROUP_S:-200} SPEED_S=${SPEED_S:-560} LOSS_S=${LOSS_S:-560}
+# What `check` runs: a test program, and the beginning of its tests' names where not all are meant.
+readonly CHECKS=(device "running a_group_of_one" golden model_properties fused_projector "gpu_kernels nvrtc")
 failures=0
 
 usage() {
@@ -22,10 +27,11 @@ usage() {
 }
 
 pack() {
-  local folder=$1
-  mkdir -p "$folder/bin" "$folder/tests"
+  local folder=$1 packed name
+  packed=$(mktemp -d)
+  mkdir -p "$folder" "$packed/bin" "$packed/tests"
   cargo build --release --bins -p opus-dsd -p opus-dsd-engine
-  cp target/release/opus-dsd target/release/opus-dsd-engine "$folder/bin/"
+  cp target/release/opus-dsd target/release/opus-dsd-engine "$packed/bin/"
   # Cargo names test programs by hashes: take them from its own list.
   cargo test --release -p opus-dsd-engine --no-run --message-format=json |
     python3 -c '
@@ -35,11 +41,17 @@ for line in sys.stdin:
         item = json.loads(line)
         if item.get("reason") == "compiler-artifact" and item.get("executable") and item["profile"]["test"]:
             print(item["target"]["name"], item["executable"])' |
-    while read -r name executable; do cp "$executable" "$folder/tests/$name"; done
-  cp -r tests/data/golden "$folder/golden"
+    while read -r name executable; do
+      for check in "${CHECKS[@]}"; do [ "$name" != "${check%% *}" ] || cp "$executable" "$packed/tests/$name"; done
+    done
+  for check in "${CHECKS[@]}"; do [ -x "$packed/tests/${check%% *}" ] || { echo "no test program ${check%% *}" >&2 && exit 1; }; done
+  strip "$packed"/bin/* "$packed"/tests/*
+  cp -r tests/data/golden "$packed/golden"
+  git rev-parse HEAD >"$packed/commit"
+  tar -C "$packed" -czf "$folder/pack.tar.gz" .
+  rm -r "$packed"
   cp "$0" "$folder/bench-gpu.sh"
-  git rev-parse HEAD >"$folder/commit"
-  echo "packed $(cat "$folder/commit") into $folder"
+  echo "packed $(git rev-parse HEAD) into $folder: $(du -sh "$folder" | cut -f 1)"
 }
 
 # Runs words until the part's time is up; what they say goes to a file. A failure is told, counted, and ends nothing.
@@ -57,7 +69,7 @@ try() {
 # What is asked of the figures in a folder, and what they are; a part's name says which.
 verdicts() {
   local status=0
-  python3 - "$1" "$out" <<'PYTHON' >"$out/verdicts-$1.txt" || status=$?
+  python3 - "$1" "$out" <<'PYTHON' >"$results/verdicts-$1.txt" || status=$?
 import json, os, statistics, sys
 
 part, out = sys.argv[1:]
@@ -80,7 +92,7 @@ def row(name, value, asked, at_least=False, counts=True):
     kept = value >= asked if at_least else value <= asked
     global holds
     holds = holds and (kept or not counts)
-    verdict = ("holds" if kept else "DOES NOT HOLD") if counts else "not asked of a rehearsal"
+    verdict = ("holds" if kept else "DOES NOT HOLD") if counts else "not asked"
     print(f"{name:58}{value:12.4f}{('≥ ' if at_least else '≤ ') + format(asked, '.4g'):>12}  {verdict}")
 
 
@@ -100,9 +112,11 @@ def speed():
     for precision in ["bf16", "f32"]:
         result = load(f"verdict-{precision}.json")
         if result:
-            row(f"{precision}, images/s", result["images_per_second"], 200, at_least=True, counts=timed)
-            row(f"{precision}, GB at most, an image", result["peak_bytes"] / 1e9 / result["shape"]["batch"], 0.3, counts=timed)
-            row(f"{precision}, networks' rate over plain convolutions'", result["of_plain_convolutions"], 0.35, at_least=True, counts=timed)
+            # Asked of bf16; f32 is there to be compared.
+            asked = timed and precision == "bf16"
+            row(f"{precision}, images/s", result["images_per_second"], 200, at_least=True, counts=asked)
+            row(f"{precision}, GB at most, an image", result["peak_bytes"] / 1e9 / result["shape"]["batch"], 0.3, counts=asked)
+            row(f"{precision}, networks' rate over plain convolutions'", result["of_plain_convolutions"], 0.35, at_least=True, counts=asked)
 
 
 def group():
@@ -147,17 +161,18 @@ def loss():
 {"speed": speed, "group": group, "loss": loss}[part]()
 sys.exit(0 if holds else 1)
 PYTHON
-  cat "$out/verdicts-$1.txt"
+  cat "$results/verdicts-$1.txt"
   [ "$status" -eq 0 ] || failures=$((failures + 1))
 }
 
 # The GPU against the CPU, and NCCL in a group of one; tests say SKIPPED where there is no GPU, which is a failure here.
 check() {
   local test
-  for test in device "running a_group_of_one" golden model_properties fused_projector "gpu_kernels nvrtc"; do
+  until_s=$((SECONDS + CHECK_S))
+  for test in "${CHECKS[@]}"; do
     # shellcheck disable=SC2086 # a program and the name of its tests
     set -- $test
-    "$folder/tests/$1" ${2:+"$2"} --nocapture >"$out/check-$1.txt" 2>&1 || { cat "$out/check-$1.txt" && exit 1; }
+    try "$out/check-$1.txt" "$packed/tests/$1" ${2:+"$2"} --nocapture || { cat "$out/check-$1.txt" && exit 1; }
     tail -n 3 "$out/check-$1.txt"
     if grep -q SKIPPED "$out/check-$1.txt"; then
       grep SKIPPED "$out/check-$1.txt" >&2
@@ -166,46 +181,48 @@ check() {
   done
 }
 
-# A training job on images of the phantom: its folder's name in OUT, the device's words, then others.
+# A training job on images of the phantom: its folder's name, the device's words, then others. One that is there goes on.
 job() {
   local name=$1
   shift
-  rm -rf "${out:?}/$name"
-  try "$out/$name.txt" "$folder/bin/opus-dsd" train --o "$out/$name" --in-parts "$set/particles.star" --in-3dref "$set/consensus.mrc" \
+  try "$out/$name.txt" "$packed/bin/opus-dsd" train --o "$out/$name" --in-parts "$set/particles.star" --in-3dref "$set/consensus.mrc" \
     --in-mask "$set/mask.mrc" --base reference --warm-start no --check no --valfrac 0 --clusters 2 --plot no "$@" || true
 }
 
-# Images of `box` pixels for so many of them.
+# Simulates images: pixels of the box, how many, pixel size.
 images() {
-  set=$out/images-$1-$2
-  [ -e "$set/particles.star" ] || try "$set.txt" "$folder/bin/opus-dsd" simulate --o "$set" --particles "$2" --optics "$1:$3" --seed 1
+  set=$work/images-$1-$2
+  [ -e "$set/particles.star" ] || try "$set.txt" "$packed/bin/opus-dsd" simulate --o "$set" --particles "$2" --optics "$1:$3" --seed 1
 }
 
 group() {
   until_s=$((SECONDS + GROUP_S))
-  try "$out/group.txt" "$folder/bin/opus-dsd" bench --device "$device" "${shape[@]}" --group --only-step --o "$out/group.json" || true
-  images "${group_images[@]}"
-  for turn in 1 2; do
-    job "alone-$turn" "${group_job[@]}" "${where[@]}"
-    RANK=0 WORLD_SIZE=1 LOCAL_RANK=0 MASTER_ADDR=127.0.0.1 MASTER_PORT=29500 job "launched-$turn" "${group_job[@]}" "${where[@]}"
-  done
+  try "$out/group.txt" "$packed/bin/opus-dsd" bench --device "$device" "${shape[@]}" --group --only-step --o "$out/group.json" || true
+  # Epochs are timed: every job from its beginning.
+  rm -rf "${out:?}"/{alone,launched}-[12]
+  if images "${group_images[@]}"; then
+    for turn in 1 2; do
+      job "alone-$turn" "${group_job[@]}" "${where[@]}"
+      RANK=0 WORLD_SIZE=1 LOCAL_RANK=0 MASTER_ADDR=127.0.0.1 MASTER_PORT=29500 job "launched-$turn" "${group_job[@]}" "${where[@]}"
+    done
+  fi
   verdicts group
 }
 
 speed() {
   until_s=$((SECONDS + SPEED_S))
   for precision in bf16 f32; do
-    try "$out/verdict-$precision.txt" "$folder/bin/opus-dsd" bench --device "$device" --precision "$precision" "${shape[@]}" --o "$out/verdict-$precision.json" || true
+    try "$out/verdict-$precision.txt" "$packed/bin/opus-dsd" bench --device "$device" --precision "$precision" "${shape[@]}" --o "$out/verdict-$precision.json" || true
   done
   verdicts speed
   for name in "${shapes[@]}"; do
-    try "$out/cuda-$name.txt" "$folder/bin/opus-dsd" bench --device "$device" --shape "$name" --steps 20 --warm-up 5 --o "$out/cuda-$name.json" || continue
+    try "$out/cuda-$name.txt" "$packed/bin/opus-dsd" bench --device "$device" --shape "$name" --steps 20 --warm-up 5 --o "$out/cuda-$name.json" || continue
     cat "$out/cuda-$name.txt"
   done
   for name in tiny small; do
     [ -e "$out/cuda-$name.json" ] || continue
-    try "$out/cpu-$name.txt" "$folder/bin/opus-dsd" bench --device cpu --shape "$name" --o "$out/cpu-$name.json" || continue
-    try "$out/cpu-cuda-$name.txt" "$folder/bin/opus-dsd" bench --compare "$out/cpu-$name.json" "$out/cuda-$name.json" || true
+    try "$out/cpu-$name.txt" "$packed/bin/opus-dsd" bench --device cpu --shape "$name" --o "$out/cpu-$name.json" || continue
+    try "$out/cpu-cuda-$name.txt" "$packed/bin/opus-dsd" bench --compare "$out/cpu-$name.json" "$out/cuda-$name.json" || true
   done
 }
 
@@ -213,18 +230,46 @@ speed() {
 loss() {
   until_s=$((SECONDS + LOSS_S))
   export STEPS=200 FIRST=150
-  images "${loss_images[@]}"
-  for run in "bf16 1" "f32 1" "f32 2" "f32 3"; do
-    read -r precision seed <<<"$run"
-    job "loss-$precision-$seed" --precision "$precision" --seed "$seed" -n 1 "${loss_job[@]}" "${where[@]}"
-  done
+  if images "${loss_images[@]}"; then
+    for run in "bf16 1" "f32 1" "f32 2" "f32 3"; do
+      read -r precision seed <<<"$run"
+      job "loss-$precision-$seed" --precision "$precision" --seed "$seed" -n 1 "${loss_job[@]}" "${where[@]}"
+    done
+  fi
   verdicts loss
 }
 
 begin() {
-  folder=$1 out=$2
+  mkdir -p "$2"
+  results=$(cd "$2" && pwd) work=${WORK:-} out=
+  if [ -z "$work" ]; then
+    work=$(mktemp -d)
+    trap 'put_away; rm -rf "$work"' EXIT
+  else
+    mkdir -p "$work"
+    trap put_away EXIT
+  fi
+  trap 'exit 143' TERM
+  work=$(cd "$work" && pwd) packed=$work/packed
+  mkdir -p "$packed"
+  tar -C "$packed" -xzf "$1/pack.tar.gz"
+  export OPUS_DSD_ENGINE="$packed/bin/opus-dsd-engine" OMP_WAIT_POLICY=passive
+}
+
+# Runs a part in a folder of its own.
+part() {
+  out=$work/$1
   mkdir -p "$out"
-  export OPUS_DSD_ENGINE="$folder/bin/opus-dsd-engine" OMP_WAIT_POLICY=passive
+  "$1"
+  put_away
+}
+
+# One archive of what a part has said so far.
+put_away() {
+  [ -n "$out" ] || return 0
+  (cd "$work" && find "${out##*/}" -type f \( -name '*.txt' -o -name '*.json' -o -name '*.jsonl' -o -name 'run.*' \) -print0 |
+    tar --null -T - -czf "$results/${out##*/}.tar.gz")
+  out=
 }
 
 rehearse() {
@@ -235,28 +280,26 @@ rehearse() {
   group_images=(32 200 4.0) group_job=(--preset tiny -n 3 --log-interval 50 --seed 1)
   loss_images=(32 800 4.0)
   loss_job=(--preset tiny -b 4 --log-interval 4)
-  group
-  speed
-  loss
+  for name in group speed loss; do part "$name"; done
 }
 
 run() {
   begin "$1" "$2"
   shift 2
-  local torch part
+  local torch name
   torch=$(python3 -c 'import torch, os; assert torch.__version__.startswith("2.11."), torch.__version__; print(os.path.dirname(torch.__file__))')
-  export LD_LIBRARY_PATH="$torch/lib${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}" GOLDEN_DIR="$folder/golden"
+  export LD_LIBRARY_PATH="$torch/lib${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}" GOLDEN_DIR="$packed/golden"
   device=cuda:0 where=(--gpu 0) shapes=(tiny small seed 256 384)
   shape=(--shape seed --steps 20 --warm-up 5)
   group_images=(64 1000 3.0) group_job=(--preset tiny -n 4 --log-interval 200 --seed 1)
   # 200 batches of 18.
   loss_images=(192 3600 1.5)
   loss_job=(--preset full --downfrac 0.75 --templateres 192 --zdim 8 -b 18 --log-interval 18)
-  { date -u; cat "$folder/commit"; nvidia-smi --query-gpu=name,driver_version,memory.total,clocks.max.sm --format=csv; lscpu; } >"$out/machine.txt"
+  { date -u; cat "$packed/commit"; nvidia-smi --query-gpu=name,driver_version,memory.total,clocks.max.sm --format=csv; lscpu; } >"$results/machine.txt"
   [ $# -gt 0 ] || set -- check group speed loss
-  for part in "$@"; do
-    case $part in
-      check | group | speed | loss) "$part" ;;
+  for name in "$@"; do
+    case $name in
+      check | group | speed | loss) part "$name" ;;
       *) usage ;;
     esac
   done
