@@ -52,7 +52,8 @@ __device__ Place place_of(const Line& line, int n, int side) {
   place.inside = true;
   place.outside = false;
   for (int j = 0; j < 3; ++j) {
-    const float at = fmaf(line.step[j], (float)n, line.start[j]);
+    // NVRTC makes one operation of it. As ray.rs has it, so that on a host a sample at a voxel's face takes its slope from the same side.
+    const float at = line.start[j] + line.step[j] * (float)n;
     const float low = floorf(at);
     place.low[j] = (int)low;
     place.part[j] = at - low;
