@@ -211,7 +211,8 @@ impl Assembly {
     }
 }
 
-fn kind_of(precision: Precision) -> Kind {
+/// Of the networks' numbers.
+pub(crate) fn kind_of(precision: Precision) -> Kind {
     match precision {
         Precision::F32 => Kind::Float,
         Precision::Bf16 => Kind::BFloat16,

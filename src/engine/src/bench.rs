@@ -78,7 +78,7 @@ fn measure(what: &Measurement) -> Result<Report> {
     if what.parts {
         parts = runner.parts();
         layers = layers::layers(&what.shape, &fixture.assembly, device, (what.warm_up, what.steps));
-        ceilings = ceilings::ceilings(device, what.steps);
+        ceilings = ceilings::ceilings(device, what.shape.precision, what.steps);
     }
     Ok(Report {
         cpu_seconds_per_image: step.cpu_seconds / images,

@@ -57,7 +57,17 @@ pub fn problem(what: &str) -> Problem {
 #[must_use]
 pub fn is_out_of_memory(what: &str) -> bool {
     let lower = what.to_lowercase();
-    let phrases = ["out of memory", "can't allocate memory", "cannot allocate memory", "not enough memory", "bad_alloc"];
+    let phrases = [
+        "out of memory",
+        "can't allocate memory",
+        "cannot allocate memory",
+        "not enough memory",
+        "bad_alloc",
+        // The names of CUDA's codes: of the driver, and of cuBLAS, cuFFT and cuDNN for their own buffers.
+        "out_of_memory",
+        "alloc_failed",
+        "allocation_failed",
+    ];
     phrases.iter().any(|phrase| lower.contains(phrase))
 }
 
@@ -169,6 +179,10 @@ mod tests {
     #[test]
     fn running_out_of_memory_is_the_devices_problem() {
         assert_eq!(problem("CUDA out of memory. Tried to allocate 20 MiB\nException raised from ...").kind, Kind::Device);
+        for code in ["CUDA_ERROR_OUT_OF_MEMORY", "CUBLAS_STATUS_ALLOC_FAILED", "CUFFT_ALLOC_FAILED", "CUDNN_STATUS_ALLOC_FAILED"] {
+            assert!(is_out_of_memory(&format!("`launch` failed: {code}")), "{code}");
+        }
+        assert!(is_out_of_memory("cuDNN error: CUDNN_STATUS_INTERNAL_ERROR_DEVICE_ALLOCATION_FAILED"));
         assert_eq!(problem("The size of tensor a (3) must match").kind, Kind::Failed);
     }
 }

@@ -1,11 +1,14 @@
 //! What this machine does at best: plain products and copies. Plain convolutions are in `layers`.
 
 use super::clock::{Timing, measure};
+use crate::assembly::kind_of;
+use contract::Precision;
 use serde::{Deserialize, Serialize};
 use tch::{Device, Kind, Tensor};
 
-/// Side of the matrices of the plain product.
-const PRODUCT: i64 = 1024;
+/// Sides of the matrices of the plain product: what keeps a core busy for some ten milliseconds, and what fills a GPU.
+const CPU_PRODUCT: i64 = 1024;
+const GPU_PRODUCT: i64 = 8192;
 /// Floats of the plain copy: far beyond any cache.
 const COPY: i64 = 64 << 20;
 
@@ -27,13 +30,14 @@ fn ceiling(name: impl Into<String>, unit: &str, amount: f64, timing: &Timing) ->
     Ceiling { name: name.into(), per_second: rate(timing.wall_seconds), per_cpu_second: rate(timing.cpu_seconds), unit: unit.into() }
 }
 
-/// Measures the ceilings that parts are held against.
-pub(super) fn ceilings(device: Device, repetitions: usize) -> Vec<Ceiling> {
+/// Measures the ceilings that parts are held against; the product in the networks' kind of numbers.
+pub(super) fn ceilings(device: Device, precision: Precision, repetitions: usize) -> Vec<Ceiling> {
     let options = (Kind::Float, device);
+    let (side, kind) = (if device == Device::Cpu { CPU_PRODUCT } else { GPU_PRODUCT }, kind_of(precision));
     let run = |work: &mut dyn FnMut()| tch::no_grad(|| measure(device, 1, repetitions, work));
-    let (a, b) = (Tensor::randn([PRODUCT, PRODUCT], options), Tensor::randn([PRODUCT, PRODUCT], options));
+    let [a, b] = [(), ()].map(|()| Tensor::randn([side, side], (kind, device)));
     let timing = run(&mut || drop(a.matmul(&b)));
-    let mut found = vec![ceiling(format!("product {PRODUCT}³"), "FLOP", 2.0 * (PRODUCT * PRODUCT * PRODUCT) as f64, &timing)];
+    let mut found = vec![ceiling(format!("product {side}³, {kind:?}"), "FLOP", 2.0 * (side * side * side) as f64, &timing)];
     let source = Tensor::zeros([COPY], options);
     let mut target = Tensor::zeros([COPY], options);
     let timing = run(&mut || target.copy_(&source));

@@ -4,18 +4,14 @@
 use super::parts::{Part, both_ways, scaled};
 use super::shapes::Shape;
 use super::work::{Convolution, decoder_convolutions, encoder_convolutions};
-use crate::assembly::Assembly;
+use crate::assembly::{Assembly, kind_of};
 use crate::model::layers::{Shape as Kernel, channels_last};
-use contract::Precision;
 use tch::{Device, Kind, Tensor};
 
 /// Measures the encoder's convolutions for a batch and the decoder's for one, in parts as the step has them. `repeat` is how often unmeasured
 /// and measured. A backward pass includes one product of the output's size.
 pub(super) fn layers(shape: &Shape, assembly: &Assembly, device: Device, repeat: (usize, usize)) -> Vec<Part> {
-    let kind = match shape.precision {
-        Precision::F32 => Kind::Float,
-        Precision::Bf16 => Kind::BFloat16,
-    };
+    let kind = kind_of(shape.precision);
     let encoder = encoder_convolutions(assembly.encoder.config());
     let decoder = decoder_convolutions(assembly.decoder.config(), shape.template as i64);
     let whole = encoder.iter().map(|convolution| ("encode", shape.batch, convolution));

@@ -360,7 +360,7 @@ impl<'a> Trainer<'a> {
             // The others are in the middle of this batch and cannot begin it again.
             return Err(devices::problem(&what)
                 .at(self.spec.device.clone())
-                .hint("several processes need `--micro-batch` or `--gpu-memory` lower from the start"));
+                .hint("only a process that trains alone takes smaller parts and goes on; run again with a lower `--micro-batch` or `--gpu-memory`"));
         }
         let settings = &mut self.assembly.settings;
         let before = settings.micro_batch.min(settings.batch);
