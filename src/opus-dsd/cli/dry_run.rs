@@ -1,7 +1,7 @@
 //! `train --dry-run`: what would be done, and what it would need. Nothing is written.
 
 use crate::job::console;
-use crate::job::forecast::{Forecast, forecast};
+use crate::job::forecast::{CpuTime, Forecast, forecast};
 use crate::job::progress::duration;
 use crate::job::status::State;
 use crate::machine::{disk, memory};
@@ -100,21 +100,19 @@ fn time(forecast: &Forecast, particles: usize) -> String {
     let decided = &forecast.decided;
     let (epochs, threads) = (decided.train.epochs, decided.grid.threads);
     let images = format!("{epochs} epochs of {particles} images");
-    match forecast.cpu_seconds {
-        Some(seconds) => {
+    match forecast.cpu_time {
+        Some(CpuTime { seconds, training_only }) => {
             let shared = if threads > 1 {
                 format!("; {threads} threads take at best {}", duration(seconds / threads as f64))
             } else {
                 String::new()
             };
             let whence = "from CPU seconds an image, measured on an AMD EPYC: docs/benchmarks/forecast.md";
-            format!("about {} of one core for {images}{shared} ({whence})", duration(seconds))
-        }
-        None if decided.grid.device.id == "cpu" => {
-            format!("not predicted: preset full was never measured on a CPU; expect days for {images}")
+            let left_out = if training_only { "; training alone, since no other stage of preset full was measured on a CPU" } else { "" };
+            format!("about {} of one core for {images}{shared} ({whence}{left_out})", duration(seconds))
         }
         None => format!(
-            "not predicted: {images}, and nothing was measured on this GPU; `opus-dsd status` gives the time to go after the first minute"
+            "not measured yet on a GPU, so nothing is predicted for {images}; `opus-dsd status` gives the time to go after the first minute"
         ),
     }
 }

@@ -31,24 +31,46 @@ const REPORT_BYTES: u64 = 8_000_000;
 /// Particle files that repeat the input's rows: all, selected, largest, and one a cluster.
 const COPIES_OF_INPUT: u64 = 4;
 
-/// Speeds of a preset's networks, measured (docs/benchmarks/forecast.md); `None` where nothing was.
+/// Speeds of a preset's networks, measured (docs/benchmarks/forecast.md).
 struct Measured {
-    /// CPU seconds that an image takes an epoch, at [`Measured::template`].
-    epoch_cpu_s: Option<f64>,
-    /// CPU seconds that an image takes in all other stages.
-    other_cpu_s: f64,
-    /// CPU seconds of what does not grow with the images: three processes start, maps are decoded, a report is drawn.
-    fixed_cpu_s: f64,
+    /// CPU seconds that an image takes an epoch whatever the template.
+    epoch_cpu_s: f64,
+    /// CPU seconds that an image takes an epoch besides, at [`Measured::template`]; they grow with its voxels.
+    epoch_of_template_cpu_s: f64,
+    /// What the other stages take; `None` where that was not measured.
+    other: Option<Other>,
     /// Side of the decoded volume that this was measured with, voxels.
     template: usize,
 }
 
+/// All stages but training.
+struct Other {
+    /// CPU seconds an image.
+    image_cpu_s: f64,
+    /// CPU seconds of what does not grow with the images: three processes start, maps are decoded, a report is drawn.
+    fixed_cpu_s: f64,
+}
+
 fn measured(preset: Preset) -> Measured {
+    let plain = |epoch_of_template_cpu_s, image_cpu_s, fixed_cpu_s, template| Measured {
+        epoch_cpu_s: 0.0,
+        epoch_of_template_cpu_s,
+        other: Some(Other { image_cpu_s, fixed_cpu_s }),
+        template,
+    };
     match preset {
-        Preset::Tiny => Measured { epoch_cpu_s: Some(0.0065), other_cpu_s: 0.0135, fixed_cpu_s: 1.5, template: 32 },
-        Preset::Small => Measured { epoch_cpu_s: Some(0.057), other_cpu_s: 0.054, fixed_cpu_s: 13.0, template: 64 },
-        Preset::Full => Measured { epoch_cpu_s: None, other_cpu_s: 0.0, fixed_cpu_s: 0.0, template: 192 },
+        Preset::Tiny => plain(0.0065, 0.0135, 1.5, 32),
+        Preset::Small => plain(0.057, 0.054, 13.0, 64),
+        Preset::Full => Measured { epoch_cpu_s: 0.19, epoch_of_template_cpu_s: 1.9, other: None, template: 192 },
     }
+}
+
+/// What a job takes of one core.
+pub(crate) struct CpuTime {
+    /// CPU seconds.
+    pub(crate) seconds: f64,
+    /// Whether that is training alone, since nothing else was measured.
+    pub(crate) training_only: bool,
 }
 
 /// A job that has not been started.
@@ -69,8 +91,8 @@ pub(crate) struct Forecast {
     pub(crate) host_memory: u64,
     /// Bytes on the GPU, where one trains; on each of several.
     pub(crate) device_memory: Option<u64>,
-    /// CPU seconds of the whole job, where the device is the CPU and the preset was measured.
-    pub(crate) cpu_seconds: Option<f64>,
+    /// What the job takes where the device is the CPU.
+    pub(crate) cpu_time: Option<CpuTime>,
 }
 
 /// Decides everything. The engine is started for its devices, and ended.
@@ -100,7 +122,7 @@ pub(crate) fn forecast(said: &TrainSaid, folder: &Path) -> Result<Forecast> {
         results: results(&decided, particles, table),
         host_memory: host_memory(&decided, particles),
         device_memory: (decided.grid.device.id != "cpu").then(|| training_memory(&decided)),
-        cpu_seconds: cpu_seconds(&decided, particles),
+        cpu_time: (decided.grid.device.id == "cpu").then(|| cpu_time(&decided, particles)),
         folder: state,
         decided,
         particles,
@@ -179,12 +201,11 @@ fn host_memory(decided: &Decided, particles: usize) -> u64 {
     WORKER_BYTES + ROW_BYTES * rows + ranks * (ENGINE_BYTES + TRAINED_ROW_BYTES * rows + kept + training)
 }
 
-fn cpu_seconds(decided: &Decided, particles: usize) -> Option<f64> {
-    if decided.grid.device.id != "cpu" {
-        return None;
-    }
+fn cpu_time(decided: &Decided, particles: usize) -> CpuTime {
     let measured = measured(decided.grid.preset);
     let size = (decided.train.layout.template as f64 / measured.template as f64).powi(3);
-    let epoch = measured.epoch_cpu_s? * size;
-    Some(measured.fixed_cpu_s + particles as f64 * (epoch * decided.train.epochs as f64 + measured.other_cpu_s))
+    let epoch = measured.epoch_cpu_s + measured.epoch_of_template_cpu_s * size;
+    let training = particles as f64 * epoch * decided.train.epochs as f64;
+    let other = measured.other.as_ref().map_or(0.0, |other| other.fixed_cpu_s + particles as f64 * other.image_cpu_s);
+    CpuTime { seconds: training + other, training_only: measured.other.is_none() }
 }
