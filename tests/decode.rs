@@ -247,6 +247,7 @@ fn what_cannot_be_decoded_is_refused() {
     for name in ["particles.star", "mask.mrc"] {
         std::fs::copy(project.path(&format!("sim/{name}")), project.path(&format!("own/{name}"))).unwrap();
     }
+    std::fs::write(project.path("own/z.txt"), "1 2\n").unwrap();
     let own = files(&project.path("own"));
     for (line, culprit) in [
         (format!("encode --job {JOB} --in_parts own/particles.star --o own"), "`--in_parts own/particles.star`: lies in the job folder"),
@@ -255,12 +256,22 @@ fn what_cannot_be_decoded_is_refused() {
             "`--in_mask own/mask.mrc`: lies in the job folder",
         ),
         (format!("select --job {JOB} --clusters 1 --o own/"), "own/particles.star: is there already, in a folder that holds no job"),
+        (format!("decode --job {JOB} --pc 1 --o own/"), "own/z.txt: is there already"),
     ] {
         let ended = project.run(&line);
         assert_eq!(ended.status, Some(2), "{line}: {}", ended.err);
         assert!(ended.err.contains(culprit) && ended.err.contains("`--o own/job001/`"), "{line}: {}", ended.err);
         assert!(files(&project.path("own")) == own, "{line}");
     }
+    // What a job does not write may lie in its folder, and a host that waits for the job's end is told of it.
+    std::fs::remove_file(project.path("own/z.txt")).unwrap();
+    let beside = project.run(&format!("decode --job {JOB} --pc 1 --points 2 --o own/ --device cpu --j 1"));
+    assert_eq!(beside.status, Some(0), "{}", beside.err);
+    std::fs::write(project.path("own/job.star"), "\ndata_job\n\n_rlnJobTypeLabel relion.external\n_rlnJobIsContinue 0\n\n").unwrap();
+    let select = format!("select --job {JOB} --clusters 1 --o own/");
+    assert_eq!((project.run(&select).status, project.exit_files("own")), (Some(2), vec!["RELION_JOB_EXIT_SUCCESS".to_owned()]));
+    std::fs::remove_file(project.path("own/RELION_JOB_EXIT_SUCCESS")).unwrap();
+    assert_eq!((project.run(&select).status, project.exit_files("own")), (Some(2), vec!["RELION_JOB_EXIT_FAILURE".to_owned()]));
     assert!(before == files(&project.path(JOB)), "the trained job is as it was");
 }
 

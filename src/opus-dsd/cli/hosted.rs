@@ -1,8 +1,9 @@
 //! From what was said to a job under a guard; shared by the verbs that a host starts.
 
 use super::arguments::Said;
-use crate::host::relion::job_star;
+use crate::host::relion::{exit_files, job_star};
 use crate::job::console::Console;
+use crate::job::lock::{self, Lock};
 use crate::job::{guard, launcher, order::Job, order::Order};
 use contract::{Problem, Result};
 
@@ -12,7 +13,12 @@ pub(super) fn start(mut order: Order, said: Said) -> Result<u8> {
         return Err(Problem::input("missing").at("`--o`").hint("name the job folder: `--o External/job001/`"));
     };
     if let Some(problem) = order.harm_to_folder() {
-        // Said on stderr alone: not even an exit file is written to the trained job.
+        // A host that has started the job anew looks for an exit file.
+        let awaited = job_star::of_folder(&folder)?.is_some() && exit_files::read(&folder).is_none() && lock::look(&folder)? != Lock::Taken;
+        if awaited && !order.is_in_its_input() {
+            return Err(problem);
+        }
+        // Said on stderr alone: not even an exit file is written to a job that ended or runs.
         Console::detached().problem(&problem);
         return Ok(problem.kind.exit_status());
     }

@@ -37,7 +37,7 @@ pub(crate) fn read(path: &Path) -> Result<Array2<f32>> {
     let (rows, columns) = match sides[..] {
         [columns] => (1, columns),
         [rows, columns] => (rows, columns),
-        _ => return Err(wrong("more than two dimensions")),
+        _ => return Err(wrong("neither a list nor a table")),
     };
     let shape = (rows, columns).set_f(header.contains("'fortran_order': True"));
     Array2::from_shape_vec(shape, numbers).map_err(|_| wrong("another size than its header says"))

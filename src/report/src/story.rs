@@ -43,6 +43,8 @@ pub struct Story {
     pub embeddings: Vec<Embedding>,
     /// Figures of every particle that points can be coloured by, such as the defocus; the most telling first.
     pub columns: Vec<Column>,
+    /// How many of these, from the first, were asked for: they have room before all else.
+    pub columns_asked: usize,
     /// What particles have in common, such as the micrograph; points can be coloured by it.
     pub groupings: Vec<Grouping>,
     /// Maps along ways through the latents.
@@ -91,6 +93,7 @@ impl Story {
             clustering: None,
             embeddings: Vec::new(),
             columns: Vec::new(),
+            columns_asked: 0,
             groupings: Vec::new(),
             ways: Vec::new(),
             view_classes: Vec::new(),

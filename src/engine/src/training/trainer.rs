@@ -1,29 +1,29 @@
 //! The run: epochs, checkpoints, roll-backs, and the final pass over all particles.
 
+mod epoch_end;
+mod recovery;
+mod schedule;
+
 use super::batches::{Batches, Split};
 use super::checkpoint::{self, Checkpoint, DataFacts, Position};
 use super::guards::Fault;
 use super::inputs::Inputs;
-use super::meters::{Meter, PendingFigures};
+use super::meters::PendingFigures;
 use super::monitor::{Line, Monitor};
 use super::optimiser::{AdamW, Parameter};
 use super::step::{Classes, Draws, Step, TermWeights, Yield};
 use super::{Faults, Outcome, ground, resume};
 use crate::assembly::Assembly;
-use crate::data::{Batch, Particles, runs};
-use crate::decode::map_of;
+use crate::data::{Batch, Particles};
 use crate::devices::{self, panic_text};
 use crate::encode;
 use crate::link::Link;
 use crate::model::bank::LatentBank;
-use crate::model::loss::Fit;
-use crate::model::schedules::{self, RunningSignal};
+use crate::model::schedules::RunningSignal;
 use crate::world::Ranks;
-use contract::{BaseVolume, Event, Kind, MapForm, Problem, Result, TrainOutcome, TrainSettings, TrainSpec};
-use cryoem::mrc;
+use contract::{BaseVolume, Event, Problem, Result, TrainOutcome, TrainSettings, TrainSpec};
 use std::any::Any;
 use std::cell::Cell;
-use std::collections::HashMap;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -31,14 +31,8 @@ use tch::{Device, Tensor};
 
 /// Time between two progress messages, at most.
 const PROGRESS_EVERY: Duration = Duration::from_millis(900);
-/// A latent dimension counts as active when its means vary more than this over particles.
-const ACTIVE_VARIANCE: f64 = 0.02;
 /// Batches of a GPU whose figures are read together, at most: reading waits for all that is queued. A fault shows so much later.
 const MOST_UNREAD: usize = 32;
-/// Epochs that latents may take to come alive before a warning.
-const EPOCHS_TO_LIVE: usize = 2;
-/// The original's weight of the prior follows its saw-tooth: (beta + 0.05) / 1.05.
-const PRIOR_OFFSET: f64 = 0.05;
 
 /// Trains as the command says, from the newest checkpoint where there is one.
 ///
@@ -451,234 +445,6 @@ impl<'a> Trainer<'a> {
             of: self.split.training.len(),
             images_per_second: images.saturating_sub(last.images) as f64 / seconds,
         });
-    }
-
-    fn end_epoch(&mut self, took: Duration) -> Result<Course> {
-        match self.settle()? {
-            Course::Done => {}
-            other => return Ok(other),
-        }
-        let rate = self.learning_rate();
-        let meter = self.position.epoch_meter;
-        let warm = self.is_warm(self.position.epoch as f64 + 0.5);
-        if !warm {
-            match self.position.guard.epoch(&self.settings.guards, meter.kl_nats()) {
-                Err(fault) => return Ok(Course::Ill(fault)),
-                Ok(true) if self.position.epoch + 1 >= EPOCHS_TO_LIVE => self.link.warn(format!(
-                    "the latents carry almost nothing after epoch {} (mean KL {:.3} nats): the particles may be homogeneous, or try `--warm-start yes`, a lower `--beta` or more epochs",
-                    self.position.epoch + 1,
-                    meter.kl_nats()
-                )),
-                Ok(_) => {}
-            }
-        }
-        let validation = self.validate();
-        self.position.validation = validation;
-        let terms = meter.terms();
-        // The warm start's epochs minimise something else and are not compared.
-        self.position.score = if warm { None } else { Some(validation.unwrap_or(terms.total)) };
-        self.position.epoch += 1;
-        self.position.batches = 0;
-        self.position.images = 0;
-        self.position.epoch_meter = Meter::default();
-        self.progress.set(Progress { at: Instant::now(), images: 0, ..self.progress.get() });
-        let epoch = self.position.epoch;
-        let line = Line::new("epoch", epoch, meter.images(), &meter, rate, validation).with_active_dimensions(self.active_dimensions());
-        self.note(&line)?;
-        if let Some(monitor) = &self.monitor {
-            monitor.panels(&self.assembly, self.particles, &self.inputs, &self.latents, self.box_px)?;
-            self.write_preview()?;
-            checkpoint::replace_npy(&self.latents_path(epoch), &self.latents)?;
-            self.save()?;
-            checkpoint::tidy(&self.spec.checkpoints, self.settings.keep_every)?;
-        }
-        self.link.tell(Event::Epoch {
-            epoch,
-            epochs: self.settings.epochs,
-            terms,
-            validation,
-            kl_nats: meter.kl_nats(),
-            active_dimensions: self.active_dimensions(),
-            snr: meter.snr(),
-            learning_rate: rate,
-            seconds: took.as_secs_f64(),
-        });
-        Ok(Course::Done)
-    }
-
-    /// Mean reconstruction loss of the validation images at their latent means; nothing is changed but their latents.
-    fn validate(&mut self) -> Option<f64> {
-        if self.split.validation.is_empty() {
-            return None;
-        }
-        let validation = &self.split.validation;
-        let share = self.ranks.share(validation.len());
-        let own = share.select(validation);
-        let chosen: Vec<Vec<usize>> =
-            runs(own.len(), self.assembly.settings.micro_batch).into_iter().map(|run| run.into_iter().map(|i| own[i]).collect()).collect();
-        let (mut sum, mut means) = ([0.0], Vec::new());
-        for batch in self.particles.stream(chosen) {
-            let (of_batch, error) = tch::no_grad(|| self.misfit(&batch));
-            sum[0] += share.weight() * error;
-            means.push(of_batch);
-        }
-        self.ranks.sum(&mut sum);
-        let index = Tensor::from_slice(&validation.iter().map(|&i| i as i64).collect::<Vec<_>>()).to_device(self.device);
-        let means = self.ranks.rows(&Tensor::cat(&means, 0), share);
-        let _ = self.latents.index_copy_(0, &index, &means);
-        Some(sum[0] / (validation.len() as f64 * self.inputs.mean_area))
-    }
-
-    /// Latent means, and half the squared error of the renderings at them, summed.
-    fn misfit(&self, batch: &Batch) -> (Tensor, f64) {
-        let cubes = self.inputs.cubes(&self.assembly, batch);
-        let (means, _) = self.assembly.encode(&cubes, self.inputs.anchors(batch).as_ref());
-        let scene = &self.assembly.scene;
-        let volumes = scene.volume.assemble(&self.assembly.net(&means));
-        let rendered = self.assembly.render(&volumes, &means, batch, self.box_px);
-        let silhouettes = self.inputs.silhouettes(&self.assembly, batch);
-        let fit = Fit::new(&rendered, &scene.seen(&batch.images).unsqueeze(1), &silhouettes, &self.settings.numerics);
-        let error = fit.squared_error().sum(tch::Kind::Double).double_value(&[]) * 0.5;
-        (means, error)
-    }
-
-    /// Back to the last epoch's end with a smaller step.
-    fn roll_back(&mut self, fault: &Fault) -> Result<()> {
-        let roll_backs = self.position.guard.roll_backs + 1;
-        let place = format!("epoch {}, image {}", self.position.epoch + 1, self.position.images);
-        if roll_backs > self.settings.guards.roll_backs {
-            return Err(Problem::new(Kind::Numerical, format!("{fault}, and {} roll-backs did not help", roll_backs - 1))
-                .at(place)
-                .hint("check the images' normalisation and the mask, or lower `--lr`"));
-        }
-        let factor = self.position.step_factor * self.settings.guards.step_factor;
-        let folder = self.spec.checkpoints.join(format!("epoch-{:03}", self.position.epoch));
-        self.link.warn(format!("{place}: {fault}; going back to {} with {factor:.3} times the learning rate", folder.display()));
-        if self.ranks.is_first() {
-            checkpoint::remove_after(&self.spec.checkpoints, self.position.epoch)?;
-            let good = Checkpoint::load(&folder)?;
-            self.restore(&good)?;
-            self.position.guard.roll_backs = roll_backs;
-            self.position.step_factor = factor;
-        }
-        self.follow_first()?;
-        if !self.faults.again {
-            self.faults.inject = None;
-        }
-        Ok(())
-    }
-
-    fn restore(&mut self, state: &Checkpoint) -> Result<()> {
-        self.unread.clear();
-        self.assembly.load_weights(&state.weights)?;
-        self.optimiser
-            .restore(&state.moments, state.position.steps)
-            .map_err(|name| Problem::input(format!("lacks the optimiser's tensor `{name}`")).at(state.name()))?;
-        self.bank = LatentBank::new(&state.bank(&self.spec.checkpoints)?.to_device(self.device));
-        self.latents = state.latents.to_device(self.device).copy();
-        self.position = state.position.clone();
-        self.take_signal();
-        if let Some(monitor) = &mut self.monitor {
-            monitor.rewind(self.position.losses_bytes)?;
-        }
-        self.progress.set(Progress { at: Instant::now(), images: self.position.images, ..self.progress.get() });
-        Ok(())
-    }
-
-    /// Brings all that is learned, and where the run stands, into step with the first rank.
-    fn follow_first(&mut self) -> Result<()> {
-        if self.ranks.is_alone() {
-            return Ok(());
-        }
-        let mut named: Vec<(String, Tensor)> = self.assembly.weights().into_iter().chain(self.optimiser.moments()).collect();
-        named.sort_by(|a, b| a.0.cmp(&b.0));
-        let mut tensors: Vec<Tensor> = named.into_iter().map(|(_, tensor)| tensor).collect();
-        tensors.extend([self.latents.shallow_clone(), self.bank.latents().shallow_clone()]);
-        self.ranks.copy_of_first(&mut tensors);
-        let unread = |e: serde_json::Error| Problem::failed(format!("the first rank's position is not understood: {e}"));
-        let position = serde_json::to_string(&self.position).map_err(unread)?;
-        self.position = serde_json::from_str(&self.ranks.words_of_first(position)).map_err(unread)?;
-        self.optimiser.set_steps(self.position.steps);
-        self.take_signal();
-        Ok(())
-    }
-
-    /// Steers by the signal of where the run stands. A resumed run takes the same steps as one that was not broken off.
-    fn take_signal(&mut self) {
-        self.signal = RunningSignal::new(self.position.signal, self.device);
-        self.signal_before = RunningSignal::new(self.position.signal_before.unwrap_or(self.position.signal), self.device);
-    }
-
-    fn save(&mut self) -> Result<()> {
-        let state = Checkpoint {
-            position: self.position.clone(),
-            settings: self.settings.clone(),
-            data: self.data.clone(),
-            weights: self.assembly.weights(),
-            moments: self.optimiser.moments().into_iter().collect::<HashMap<_, _>>(),
-            fixed: self.assembly.fixed(),
-            latents: self.latents.shallow_clone(),
-            bank: Some(self.bank.latents().shallow_clone()),
-        };
-        let folder = state.save(&self.spec.checkpoints)?;
-        self.saved_at = Instant::now();
-        self.link.tell(Event::Checkpoint { folder, epoch: self.position.epoch, images: self.position.images });
-        Ok(())
-    }
-
-    fn write_preview(&self) -> Result<()> {
-        let mean = self.latents.mean_dim([0i64].as_slice(), true, tch::Kind::Float);
-        let form = MapForm::plain(self.data.size_px, self.data.apix);
-        mrc::write_volume_at(&self.spec.preview, &map_of(&self.assembly, &mean, &form)?, self.spec.preview_origin_angstrom)
-    }
-
-    fn latents_path(&self, epoch: usize) -> std::path::PathBuf {
-        let folder = self.spec.checkpoints.join("latents");
-        // A folder that cannot be made shows in the write that follows.
-        let _ = std::fs::create_dir_all(&folder);
-        folder.join(format!("epoch-{epoch:03}.npy"))
-    }
-
-    fn active_dimensions(&self) -> usize {
-        let variances = self.latents.var_dim([0i64].as_slice(), false, false);
-        usize::try_from(variances.gt(ACTIVE_VARIANCE).sum(tch::Kind::Int64).int64_value(&[])).unwrap_or(0)
-    }
-
-    /// Epochs done, fractions of the running one included.
-    fn epochs_done(&self) -> f64 {
-        self.position.epoch as f64 + self.position.images as f64 / self.split.training.len().max(1) as f64
-    }
-
-    fn is_warm(&self, epochs_done: f64) -> bool {
-        self.settings.warm_start.is_some_and(|start| epochs_done < start.epochs)
-    }
-
-    fn learning_rate(&self) -> f64 {
-        let done = self.epochs_done();
-        let fraction = done / self.settings.epochs as f64;
-        let rate = schedules::learning_rate(&self.settings.learning_rate, fraction, done.floor() as usize, self.position.steps as usize);
-        rate * self.position.step_factor
-    }
-
-    fn weights(&self) -> TermWeights {
-        let settings = self.settings;
-        let done = self.epochs_done();
-        let beta = schedules::weight(&settings.beta, done / settings.epochs as f64);
-        let clamped = (!settings.numerics.snr_unclamped).then(|| self.signal_before.clamped());
-        let signal = clamped.as_ref().unwrap_or(&self.signal_before);
-        // As in the original, whose terms are relative to the whole squared error, where ours are relative to half of it.
-        let (divergence, prior) = match settings.beta_control {
-            Some(control) => (signal.factor(control) * (0.5 * beta), settings.lamb * (beta + PRIOR_OFFSET) / (1.0 + PRIOR_OFFSET)),
-            None => (Tensor::full([], beta, (tch::Kind::Double, self.device)), settings.lamb),
-        };
-        TermWeights {
-            divergence,
-            prior,
-            magnitude: settings.volume_l1,
-            variation: settings.volume_tv,
-            snr: signal.signal_to_noise(),
-            warm: self.is_warm(done),
-        }
     }
 
     fn injected(&self) -> Option<super::Injection> {

@@ -49,17 +49,17 @@ pub(super) fn run(context: &mut Context<'_>, said: &DecodeSaid) -> Result<()> {
     let ground = Fingerprint::new(STAGE).and_content(&trained.checkpoint.join(checkpoints::HEADER))?.and(&form);
     let ground = ground.and(&(wish.latents.dim(), wish.latents.iter().collect::<Vec<_>>(), &wish.particles, &wish.name));
     let stage = if wish.folder.is_empty() { STAGE.to_owned() } else { format!("{STAGE}-{}", wish.folder) };
+    context.results.change(|now| {
+        now.complete = false;
+        (now.epoch, now.zdim, now.apix, now.box_px) = (trained.epoch, wish.latents.ncols(), form.apix, form.box_px);
+        now.origin_angstrom = form.origin_angstrom;
+        now.trained_job = Some(trained.latents_of.to_string_lossy().into_owned());
+    })?;
+    chosen::write(&context.job.folder, &mut context.results, trained.chosen.as_ref())?;
     context.stage(&stage, &ground, |context| {
         let latents = folder.join("z.npy.part");
         npy::write(&latents, wish.latents.view())?;
-        context.results.change(|now| {
-            now.complete = false;
-            (now.epoch, now.zdim, now.apix, now.box_px) = (trained.epoch, wish.latents.ncols(), form.apix, form.box_px);
-            now.origin_angstrom = form.origin_angstrom;
-            now.trained_job = Some(trained.latents_of.to_string_lossy().into_owned());
-            now.series = series(Vec::new());
-        })?;
-        chosen::write(&context.job.folder, &mut context.results, trained.chosen.as_ref())?;
+        context.results.change(|now| now.series = series(Vec::new()))?;
         let spec = DecodeSpec {
             checkpoint: trained.checkpoint.clone(),
             latents: latents.clone(),
@@ -72,23 +72,16 @@ pub(super) fn run(context: &mut Context<'_>, said: &DecodeSaid) -> Result<()> {
             decode::maps(context, &mut engine, spec, |context, row| context.results.change(|now| now.series[0].volumes.push(volume(row))));
         let _ = std::fs::remove_file(&latents);
         decoded?;
-        // Maps of a longer series, which these have taken the place of.
-        for stale in (files.len()..).map(|row| context.path(&within(&wish.folder, &map_file(row)))).take_while(|file| file.exists()) {
-            std::fs::remove_file(&stale).map_err(|e| Problem::io(&stale, &e))?;
-        }
         let mut written: Vec<PathBuf> = files.iter().map(|f| context.path(f)).collect();
         let (rows, owners) = (folder.join("z.txt"), folder.join("pairs.csv"));
         atomic::write(&rows, table(&wish.latents).as_bytes())?;
         written.push(rows);
-        match &wish.particles {
-            Some(particles) => {
-                atomic::write(&owners, pairs(particles).as_bytes())?;
-                written.push(owners);
-            }
-            // That of other maps, which these have taken the place of.
-            None if owners.exists() => std::fs::remove_file(&owners).map_err(|e| Problem::io(&owners, &e))?,
-            None => {}
+        if let Some(particles) = &wish.particles {
+            atomic::write(&owners, pairs(particles).as_bytes())?;
+            written.push(owners);
         }
+        // Maps of a longer series, or the owners of other maps, which these have taken the place of.
+        context.remove_earlier(&stage, &folder, &written)?;
         Ok(written)
     })?;
     context.say(&format!("written to {}", folder.display()));

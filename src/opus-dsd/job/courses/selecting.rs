@@ -72,6 +72,8 @@ pub(super) fn run(context: &mut Context<'_>, said: &SelectSaid) -> Result<()> {
     let rest = select::rest(n, &rows);
     context.results.change(|now| {
         now.complete = false;
+        // Told again when all files are those of the new rows.
+        now.chosen = None;
         (now.epoch, now.zdim, now.apix, now.box_px) = (job.results.epoch, job.latents.ncols(), job.results.apix, job.results.box_px);
         now.trained_job = Some(job.trained_job().to_string_lossy().into_owned());
         (now.particles, now.latents) = (PARTICLES.into(), Some(LATENTS.into()));

@@ -8,7 +8,7 @@ use crate::job::progress::duration;
 use crate::job::results::ResultsFile;
 use crate::job::stage::{Fingerprint, Ledger};
 use crate::job::stop::Stop;
-use contract::Result;
+use contract::{Problem, Result};
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
@@ -79,6 +79,18 @@ impl<'a> Context<'a> {
         let seconds = began.elapsed().as_secs_f64();
         self.events.add(&OwnEvent::Done { name, seconds });
         self.say(&format!("{name}: done in {}", duration(seconds)));
+        Ok(())
+    }
+
+    /// Removes what an earlier run of a stage left in a folder of the job and this one has not made.
+    ///
+    /// # Errors
+    /// A file cannot be removed.
+    pub(crate) fn remove_earlier(&self, stage: &str, folder: &Path, made: &[PathBuf]) -> Result<()> {
+        let earlier = Ledger::outputs(self.folder(), stage).into_iter().filter(|file| file.starts_with(folder) && !made.contains(file));
+        for file in earlier.filter(|file| file.exists()) {
+            std::fs::remove_file(&file).map_err(|e| Problem::io(&file, &e))?;
+        }
         Ok(())
     }
 }

@@ -187,6 +187,7 @@ fn story(
         clusters: found.clusters.clone(),
         embeddings: found.umap.iter().map(|umap| Embedding { name: "UMAP".into(), points: umap.clone() }).collect(),
         columns: particles::columns(&input.particles, found, &material.colours)?,
+        columns_asked: material.colours.len(),
         groupings: particles::groupings(&input.particles, material.compared.as_ref()),
         clustering: found.clustering.clone(),
         nuisances,

@@ -118,7 +118,9 @@ pub(crate) fn run(
             let outputs: Vec<PathBuf> = (0..path.nrows()).map(|row| folder.join(map_file(row))).collect();
             let spec = decode::spec(decided, outcome, latents.clone(), outputs.clone());
             decode::maps(context, engine, spec, |_, _| Ok(()))?;
-            Ok(outputs.into_iter().chain([latents.clone()]).collect())
+            let made: Vec<PathBuf> = outputs.into_iter().chain([latents.clone()]).collect();
+            context.remove_earlier(&name, &folder, &made)?;
+            Ok(made)
         })?;
         let path = npy::read(&latents)?;
         let volumes = path.rows().into_iter().enumerate();

@@ -198,8 +198,12 @@ fn columns(story: &Story) -> (Vec<Value>, Vec<&str>) {
         fits
     };
     let names = |g: &Grouping| g.names.iter().map(|name| name.len() + NAME_BYTES).sum::<usize>() as f64;
+    let (asked, others) = story.columns.split_at(story.columns_asked.min(story.columns.len()));
+    let (mut figures, mut no_figures): (Vec<_>, Vec<_>) = asked.iter().partition(|_| fits(a_figure));
     let (groupings, no_groupings): (Vec<_>, Vec<_>) = story.groupings.iter().partition(|g| fits(a_figure + names(g)));
-    let (figures, no_figures): (Vec<_>, Vec<_>) = story.columns.iter().partition(|_| fits(a_figure));
+    let (more, no_more): (Vec<_>, Vec<_>) = others.iter().partition(|_| fits(a_figure));
+    figures.extend(more);
+    no_figures.extend(no_more);
     let groupings = groupings.into_iter().map(|g| json!({ "name": g.name, "names": g.names, "of": words(g.of.iter().copied()) }));
     let figures = figures.into_iter().map(|c| json!({ "name": c.name, "values": quantised(ArrayView1::from(&c.values)) }));
     let left_out = no_figures.into_iter().map(|c| c.name.as_str()).chain(no_groupings.into_iter().map(|g| g.name.as_str()));

@@ -289,7 +289,7 @@ function showScatter() {
   byId("colour").append(make("option", { value: "cluster" }, DATA.words.division), ...DATA.columns.map((c, i) => make("option", { value: i }, c.name)));
   if (DATA.left_out.length > 0) {
     byId("left-out").hidden = false;
-    byId("left-out").replaceChildren(withCode(`With so many particles this file has no room for the colours ${DATA.left_out.join(", ")}. An analysis with \`--colour-by\` and labels of the particle file shows those columns in place of others.`));
+    byId("left-out").replaceChildren(withCode(`With so many particles this file has no room for the colours ${DATA.left_out.join(", ")}. An analysis with \`--colour-by\` and labels of the particle file gives those columns what room there is.`));
   }
   if (!DATA.words.regions) ["lasso", "lasso-clear"].forEach((id) => (byId(id).hidden = true));
   const { canvas } = scatter;

@@ -16,6 +16,9 @@ const MOST_SHOWN: usize = 48;
 /// Voxels of a side that are drawn, at most: finer detail is not seen on a page, and all maps are held at once.
 const MOST_VOXELS: usize = 128;
 
+/// Particles that principal components need.
+const FEWEST: usize = 2;
+
 /// What was decoded.
 pub(crate) struct Decoded<'a> {
     pub(crate) trained: &'a Trained,
@@ -30,7 +33,12 @@ pub(crate) struct Decoded<'a> {
 /// # Errors
 /// A map cannot be read or a file not be written.
 pub(crate) fn write(context: &mut Context<'_>, decoded: &Decoded<'_>, ground: &Fingerprint) -> Result<()> {
-    let ground = ground.clone().and(&picture(decoded.trained.latents.view(), None)).and(&decoded.trained.states.len());
+    let trained = decoded.trained;
+    if trained.latents.nrows() < FEWEST {
+        context.say(&format!("no report: it shows where maps lie among {FEWEST} particles or more"));
+        return Ok(());
+    }
+    let ground = ground.clone().and(&picture(trained.latents.view(), None)).and(&(&trained.states, trained.states_epoch));
     brief(context, &ground, |context| story(context, decoded))
 }
 

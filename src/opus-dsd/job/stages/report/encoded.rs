@@ -52,7 +52,15 @@ impl Encoded<'_> {
                 // What is far away stands above them.
                 warnings: context.warnings.iter().filter(|line| !line.starts_with(self.far)).cloned().collect(),
                 next_steps: next::of_encoded(context, self.found),
-                ground: Some(Ground { name: "particles that the model was trained on".into(), latents: self.trained.latents.clone() }),
+                ground: Some(Ground {
+                    name: self
+                        .trained
+                        .chosen
+                        .as_ref()
+                        .map_or("particles that the model was trained on", |_| "particles of the selection")
+                        .into(),
+                    latents: self.trained.latents.clone(),
+                }),
                 columns: particles::columns(set, self.found, &[])?,
                 groupings: particles::groupings(set, None),
                 view_classes: particles::views(set).map(Hopf::view_class).collect(),

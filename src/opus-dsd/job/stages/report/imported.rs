@@ -37,7 +37,8 @@ impl Imported<'_> {
         let (nuisances, warnings) = particles::nuisances(self.particles, &found)?;
         warnings.iter().for_each(|line| context.warn(line));
         let shown = picture(self.latents.view(), None);
-        let ground = Fingerprint::new("imported").and(&shown).and(&self.epochs).and(&self.decided.reasons);
+        let ground = Fingerprint::new("imported").and(&shown).and(&self.epochs).and(&self.decided.reasons).and(&(self.original, self.from));
+        let ground = self.from.map_or_else(|| Ok(ground.clone()), |file| ground.clone().and_content(file))?;
         brief(context, &ground, |context| {
             let epoch = self.epochs.last().copied().unwrap_or(0);
             let n = self.latents.nrows();
