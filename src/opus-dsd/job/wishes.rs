@@ -44,6 +44,11 @@ impl Wish {
         if self.is_series() { &self.name } else { MAPS }
     }
 
+    /// A file beside the maps, relative to the job folder.
+    pub(super) fn beside(&self, name: &str) -> String {
+        Path::new(&self.folder).join(name).to_string_lossy().into_owned()
+    }
+
     fn of(latents: Array2<f32>, name: &str) -> Self {
         Self { latents, particles: None, folder: String::new(), name: name.into(), warning: None }
     }

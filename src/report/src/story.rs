@@ -27,6 +27,8 @@ pub struct Story {
     pub warnings: Vec<String>,
     /// What to do with the result, most telling first.
     pub next_steps: Vec<NextStep>,
+    /// The command that takes the particles of a region drawn in the report, saved as `selection.json`.
+    pub region_command: String,
     /// One entry an epoch, in order.
     pub epochs: Vec<EpochRecord>,
     /// Latents of all particles, `[n, d]`.
@@ -85,6 +87,7 @@ impl Story {
             verdict: None,
             warnings: Vec::new(),
             next_steps: Vec::new(),
+            region_command: String::new(),
             epochs: Vec::new(),
             latents,
             ground: None,

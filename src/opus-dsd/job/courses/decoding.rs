@@ -12,10 +12,10 @@ use crate::job::trained::Trained;
 use crate::job::{atomic, checkpoints, chosen, npy, wishes};
 use crate::settings::devices;
 use crate::settings::said::DecodeSaid;
-use contract::{DecodeSpec, Problem, Result, Series, SeriesVolume};
+use contract::{DecodeSpec, Result, Series, SeriesVolume};
 use ndarray::Array2;
 use std::fmt::Write as _;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 /// Name in the ledger of what goes to the job folder itself; what goes to a folder in it has the folder's name besides.
 const STAGE: &str = "decode";
@@ -41,9 +41,8 @@ pub(super) fn run(context: &mut Context<'_>, said: &DecodeSaid) -> Result<()> {
     if let Some(warning) = &wish.warning {
         context.warn(warning);
     }
-    let folder = context.path(&wish.folder);
-    std::fs::create_dir_all(&folder).map_err(|e| Problem::io(&folder, &e))?;
-    let files: Vec<String> = (0..wish.latents.nrows()).map(|row| within(&wish.folder, &map_file(row))).collect();
+    let folder = context.make_folder(&wish.folder)?;
+    let files: Vec<String> = (0..wish.latents.nrows()).map(|row| wish.beside(&map_file(row))).collect();
     let series = |volumes| vec![Series { name: wish.name.clone(), volumes }];
     let volume = |row: usize| SeriesVolume { file: files[row].clone(), z: wish.latents.row(row).to_vec() };
     let ground = Fingerprint::new(STAGE).and_content(&trained.checkpoint.join(checkpoints::HEADER))?.and(&form);
@@ -94,10 +93,6 @@ pub(super) fn run(context: &mut Context<'_>, said: &DecodeSaid) -> Result<()> {
         now.series = series((0..files.len()).map(volume).collect());
         now.complete = true;
     })
-}
-
-fn within(folder: &str, file: &str) -> String {
-    Path::new(folder).join(file).to_string_lossy().into_owned()
 }
 
 /// Latents as text, a row each, as `--zfile` takes them.

@@ -158,8 +158,7 @@ fn adopt(context: &mut Context<'_>, engine: &mut Engine, epoch: &Epoch, shared: 
         .at(epoch.latents.display().to_string())
         .hint("give `weights.N.pkl` and `z.N.pkl` of one run"));
     }
-    let folder = context.path(HANDED_OVER);
-    std::fs::create_dir_all(&folder).map_err(|e| Problem::io(&folder, &e))?;
+    let folder = context.make_folder(HANDED_OVER)?;
     let spec = AdoptSpec {
         weights: folder.join("weights.safetensors"),
         fixed: folder.join("fixed.safetensors"),

@@ -167,8 +167,7 @@ fn maps_of(
     other: &Other,
     centers: &Array2<f32>,
 ) -> Result<Vec<PathBuf>> {
-    let folder = context.path(FOLDER);
-    std::fs::create_dir_all(&folder).map_err(|e| Problem::io(&folder, &e))?;
+    let folder = context.make_folder(FOLDER)?;
     let latents = context.path("stages").join("compared-centres.npy");
     npy::write(&latents, centers.view())?;
     let maps: Vec<PathBuf> = (0..centers.nrows()).map(|c| folder.join(decode::map_file(c + 1))).collect();

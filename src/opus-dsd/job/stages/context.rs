@@ -82,6 +82,16 @@ impl<'a> Context<'a> {
         Ok(())
     }
 
+    /// A folder of the job, made where it is missing.
+    ///
+    /// # Errors
+    /// It cannot be made.
+    pub(crate) fn make_folder(&self, name: &str) -> Result<PathBuf> {
+        let folder = self.path(name);
+        std::fs::create_dir_all(&folder).map_err(|e| Problem::io(&folder, &e))?;
+        Ok(folder)
+    }
+
     /// Removes what an earlier run of a stage left in a folder of the job and this one has not made.
     ///
     /// # Errors

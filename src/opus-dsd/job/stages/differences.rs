@@ -61,7 +61,7 @@ pub(crate) fn run(
         fingerprint = fingerprint.and_content(file)?;
     }
     context.stage("differences", &fingerprint, |context| {
-        create_folder(context, DIFFERENCES)?;
+        context.make_folder(DIFFERENCES)?;
         let stage = Stage::new(context, decided, found, ground)?;
         let (states, scaled) = stage.differences(context)?;
         let region = match &ground.region {
@@ -104,11 +104,6 @@ pub(crate) fn part(path: &Path, form: &MapForm) -> Result<(Volume, Vec<String>)>
 fn of_mask(path: &Path, problem: Problem) -> Problem {
     let told = problem.at(format!("`--in_mask` {}", path.display()));
     if told.hint.is_some() { told } else { told.hint("give a mask of the part as an MRC map with values from 0 to 1") }
-}
-
-fn create_folder(context: &Context<'_>, name: &str) -> Result<()> {
-    let folder = context.path(name);
-    std::fs::create_dir_all(&folder).map_err(|e| Problem::io(&folder, &e))
 }
 
 fn consensus_file() -> String {
@@ -250,7 +245,7 @@ impl<'a> Stage<'a> {
         outcome: &TrainOutcome,
         samples: usize,
     ) -> Result<VoxelVariability> {
-        create_folder(context, VARIABILITY)?;
+        context.make_folder(VARIABILITY)?;
         let rows = Random::keyed(self.decided.train.seed, &[PURPOSE]).sample(self.found.latents.nrows(), samples);
         let scratch = context.path("stages");
         let latents = scratch.join("variability.npy");

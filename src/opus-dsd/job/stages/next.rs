@@ -123,6 +123,12 @@ pub(crate) fn of_selection(context: &Context<'_>) -> String {
     format!("look at these particles alone: `{analyse}`")
 }
 
+/// The command that takes the particles of a region, which the report saves under this name.
+pub(crate) fn of_region(context: &Context<'_>) -> String {
+    let folder = context.job.folder_name.trim_end_matches('/');
+    command(&["select", "--job", folder, "--region", "selection.json", "--o", &beside(folder, "region")])
+}
+
 /// What to do with a job that was imported.
 pub(crate) fn of_imported(context: &Context<'_>) -> Vec<NextStep> {
     let folder = context.job.folder_name.trim_end_matches('/');

@@ -61,8 +61,7 @@ pub(crate) fn run(context: &mut Context<'_>, input: &Input, decided: &Decided, f
     let halves = half_sets(set, decided.train.seed);
     context.say(&halves.note);
     let form = decided.map_form();
-    let folder = context.path(FOLDER);
-    std::fs::create_dir_all(&folder).map_err(|e| Problem::io(&folder, &e))?;
+    context.make_folder(FOLDER)?;
     let mut images = None;
     for cluster in 0..found.clusters.len() {
         let class = found.clusters.class_number(cluster);

@@ -181,6 +181,7 @@ fn story(
         facts,
         warnings: context.warnings.clone(),
         next_steps: next::of_states(context, found, outcome.epochs)?,
+        region_command: next::of_region(context),
         epochs,
         latents: found.latents.clone(),
         pca: found.pca.clone(),

@@ -111,8 +111,7 @@ pub(crate) fn run(
         let ground = decode::ground(decided, outcome, found).and(&(&name, extent.points));
         let latents = context.path(&name).join("z.npy");
         context.stage(&name, &ground, |context| {
-            let folder = context.path(&name);
-            std::fs::create_dir_all(&folder).map_err(|e| Problem::io(&folder, &e))?;
+            let folder = context.make_folder(&name)?;
             let path = stations(context, found, &mut land, line, extent.points)?;
             npy::write(&latents, path.view())?;
             let outputs: Vec<PathBuf> = (0..path.nrows()).map(|row| folder.join(map_file(row))).collect();

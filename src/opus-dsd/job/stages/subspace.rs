@@ -6,7 +6,7 @@ use super::train::Ground;
 use crate::job::stage::Fingerprint;
 use crate::job::{encode_kit, npy};
 use crate::settings::decided::Decided;
-use contract::{Problem, Result};
+use contract::Result;
 use cryoem::mrc::{read_volume, write_volume};
 use cryoem::prepare::PreparedSet;
 use reconstruction::subspace::{self, SubspaceOptions};
@@ -34,7 +34,7 @@ pub(crate) fn run(context: &mut Context<'_>, decided: &Decided, images: &Images<
         options.seed,
     ));
     context.stage("subspace", &fingerprint, |context| {
-        std::fs::create_dir_all(&folder).map_err(|e| Problem::io(&folder, &e))?;
+        context.make_folder(FOLDER)?;
         images.ensure(context)?;
         let set = PreparedSet::open(&images.prepared)?;
         let found = subspace::fit(&set, &read_volume(base)?, &read_volume(&ground.mask)?, &options, &mut |_, _| Ok(()))?;
@@ -65,7 +65,7 @@ pub(crate) fn score(context: &mut Context<'_>, images: &Images<'_>, model: &Path
     let ground = Fingerprint::new("scores").and(&images.prepared.fingerprint).and_content(model)?;
     context.stage("scores", &ground, |context| {
         images.ensure(context)?;
-        std::fs::create_dir_all(&folder).map_err(|e| Problem::io(&folder, &e))?;
+        context.make_folder(FOLDER)?;
         npy::write(&scores, encode_kit::linear(model)?.score(&PreparedSet::open(&images.prepared)?)?.view())?;
         Ok(vec![scores.clone()])
     })?;

@@ -20,9 +20,6 @@ function leave(id) {
   document.querySelector(`nav a[href="#${id}"]`).remove();
 }
 
-// A word as a shell takes it.
-const shellWord = (word) => (/^[\w./,:=+@%-]+$/.test(word) ? word : `'${word.replaceAll("'", "'\\''")}'`);
-
 // Text with `code` between backticks.
 function withCode(text) {
   const line = document.createDocumentFragment();

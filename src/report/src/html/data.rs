@@ -54,6 +54,7 @@ pub(super) fn of(story: &Story) -> Result<Value> {
         "verdict": { "good": verdict.good, "text": verdict.text },
         "warnings": warnings,
         "next_steps": story.next_steps.iter().map(next_step).collect::<Vec<_>>(),
+        "region_command": story.region_command,
         "epochs": epochs(story),
         "particles": story.latents.nrows(),
         "drawn_on": { "job": story.title, "epoch": story.epoch, "particles": story.latents.nrows(), "fingerprint": story.fingerprint },

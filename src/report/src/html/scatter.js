@@ -273,7 +273,7 @@ function finishLasso() {
   byId("selection").hidden = false;
   byId("selection").dataset.count = count;
   scatter.selection = { schema: 1, embedding: e.name === "UMAP" ? "umap" : "pca", polygon: polygon.map((p) => p.map((v) => Number(v.toPrecision(7)))), particles: count, drawn_on: DATA.drawn_on };
-  byId("selection-command").textContent = `opus-dsd select --job ${shellWord(DATA.title)} --region selection.json --o ${shellWord(DATA.title + "-region/")}`;
+  byId("selection-command").textContent = DATA.region_command;
   redraw();
 }
 

@@ -165,6 +165,7 @@ pub(crate) fn story(n: usize, d: usize, k: usize) -> Story {
             points: Array2::from_shape_fn((n, 2), |(i, j)| latents[[i, j.min(d - 1)]] * latents[[i, j.min(d - 1)]].abs()),
         }],
         columns_asked: 0,
+        region_command: "opus-dsd select --job External/job007 --region selection.json --o External/job007-region/".into(),
         columns: vec![Column { name: "defocus (Å)".into(), values: (0..n).map(|i| 15_000.0 + 3000.0 * noise(i)).collect() }],
         groupings: vec![Grouping {
             name: "micrograph".into(),

@@ -65,11 +65,11 @@ fn story(context: &Context<'_>, decoded: &Decoded<'_>) -> Result<Story> {
         fact("epoch", trained.epoch.to_string()),
         fact("maps", format!("{count}, {}", range(files))),
         fact("form", wishes::in_words(form)),
-        fact("their latents", beside(&wish.folder, "z.txt")),
+        fact("their latents", wish.beside("z.txt")),
     ];
     facts.extend(trained.chosen.as_ref().map(|chosen| fact("particles", chosen.in_words())));
     if wish.particles.is_some() {
-        facts.push(fact("their particles", beside(&wish.folder, "pairs.csv")));
+        facts.push(fact("their particles", wish.beside("pairs.csv")));
     }
     if states.len() < count {
         facts.push(fact("drawn here", format!("the first {} of {count} maps", states.len())));
@@ -104,8 +104,4 @@ fn range(files: &[String]) -> String {
         [only] => only.clone(),
         [first, .., last] => format!("{first} to {last}"),
     }
-}
-
-fn beside(folder: &str, file: &str) -> String {
-    if folder.is_empty() { file.to_owned() } else { format!("{folder}/{file}") }
 }

@@ -54,6 +54,7 @@ impl Imported<'_> {
                 facts: self.facts(),
                 warnings: context.warnings.clone(),
                 next_steps: next::of_imported(context),
+                region_command: next::of_region(context),
                 columns: particles::columns(self.particles, &found, &[])?,
                 groupings: particles::groupings(self.particles, None),
                 view_classes: particles::views(self.particles).map(Hopf::view_class).collect(),
