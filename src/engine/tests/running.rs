@@ -1,7 +1,7 @@
 //! The engine at work on a small set.
 //!
 //! Index: `training` (repeatable, resumable, guarded) · `decode_encode` (from a checkpoint alone) · `session` (as a process) ·
-//! `ranks` (several train as one) · `large` (many particles) · `bench` (figures that hang together).
+//! `ranks` (several train as one) · `processes` (as processes of their own) · `large` (many particles) · `bench` (figures that hang together).
 
 #[path = "support/model.rs"]
 mod model;
@@ -14,6 +14,8 @@ mod bench;
 mod decode_encode;
 #[path = "running/large.rs"]
 mod large;
+#[path = "running/processes.rs"]
+mod processes;
 #[path = "running/ranks.rs"]
 mod ranks;
 #[path = "running/session.rs"]
