@@ -11,8 +11,9 @@ use opus_dsd_engine::model::ctf::{FrequencyGrid, NyquistRow};
 use opus_dsd_engine::model::fourier;
 use opus_dsd_engine::model::geometry::Centre;
 use opus_dsd_engine::model::lift::{Lift, LiftSteps};
-use opus_dsd_engine::model::loss::{Fit, mean_magnitude, total_variation, volume_priors};
+use opus_dsd_engine::model::loss::Fit;
 use opus_dsd_engine::model::projector::{Projector, ProjectorConfig, Region};
+use opus_dsd_engine::model::volume_priors::VolumePriors;
 use opus_dsd_engine::torch::init_torch;
 use std::time::Duration;
 use tch::{Device, Kind, Tensor};
@@ -103,17 +104,20 @@ fn priors(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("volume priors");
     for (template, images) in [(32, 16), (64, 8), (192, 1)] {
         let volumes = Tensor::randn([images, 1, template, template, template], OPTIONS).set_requires_grad(true);
-        let bounds = [template / 12; 3];
+        let priors = VolumePriors::new([template / 12; 3], Device::Cpu);
         let one = Tensor::ones([images], OPTIONS);
         let size = format!("{images} of {template}³");
         group.bench_function(BenchmarkId::new("fused, both ways", &size), |bencher| {
             bencher.iter(|| {
-                let [magnitude, variation] = volume_priors(&volumes, bounds);
+                let [magnitude, variation] = priors.figures(&volumes);
                 back(&(magnitude * 0.3 + variation), &volumes, &one)
             });
         });
         group.bench_function(BenchmarkId::new("tensors, both ways", &size), |bencher| {
-            bencher.iter(|| back(&(mean_magnitude(&volumes, bounds) * 0.3 + total_variation(&volumes, bounds)), &volumes, &one));
+            bencher.iter(|| {
+                let [magnitude, variation] = priors.figures_by_tensors(&volumes);
+                back(&(magnitude * 0.3 + variation), &volumes, &one)
+            });
         });
     }
 }

@@ -20,3 +20,4 @@ pub mod prior;
 pub mod projector;
 pub mod schedules;
 pub mod volume;
+pub mod volume_priors;

@@ -10,6 +10,7 @@ use crate::model::geometry::Centre;
 use crate::model::lift::{Lift, LiftSteps};
 use crate::model::projector::{Projector, ProjectorConfig, Region, ball_radius_px};
 use crate::model::volume::{VolumeModel, centre_crop, crop_and_refit, prior_bounds};
+use crate::model::volume_priors::VolumePriors;
 use contract::{BaseVolume, EncoderInput, Problem, Result, TrainSettings};
 use cryoem::geometry::{healpix_hypotheses, local_ring};
 use cryoem::volume::Volume;
@@ -41,8 +42,8 @@ pub struct Maps {
 pub struct Scene {
     /// Mask and base on the template's grid.
     pub volume: VolumeModel,
-    /// Margins of the region that the volume priors look at.
-    pub prior_bounds: [i64; 3],
+    /// Magnitude and total variation.
+    pub volume_priors: VolumePriors,
     /// Mask on the encoder's grid, `[1, 1, e, e, e]`.
     encoder_mask: Tensor,
     projector: Projector,
@@ -100,7 +101,7 @@ impl Scene {
         let steps = if numerics.rotate_about_half_pixel { LiftSteps::TurnThenTilt } else { LiftSteps::Direct };
         let projector = Projector::new(ProjectorConfig { side: crop, template, centre, region }, device);
         Ok(Self {
-            prior_bounds: prior_bounds(&mask, template),
+            volume_priors: VolumePriors::new(prior_bounds(&mask, template), device),
             encoder_mask: encoder_mask.unsqueeze(0).unsqueeze(0),
             lift: Lift::new(crop, grid, centre, steps, device),
             frequencies: FrequencyGrid::new(size, NyquistRow::Negative, device),
@@ -214,10 +215,10 @@ impl Scene {
         self.projector.project_moved(volumes, &rotations, self.pixel_scale(batch).as_ref(), shift.as_ref())
     }
 
-    /// Why projections or the encoder's input are made without their kernels; `None` where these make both.
+    /// Why projections, the encoder's input or the volume priors are made without their kernels; `None` where these make all.
     #[must_use]
     pub fn without_kernel(&self) -> Option<&Problem> {
-        self.projector.without_kernel().or_else(|| self.lift.without_kernel())
+        self.projector.without_kernel().or_else(|| self.lift.without_kernel()).or_else(|| self.volume_priors.without_kernel())
     }
 
     /// Samples of one projection.

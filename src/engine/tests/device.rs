@@ -18,9 +18,10 @@ use opus_dsd_engine::model::encoder::{Encoder, EncoderConfig};
 use opus_dsd_engine::model::fourier;
 use opus_dsd_engine::model::geometry::Centre;
 use opus_dsd_engine::model::lift::{Lift, LiftSteps};
-use opus_dsd_engine::model::loss::{Fit, divergence_nats, mean_magnitude, total_variation};
+use opus_dsd_engine::model::loss::{Fit, divergence_nats};
 use opus_dsd_engine::model::projector::{Projector, ProjectorConfig, Region};
 use opus_dsd_engine::model::volume::VolumeModel;
+use opus_dsd_engine::model::volume_priors::VolumePriors;
 use opus_dsd_engine::training::optimiser::{AdamW, Parameter};
 use opus_dsd_engine::world::Ranks;
 use std::collections::HashMap;
@@ -76,6 +77,8 @@ fn learned(device: Device) -> HashMap<String, Tensor> {
     let images = numbers(&[IMAGES, SIDE, SIDE]).to_device(device);
     let given = poses.select(1, 0);
     let lift = Lift::new(SIDE, SIDE, Centre::Voxel, LiftSteps::Direct, device);
+    let priors = VolumePriors::new([2; 3], device);
+    assert!(priors.without_kernel().is_none(), "{device:?}: {:?}", priors.without_kernel());
     let rows =
         Tensor::from_slice(&[15_000f32, 14_000.0, 20.0, 300.0, 2.7, 0.1, 0.0, 0.0, 1.0]).expand([IMAGES, 9], false).to_device(device);
     let filters = ctf_half_plane(&rows, &Tensor::full([IMAGES], 3.0, (Kind::Float, device)), SIDE, 1.0);
@@ -89,8 +92,8 @@ fn learned(device: Device) -> HashMap<String, Tensor> {
         let projections = projector.project(&volumes, &poses, None);
         let silhouettes = projector.silhouette(&volume.mask().expand([IMAGES, 1, SIDE, SIDE, SIDE], false), &poses, None);
         let fit = Fit::new(&fourier::filter(&projections, &filters), &images.unsqueeze(1), &silhouettes, &Numerics::default());
-        let priors = mean_magnitude(&volumes, [2; 3]).sum(Kind::Float) + total_variation(&volumes, [2; 3]).sum(Kind::Float);
-        let loss = fit.squared_error().mean(Kind::Float) * 1e-3 + divergence_nats(&mu, &logstd).mean(Kind::Float) + priors;
+        let [magnitude, variation] = priors.figures(&volumes).map(|figures| figures.sum(Kind::Float));
+        let loss = fit.squared_error().mean(Kind::Float) * 1e-3 + divergence_nats(&mu, &logstd).mean(Kind::Float) + magnitude + variation;
         loss.backward();
         optimiser.step(1e-3);
         for (name, tensor) in [("mu", &mu), ("volumes", &volumes), ("projections", &projections), ("loss", &loss)] {
@@ -147,6 +150,24 @@ fn lifted_images_on_the_gpu_are_those_of_the_cpu_kernel() {
         };
         let error = relative(&run(device), &run(CPU));
         assert!(error < 1e-4, "{steps:?} differs by {error:.1e}");
+    }
+}
+
+#[test]
+fn volume_priors_on_the_gpu_are_those_of_the_cpu_kernel() {
+    let Some(device) = gpu("volume_priors_on_the_gpu_are_those_of_the_cpu_kernel") else { return };
+    let volumes = numbers(&[IMAGES, 1, SIDE, SIDE, SIDE]);
+    let run = |device: Device| {
+        let priors = VolumePriors::new([3, 2, 4], device);
+        assert!(priors.without_kernel().is_none(), "{device:?}: {:?}", priors.without_kernel());
+        let volumes = volumes.to_device(device).set_requires_grad(true);
+        let [magnitude, variation] = priors.figures(&volumes);
+        (&magnitude * 0.3 + &variation).sum(Kind::Float).backward();
+        [magnitude.detach(), variation.detach(), volumes.grad()]
+    };
+    for (what, (got, want)) in ["magnitude", "variation", "gradient"].iter().zip(run(device).iter().zip(&run(CPU))) {
+        let error = relative(got, want);
+        assert!(error < 1e-5, "{what} differs by {error:.1e}");
     }
 }
 

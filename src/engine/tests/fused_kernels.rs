@@ -5,10 +5,10 @@
 #[path = "support/kernels.rs"]
 mod support;
 
-use opus_dsd_engine::kernels::priors::VolumePriors;
+use opus_dsd_engine::kernels::priors::CpuPriors;
 use opus_dsd_engine::model::geometry::Centre;
 use opus_dsd_engine::model::lift::{Lift, LiftSteps};
-use opus_dsd_engine::model::loss::{mean_magnitude, total_variation, volume_priors};
+use opus_dsd_engine::model::volume_priors::VolumePriors;
 use opus_dsd_engine::native::Operator;
 use support::{OPTIONS, relative, start_alone};
 use tch::{Device, Kind, Tensor};
@@ -87,18 +87,18 @@ fn volume_priors_are_those_of_the_tensors() {
     let _alone = start_alone();
     for (side, images, bounds) in [(16, 3, [1, 1, 1]), (24, 2, [5, 2, 3]), (37, 1, [3, 3, 3]), (12, 1, [6, 6, 6])] {
         let volumes = Tensor::randn([images, 1, side, side, side], OPTIONS);
-        let by_tensors = |volumes: &Tensor| [mean_magnitude(volumes, bounds), total_variation(volumes, bounds)];
+        let priors = VolumePriors::new(bounds, Device::Cpu);
         for weights in [[0.3, 1.0], [1.0, 0.0], [0.0, 1.0]] {
-            let got = with_gradient(&volumes, |volumes| volume_priors(volumes, bounds), weights);
-            let want = with_gradient(&volumes, by_tensors, weights);
+            let got = with_gradient(&volumes, |volumes| priors.figures(volumes), weights);
+            let want = with_gradient(&volumes, |volumes| priors.figures_by_tensors(volumes), weights);
             for (what, (got, want)) in ["magnitude", "variation", "gradient"].iter().zip(got.iter().zip(&want)) {
                 let error = relative(got, want);
                 assert!(error < 1e-5, "{what} of {side} voxels, bounds {bounds:?}, differs by {error:.1e}");
             }
         }
-        let got = with_gradient(&volumes, |volumes| volume_priors(volumes, bounds), [0.3, 1.0]);
+        let got = with_gradient(&volumes, |volumes| priors.figures(volumes), [0.3, 1.0]);
         tch::set_num_threads(3);
-        let three = with_gradient(&volumes, |volumes| volume_priors(volumes, bounds), [0.3, 1.0]);
+        let three = with_gradient(&volumes, |volumes| priors.figures(volumes), [0.3, 1.0]);
         tch::set_num_threads(1);
         assert!(got.iter().zip(&three).all(|(one, three)| one.equal(three)), "threads change nothing");
     }
@@ -108,7 +108,8 @@ fn volume_priors_are_those_of_the_tensors() {
 fn the_gradient_of_a_flat_volume_is_finite() {
     let _alone = start_alone();
     let flat = Tensor::zeros([1, 1, 12, 12, 12], OPTIONS);
-    let [magnitude, variation, gradient] = with_gradient(&flat, |volumes| volume_priors(volumes, [2; 3]), [1.0, 1.0]);
+    let [magnitude, variation, gradient] =
+        with_gradient(&flat, |volumes| VolumePriors::new([2; 3], Device::Cpu).figures(volumes), [1.0, 1.0]);
     assert!(magnitude.double_value(&[0]) == 0.0 && (variation.double_value(&[0]) - 1e-4).abs() < 1e-8);
     assert!(gradient.eq(0.0).all().int64_value(&[]) == 1, "neither figure has a direction there");
 }
@@ -118,6 +119,6 @@ fn bounds_outside_of_a_volume_are_refused() {
     let _alone = start_alone();
     for bounds in [[0, 2, 2], [2, 7, 2]] {
         let volumes = [Tensor::zeros([1, 1, 12, 12, 12], OPTIONS)];
-        assert!(std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| VolumePriors(bounds).forward(&volumes))).is_err());
+        assert!(std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| CpuPriors(bounds).forward(&volumes))).is_err());
     }
 }

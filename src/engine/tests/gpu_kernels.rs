@@ -1,5 +1,5 @@
-//! The sources of the GPU's kernels, run on the host: projections, all their gradients and lifted images against the CPU's kernels; and
-//! compiled by NVRTC.
+//! The sources of the GPU's kernels, run on the host: projections with all their gradients, lifted images, and volume priors with theirs,
+//! against the CPU's kernels; and compiled by NVRTC.
 //!
 //! Whether they run on a GPU as they do here is for `device.rs`.
 
@@ -14,10 +14,12 @@ use contract::Result;
 use libloading::os::unix::{Library, Symbol};
 use opus_dsd_engine::kernels::cuda::{Kernels, compile};
 use opus_dsd_engine::kernels::lift::gpu::{GpuLift, SOURCE as LIFT};
+use opus_dsd_engine::kernels::priors::gpu::{GpuPriors, SOURCE as PRIORS};
 use opus_dsd_engine::kernels::projection::gpu::{GpuProjection, SOURCE as PROJECTION};
 use opus_dsd_engine::model::geometry::Centre;
 use opus_dsd_engine::model::lift::{Lift, LiftSteps};
 use opus_dsd_engine::model::projector::{Projector, ProjectorConfig, Region};
+use opus_dsd_engine::model::volume_priors::VolumePriors;
 use opus_dsd_engine::torch::init_torch;
 use std::ffi::{CString, c_char, c_int, c_longlong, c_void};
 use std::path::Path;
@@ -58,6 +60,8 @@ fn on_host(test: &str) -> Option<Arc<OnHost>> {
         .arg(package.join("src/kernels/projection"))
         .arg("-I")
         .arg(package.join("src/kernels/lift"))
+        .arg("-I")
+        .arg(package.join("src/kernels/priors"))
         .arg(package.join("tests/support/cuda_on_host.cpp"))
         .arg("-o")
         .arg(&library)
@@ -149,6 +153,31 @@ fn lifted_images_are_those_of_the_cpu() {
 }
 
 #[test]
+fn volume_priors_are_those_of_the_cpu() {
+    let Some(host) = on_host("volume_priors_are_those_of_the_cpu") else { return };
+    // A region of a single voxel, too; and a volume that is partly flat.
+    for (side, images, bounds) in [(16, 3, [1, 1, 1]), (24, 2, [5, 2, 3]), (12, 1, [6, 6, 6])] {
+        let reference = VolumePriors::new(bounds, Device::Cpu);
+        let tested =
+            VolumePriors::new(bounds, Device::Cpu).with_kernel(Arc::new(GpuPriors::with(Arc::clone(&host) as Arc<dyn Kernels>, bounds)));
+        let volumes = Tensor::randn([images, 1, side, side, side], OPTIONS);
+        let _ = volumes.narrow(4, 0, side / 2).fill_(0.0);
+        let both = |priors: &VolumePriors| {
+            let volumes = volumes.copy().set_requires_grad(true);
+            let [magnitude, variation] = priors.figures(&volumes);
+            let weights = Tensor::arange(images, OPTIONS) + 1.0;
+            ((&magnitude * 0.3 + &variation) * weights).sum(Kind::Float).backward();
+            [magnitude.detach(), variation.detach(), volumes.grad()]
+        };
+        for (what, (got, want)) in ["magnitude", "variation", "gradient"].iter().zip(both(&tested).iter().zip(&both(&reference))) {
+            assert!(want.abs().max().double_value(&[]) > 0.0, "{what} says something");
+            let error = relative(got, want);
+            assert!(error < TOLERANCE, "{what} of {side} voxels, bounds {bounds:?}, differs by {error:.1e}");
+        }
+    }
+}
+
+#[test]
 fn nvrtc_takes_the_sources() {
     init_torch().unwrap();
     if let Err(problem) = nvrtc::find(|| compile(&LIFT, 90).map(drop)) {
@@ -156,7 +185,7 @@ fn nvrtc_takes_the_sources() {
         skip::skipped_outside_ci(format_args!("nvrtc_takes_the_sources: {problem}"));
         return;
     }
-    for source in [&PROJECTION, &LIFT] {
+    for source in [&PROJECTION, &LIFT, &PRIORS] {
         // From the oldest that the releases are for to the newest that is machine code of its own.
         for architecture in [75, 80, 90, 100] {
             let image = compile(source, architecture).unwrap();

@@ -7,7 +7,7 @@ use super::work;
 use crate::data::Batch;
 use crate::model::bank::LatentBank;
 use crate::model::fourier;
-use crate::model::loss::{Fit, volume_priors};
+use crate::model::loss::Fit;
 use crate::training::ground;
 use crate::training::inputs::Inputs;
 use crate::training::optimiser::{AdamW, Parameter};
@@ -187,9 +187,8 @@ impl<'a> Runner<'a> {
         });
         parts.push(scaled(loss, times));
         if weights.magnitude > 0.0 || weights.variation > 0.0 {
-            let bounds = scene.prior_bounds;
             let priors = self.both("volume priors", &|| {
-                let [magnitude, variation] = volume_priors(&volumes, bounds).map(|figures| figures.sum(Kind::Float));
+                let [magnitude, variation] = scene.volume_priors.figures(&volumes).map(|figures| figures.sum(Kind::Float));
                 magnitude * weights.magnitude + variation * weights.variation
             });
             parts.push(scaled(priors, times));

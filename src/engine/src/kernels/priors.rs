@@ -1,7 +1,9 @@
 //! Mean magnitude and mean total variation of volumes as one operator on the CPU: one pass over a volume each way, and nothing of its size
 //! is held in between but the gradient itself.
 //!
-//! What is computed is what `mean_magnitude` and `total_variation` of `model::loss` compute with tensors, to rounding.
+//! What is computed is what `mean_magnitude` and `total_variation` of `model::volume_priors` compute with tensors, to rounding.
+
+pub mod gpu;
 
 use super::tensors::{numbers, plain, threads, values, values_mut};
 use super::threads::{Places, share};
@@ -18,7 +20,7 @@ const FIGURES: usize = 2;
 /// bound..=t − bound along each axis (z, y, x), as `model::volume::prior_bounds` gives them; bounds are at least 1.
 ///
 /// A volume is one thread's work.
-pub struct VolumePriors(pub [i64; 3]);
+pub struct CpuPriors(pub [i64; 3]);
 
 /// The voxels that count, in a volume of `side` voxels.
 #[derive(Clone, Copy)]
@@ -39,6 +41,11 @@ impl Region {
 
     fn voxels(&self) -> usize {
         (0..3).map(|axis| self.to[axis] - self.from[axis]).product()
+    }
+
+    /// Lines along z.
+    fn columns(&self) -> usize {
+        (self.to[1] - self.from[1]) * self.row_length()
     }
 
     /// Calls `each` with where every row starts.
@@ -129,7 +136,7 @@ fn add_gradient(region: &Region, volume: &[f32], weights: [f32; FIGURES], target
     });
 }
 
-impl Operator for VolumePriors {
+impl Operator for CpuPriors {
     fn forward(&self, inputs: &[Tensor]) -> Tensor {
         let volumes = plain(&inputs[0]);
         let region = Region::of(self.0, &volumes);

@@ -1,11 +1,8 @@
 //! Terms of the loss that compare renderings with images, and their composition.
 
-use crate::kernels::priors::{FLAT, VolumePriors};
-use crate::native;
 use contract::Numerics;
 use std::f64::consts::PI;
-use std::sync::Arc;
-use tch::{Device, Kind, Tensor};
+use tch::{Kind, Tensor};
 
 /// Smallest mask area that a misfit is divided by, as a fraction of the disc that fills the image (the original's guard).
 const SMALLEST_AREA: f64 = 0.05;
@@ -86,37 +83,6 @@ pub fn divergence(mu: &Tensor, logstd: &Tensor) -> Tensor {
 /// Kullback–Leibler divergence from the unit normal in nats, `[b]`: 0 for the normal itself.
 pub fn divergence_nats(mu: &Tensor, logstd: &Tensor) -> Tensor {
     divergence(mu, logstd) - 0.5 * mu.size()[1] as f64
-}
-
-/// `[b, 1, n, n, n]` cut to the prior's region, moved back by one voxel along the given axis (none: 3).
-fn region(volumes: &Tensor, bounds: [i64; 3], back_along: usize) -> Tensor {
-    (0..3).fold(volumes.shallow_clone(), |volumes, axis| {
-        let dim = axis as i64 + 2;
-        let (side, bound) = (volumes.size()[dim as usize], bounds[axis]);
-        volumes.narrow(dim, bound - i64::from(axis == back_along), side - 2 * bound + 1)
-    })
-}
-
-/// [`mean_magnitude`] and [`total_variation`] of each volume, `[b]` each: in one pass by a kernel on the CPU, by their tensors elsewhere.
-pub fn volume_priors(volumes: &Tensor, bounds: [i64; 3]) -> [Tensor; 2] {
-    if volumes.device() != Device::Cpu {
-        return [mean_magnitude(volumes, bounds), total_variation(volumes, bounds)];
-    }
-    let figures = native::apply(Arc::new(VolumePriors(bounds)), &[volumes]);
-    [0, 1].map(|figure| figures.select(1, figure))
-}
-
-/// Mean |v| of each volume `[b, 1, t, t, t]` inside the bounds of [`super::volume::prior_bounds`], `[b]`.
-pub fn mean_magnitude(volumes: &Tensor, bounds: [i64; 3]) -> Tensor {
-    region(volumes, bounds, 3).abs().flatten(1, -1).mean_dim([1i64].as_slice(), false, Kind::Float)
-}
-
-/// Mean total variation √([`FLAT`] + squared backward differences) of each volume inside the bounds, `[b]`.
-pub fn total_variation(volumes: &Tensor, bounds: [i64; 3]) -> Tensor {
-    let here = region(volumes, bounds, 3);
-    let slope2 = |axis| (&here - region(volumes, bounds, axis)).square();
-    let variation = (slope2(0) + slope2(1) + slope2(2) + f64::from(FLAT)).sqrt();
-    variation.flatten(1, -1).mean_dim([1i64].as_slice(), false, Kind::Float)
 }
 
 /// The original's gate on the disentanglement prior, `[]`: it acts once the model explains something and has density.

@@ -16,7 +16,7 @@ use crate::assembly::Assembly;
 use crate::data::{Batch, runs};
 use crate::devices::send;
 use crate::model::bank::{LatentBank, draw_pool, draw_random, far_of, near_of};
-use crate::model::loss::{Fit, divergence_nats, gated_prior_weight, mean_magnitude, volume_priors};
+use crate::model::loss::{Fit, divergence_nats, gated_prior_weight};
 use crate::model::prior::Prior;
 use crate::world::{Ranks, Share};
 use cryoem::random::Random;
@@ -204,15 +204,15 @@ impl Step<'_> {
         sums.volume_std += net.detach().flatten(1, -1).std_dim([1i64].as_slice(), false, false).sum(Kind::Double);
         let &TermWeights { magnitude, variation, prior, .. } = self.weights;
         if magnitude > 0.0 || variation > 0.0 || prior > 0.0 || settings.beta_control.is_some() {
-            let bounds = self.assembly.scene.prior_bounds;
+            let priors = &self.assembly.scene.volume_priors;
             if magnitude > 0.0 || variation > 0.0 {
-                let [size, total_variation] = volume_priors(&volumes, bounds).map(|figures| figures.sum(Kind::Float));
+                let [size, total_variation] = priors.figures(&volumes).map(|figures| figures.sum(Kind::Float));
                 sums.magnitude += figure(&size);
                 let term = (size * magnitude + total_variation * variation) * ORIGINAL_WEIGHT;
                 sums.volume += figure(&term);
                 loss += term;
             } else {
-                sums.magnitude += figure(&mean_magnitude(&volumes.detach(), bounds).sum(Kind::Float));
+                sums.magnitude += figure(&priors.magnitude(&volumes).sum(Kind::Float));
             }
         }
         loss

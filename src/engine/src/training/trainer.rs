@@ -149,7 +149,9 @@ impl<'a> Trainer<'a> {
             None => ground::following(spec, maps, &ranks, particles, device)?,
         };
         if let Some(problem) = assembly.scene.without_kernel() {
-            link.warn(format!("projections and the encoder's input take longer and more memory than they need: {problem}"));
+            link.warn(format!(
+                "projections, the encoder's input or the volume priors take longer and more memory than they need: {problem}"
+            ));
         }
         if ranks.is_first() {
             ground::lead(&assembly, &ranks);

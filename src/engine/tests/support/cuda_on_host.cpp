@@ -19,6 +19,7 @@ static T atomicAdd(T* place, T value) {
 }
 
 #include "lift.cu"
+#include "priors.cu"
 #include "rays.cu"
 
 template <typename Kernel>
@@ -48,6 +49,10 @@ extern "C" int run_on_host(const char* kernel, long long items, void** a) {
     each(items, [&] {
       opus_project_poses(in(0), in(1), in(2), in(3), value<const int*>(a[4]), value<double*>(a[5]), value<Shape>(a[6]), value<long long>(a[7]));
     });
+  } else if (!std::strcmp(kernel, "opus_prior_sums")) {
+    each(items, [&] { opus_prior_sums(in(0), value<float*>(a[1]), value<PriorsShape>(a[2]), value<long long>(a[3])); });
+  } else if (!std::strcmp(kernel, "opus_prior_gradient")) {
+    each(items, [&] { opus_prior_gradient(in(0), in(1), value<float*>(a[2]), value<PriorsShape>(a[3]), value<long long>(a[4])); });
   } else if (!std::strcmp(kernel, "opus_lift")) {
     each(items, [&] { opus_lift(in(0), in(1), value<float*>(a[2]), value<LiftShape>(a[3]), value<long long>(a[4])); });
   } else {
