@@ -14,7 +14,7 @@ mod shapes;
 mod work;
 
 pub use ceilings::Ceiling;
-pub use clock::Timing;
+pub use clock::{Timing, cpu_seconds, median};
 pub use parts::{InGroup, Part};
 pub use shapes::Shape;
 

@@ -4,5 +4,5 @@ pub mod cuda;
 pub mod lift;
 pub mod priors;
 pub mod projection;
-mod tensors;
+pub mod tensors;
 mod threads;

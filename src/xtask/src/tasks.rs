@@ -43,7 +43,9 @@ pub(crate) fn test(args: &[String]) -> Result<ExitCode, String> {
     all.extend(args.iter().map(String::as_str));
     let tested = cargo(&all)?;
     if args.is_empty() {
-        cargo(&["bench", "--workspace", "--bench", "kernels", "--bench", "images", "--bench", "parse", "--", "--test"])?;
+        let named = ["kernels", "slices", "images", "parse"].into_iter().flat_map(|name| ["--bench", name]);
+        let once: Vec<&str> = ["bench", "--workspace"].into_iter().chain(named).chain(["--", "--test"]).collect();
+        cargo(&once)?;
     }
     Ok(tested)
 }

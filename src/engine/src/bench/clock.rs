@@ -50,14 +50,16 @@ pub(super) fn wait(device: Device) {
 }
 
 /// The middle value; the mean of the two middle ones of an even number.
-fn median(values: &mut [f64]) -> f64 {
+#[must_use]
+pub fn median(values: &mut [f64]) -> f64 {
     values.sort_by(f64::total_cmp);
     let middle = values.len() / 2;
     if values.len() % 2 == 1 { values[middle] } else { 0.5 * (values[middle - 1] + values[middle]) }
 }
 
 /// CPU seconds of this process, all threads, in user and kernel mode.
-pub(super) fn cpu_seconds() -> f64 {
+#[must_use]
+pub fn cpu_seconds() -> f64 {
     // SAFETY: a zeroed rusage is a valid one, and getrusage fills it.
     let usage = unsafe {
         let mut usage: libc::rusage = std::mem::zeroed();
