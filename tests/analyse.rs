@@ -250,6 +250,9 @@ fn another_job_is_held_against_this_one() {
     }
     let page = std::fs::read_to_string(project.path("External/job008/report.html")).unwrap();
     assert!(page.contains(&format!("state in {JOB}, epoch 1")) && page.contains("certainty of the cluster"));
+    // What is proposed after its maps are decoded divides the particles as it did.
+    let decoded = project.run("decode --o External/job010/ --job External/job008 --particles 1 --device cpu --j 1");
+    assert!(decoded.out.lines().any(|line| line.starts_with("next: ") && line.contains("--cluster-method mixture")), "{}", decoded.out);
 
     // The same job with the images of another stack is of other particles.
     let folder = project.path("copy");

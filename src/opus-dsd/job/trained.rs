@@ -6,7 +6,7 @@ use super::npy;
 use super::results;
 use super::stages::train::LATENTS;
 use crate::settings::values::Epoch;
-use contract::{Problem, Result, Results, StateVolume};
+use contract::{Clustering, Problem, Result, Results, StateVolume};
 use ndarray::{Array2, Axis};
 use std::path::{Path, PathBuf};
 
@@ -40,6 +40,8 @@ pub(crate) struct Trained {
     pub(crate) states: Vec<StateVolume>,
     /// Epoch whose latents these states belong to.
     pub(crate) states_epoch: usize,
+    /// How the particles were divided into these states.
+    pub(crate) clustering: Option<Clustering>,
 }
 
 impl Trained {
@@ -64,7 +66,8 @@ impl Trained {
                 return Self::encoded(job, &results, Path::new(other), epoch);
             }
             let chosen = Chosen::of_job(job, &results)?;
-            let trained = Self { states: results.volumes, states_epoch: results.epoch, ..Self::open(Path::new(other), epoch)? };
+            let trained = Self::open(Path::new(other), epoch)?;
+            let trained = Self { states: results.volumes, states_epoch: results.epoch, clustering: results.clustering, ..trained };
             return match chosen {
                 Some(chosen) => trained.only(chosen, job),
                 None => Ok(trained),
@@ -98,6 +101,7 @@ impl Trained {
             origin_angstrom: results.origin_angstrom,
             states: results.volumes,
             states_epoch: results.epoch,
+            clustering: results.clustering,
         })
     }
 

@@ -9,7 +9,7 @@ use crate::job::trained::Trained;
 use crate::job::wishes::Wish;
 use crate::settings::said::train::MOST_CLUSTERS;
 use crate::settings::values::ClusterMethod;
-use contract::Result;
+use contract::{Clustering, Result};
 use cryoem::mrc::read_volume;
 use report::NextStep;
 use std::borrow::Cow;
@@ -48,7 +48,6 @@ pub(crate) fn of_states(context: &Context<'_>, found: &Findings, epoch: usize) -
     let results = context.results.now();
     let folder = context.job.folder_name.trim_end_matches('/');
     let largest = cluster::largest(&found.clusters);
-    let method = found.clustering.as_ref().map(|c| c.method.as_str());
     let trained = results.trained_job.as_deref().unwrap_or(folder);
     // An encoding has one epoch and no checkpoints.
     let marks = checkpoints::of_job(Path::new(trained)).unwrap_or_default();
@@ -57,7 +56,7 @@ pub(crate) fn of_states(context: &Context<'_>, found: &Findings, epoch: usize) -
         trained: results.chosen.as_ref().map_or(trained, |chosen| &chosen.selection).trim_end_matches('/').to_owned(),
         epoch,
         clusters: found.clusters.len(),
-        method: method.filter(|method| *method != ClusterMethod::default().word()),
+        method: uncommon_method(found.clustering.as_ref()),
         class: found.clusters.class_number(largest),
         particles: found.clusters.sizes[largest],
     };
@@ -83,6 +82,11 @@ pub(crate) fn of_states(context: &Context<'_>, found: &Findings, epoch: usize) -
         steps.push(ground.divide(finer));
     }
     Ok(steps)
+}
+
+/// How particles were divided into states, where that is not the default.
+fn uncommon_method(clustering: Option<&Clustering>) -> Option<&str> {
+    clustering.map(|clustering| clustering.method.as_str()).filter(|method| *method != ClusterMethod::default().word())
 }
 
 /// Says them at the end of `run.out`.
@@ -161,8 +165,8 @@ pub(crate) fn of_decoded(context: &Context<'_>, trained: &Trained, wish: &Wish, 
     let job = job.trim_end_matches('/');
     let of_epoch = trained.states.iter().max_by_key(|state| state.n).filter(|_| trained.states_epoch == trained.epoch);
     let ask = of_epoch.map(|state| {
-        let (epoch, clusters) = (trained.epoch, trained.states.len());
-        Ground { folder, trained: job.to_owned(), epoch, clusters, method: None, class: state.class, particles: state.n }.halves()
+        let (epoch, clusters, method) = (trained.epoch, trained.states.len(), uncommon_method(trained.clustering.as_ref()));
+        Ground { folder, trained: job.to_owned(), epoch, clusters, method, class: state.class, particles: state.n }.halves()
     });
     [Some(look), ask].into_iter().flatten().collect()
 }
