@@ -20,7 +20,7 @@ const ENGINE_BYTES: u64 = 480_000_000;
 const WORKER_BYTES: u64 = 100_000_000;
 /// On a CPU the engine keeps what a step frees for the next one, in pieces: resident over what the plan counts, at most
 /// (docs/benchmarks/memory.md).
-const KEPT_IN_PIECES: f64 = 1.3;
+const KEPT_IN_PIECES: f64 = 1.6;
 /// A particle's row in the worker, with poses, CTF and names.
 const ROW_BYTES: u64 = 600;
 /// A particle in an engine that trains: poses and CTF, the epoch's order, latents, bank and scores, with the copies that a checkpoint is written
