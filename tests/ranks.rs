@@ -5,6 +5,8 @@
 mod job;
 
 use job::{Project, descendants, is_alive, signal, wait_for};
+use std::os::unix::fs::PermissionsExt;
+use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -13,10 +15,6 @@ const SHORT: &str = "--epochs 2 --clusters 2 --plot no";
 const LONG: &str = "--epochs 4000 --clusters 2 --plot no";
 /// A loaded machine may take this long to come to a stage.
 const PATIENCE: Duration = Duration::from_secs(240);
-
-fn text(project: &Project, file: &str) -> String {
-    std::fs::read_to_string(project.path(JOB).join(file)).unwrap_or_default()
-}
 
 /// Latents of all particles as written, f32.
 fn latents(project: &Project, job: &str) -> Vec<f32> {
@@ -39,7 +37,7 @@ fn assert_same_latents(a: &[f32], b: &[f32]) {
 fn training(project: &Project) -> (Child, u32, Vec<u32>) {
     job::engine();
     let guard = project.start(JOB, &format!("{LONG} --ranks 2"));
-    wait_for("training", PATIENCE, || text(project, "run.out").contains("epoch 1/"));
+    wait_for("training", PATIENCE, || project.text(JOB, "run.out").contains("epoch 1/"));
     let below = descendants(guard.id());
     let [worker, first, second] = below[..] else { panic!("a worker and two engines: {below:?}") };
     (guard, worker, vec![first, second])
@@ -86,12 +84,13 @@ fn a_job_of_two_ranks_stops_in_order() {
 }
 
 /// Two processes as srun would start them.
-fn launched(project: &Project, more: &str) -> [Child; 2] {
+fn launched(project: &Project, more: &str) -> [Command; 2] {
     [0, 1].map(|rank| {
         let mut command: Command = project.command(&job::train_line(JOB, more));
         command.env("SLURM_JOB_ID", "71").env("SLURM_STEP_ID", "0").env("SLURM_STEP_NUM_TASKS", "2");
         command.env("SLURM_PROCID", rank.to_string()).env("SLURM_LOCALID", rank.to_string());
-        command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap()
+        command.stdout(Stdio::null()).stderr(Stdio::null());
+        command
     })
 }
 
@@ -99,19 +98,19 @@ fn launched(project: &Project, more: &str) -> [Child; 2] {
 fn processes_that_a_launcher_started_train_together() {
     job::engine();
     let project = Project::new();
-    let [mut first, mut second] = launched(&project, SHORT);
-    assert_eq!(first.wait().unwrap().code(), Some(0), "{}", text(&project, "run.err"));
+    let [mut first, mut second] = launched(&project, SHORT).map(|mut command| command.spawn().unwrap());
+    assert_eq!(first.wait().unwrap().code(), Some(0), "{}", project.text(JOB, "run.err"));
     let left = wait_for("the other process to leave", Duration::from_secs(10), || second.try_wait().unwrap().is_some());
-    assert_eq!(second.wait().unwrap().code(), Some(0), "{left:?}: {}", text(&project, "rank001.log"));
-    assert!(text(&project, "run.out").contains("2 processes train together, started by srun"));
-    let log = text(&project, "rank001.log");
+    assert_eq!(second.wait().unwrap().code(), Some(0), "{left:?}: {}", project.text(JOB, "rank001.log"));
+    assert!(project.text(JOB, "run.out").contains("2 processes train together, started by srun"));
+    let log = project.text(JOB, "rank001.log");
     assert!(log.contains("trains on cpu") && log.contains("the job has ended well"), "{log}");
     assert!(!project.path(JOB).join("launch.json").exists());
     let alone = project.train("External/job002", SHORT);
     assert_eq!(alone.status, Some(0), "{}", alone.err);
     assert_same_latents(&latents(&project, "External/job002"), &latents(&project, JOB));
     // Nothing is left to be trained: the others leave with rank 0.
-    let again = launched(&project, SHORT);
+    let again = launched(&project, SHORT).map(|mut command| command.spawn().unwrap());
     for mut process in again {
         assert_eq!(process.wait().unwrap().code(), Some(0));
     }
@@ -122,8 +121,8 @@ fn a_launched_process_that_dies_ends_the_job() {
     job::engine();
     for victim in ["process", "engine"] {
         let project = Project::new();
-        let [mut first, mut second] = launched(&project, LONG);
-        wait_for("training", PATIENCE, || text(&project, "run.out").contains("epoch 1/"));
+        let [mut first, mut second] = launched(&project, LONG).map(|mut command| command.spawn().unwrap());
+        wait_for("training", PATIENCE, || project.text(JOB, "run.out").contains("epoch 1/"));
         let engine = descendants(second.id())[0];
         let began = Instant::now();
         signal(if victim == "process" { second.id() } else { engine }, libc::SIGKILL);
@@ -137,11 +136,61 @@ fn a_launched_process_that_dies_ends_the_job() {
     }
 }
 
+/// An engine that warns once a file is there, beside what the real one says.
+fn warning_engine(project: &Project) -> PathBuf {
+    let (path, sign) = (project.path("warning-engine"), project.path("now"));
+    let warning = r#"{"event":"warning","message":"something is the matter"}"#;
+    let script = format!(
+        "#!/bin/sh\n(for turn in $(seq 2400); do [ -e '{}' ] && break; sleep 0.1; done; echo '{warning}' >/proc/self/fd/$OPUS_DSD_EVENTS_FD) &\nexec '{}'\n",
+        sign.display(),
+        job::engine().display()
+    );
+    std::fs::write(&path, script).unwrap();
+    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).unwrap();
+    path
+}
+
+#[test]
+fn warnings_of_every_rank_are_told() {
+    for by in ["worker", "launcher"] {
+        let project = Project::new();
+        let engine = warning_engine(&project);
+        let mut processes = match by {
+            "worker" => {
+                vec![
+                    project
+                        .command(&job::train_line(JOB, &format!("{LONG} --ranks 2")))
+                        .env("OPUS_DSD_ENGINE", engine)
+                        .stdout(Stdio::null())
+                        .stderr(Stdio::null())
+                        .spawn()
+                        .unwrap(),
+                ]
+            }
+            _ => launched(&project, LONG).into_iter().map(|mut command| command.env("OPUS_DSD_ENGINE", &engine).spawn().unwrap()).collect(),
+        };
+        wait_for("training", PATIENCE, || project.text(JOB, "run.out").contains("epoch 1/"));
+        std::fs::write(project.path("now"), "").unwrap();
+        let other = if by == "worker" { "rank 1 (cpu): ".to_owned() } else { "rank 1 on ".to_owned() };
+        let told = || {
+            let out = project.text(JOB, "run.out") + &project.text(JOB, "run.err");
+            let warnings: Vec<String> = out.lines().filter(|line| line.contains("something is the matter")).map(str::to_owned).collect();
+            warnings.iter().any(|line| line.contains(&other)) && warnings.iter().any(|line| !line.contains("rank 1"))
+        };
+        wait_for("both warnings", Duration::from_secs(20), told);
+        signal(processes[0].id(), libc::SIGTERM);
+        for process in &mut processes {
+            process.wait().unwrap();
+        }
+        assert!(by == "worker" || project.text(JOB, "rank001.log").contains("something is the matter"));
+    }
+}
+
 #[test]
 fn the_others_leave_when_the_first_cannot_begin() {
     job::engine();
     let project = Project::new();
-    let [mut first, mut second] = launched(&project, "--zdim 3 --in_3dref nothing.mrc");
+    let [mut first, mut second] = launched(&project, "--zdim 3 --in_3dref nothing.mrc").map(|mut command| command.spawn().unwrap());
     assert_ne!(first.wait().unwrap().code(), Some(0));
     wait_for("the other process to leave", Duration::from_secs(20), || second.try_wait().unwrap().is_some());
     assert_ne!(second.wait().unwrap().code(), Some(0));

@@ -78,9 +78,14 @@ impl Project {
         names
     }
 
+    /// A file of a job; empty where it is not there.
+    pub(crate) fn text(&self, job: &str, file: &str) -> String {
+        std::fs::read_to_string(self.path(job).join(file)).unwrap_or_default()
+    }
+
     /// Last line of a job's run.err.
     pub(crate) fn last_error(&self, job: &str) -> String {
-        let text = std::fs::read_to_string(self.path(job).join("run.err")).unwrap_or_default();
+        let text = self.text(job, "run.err");
         text.lines().last().unwrap_or_default().to_owned()
     }
 }

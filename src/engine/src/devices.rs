@@ -1,10 +1,11 @@
 //! What this machine can compute on.
 
 use crate::native;
-use contract::{Device, Kind, Problem, Result};
+use contract::{Device, Kind, Problem, Result, World};
 use libloading::os::unix::{Library, Symbol};
 use std::any::Any;
 use std::ffi::{CStr, c_char, c_int};
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use tch::Tensor;
 
 /// The one libtorch version that the bindings accept (their build script checks it).
@@ -69,6 +70,21 @@ pub fn is_out_of_memory(what: &str) -> bool {
         "allocation_failed",
     ];
     phrases.iter().any(|phrase| lower.contains(phrase))
+}
+
+/// Does what may need more memory than there is. Panics of any other cause go on, those of ranks that lost each other among them: the sum is
+/// not to be begun again.
+///
+/// # Errors
+/// What the tensor library said when an allocation failed.
+pub fn within_memory<T>(work: impl FnOnce() -> T) -> std::result::Result<T, String> {
+    catch_unwind(AssertUnwindSafe(work)).map_err(|panic| {
+        let what = panic_text(panic.as_ref()).to_owned();
+        if what.starts_with(World::LOST) || !is_out_of_memory(&what) {
+            resume_unwind(panic);
+        }
+        what
+    })
 }
 
 /// What a caught panic said.
@@ -184,5 +200,18 @@ mod tests {
         }
         assert!(is_out_of_memory("cuDNN error: CUDNN_STATUS_INTERNAL_ERROR_DEVICE_ALLOCATION_FAILED"));
         assert_eq!(problem("The size of tensor a (3) must match").kind, Kind::Failed);
+    }
+
+    #[test]
+    fn only_an_allocation_that_failed_is_no_panic() {
+        let ended = |what: &str| {
+            let what = what.to_owned();
+            catch_unwind(|| within_memory(move || -> () { panic!("{what}") }))
+        };
+        assert_eq!(within_memory(|| 3), Ok(3));
+        assert_eq!(ended("CUDA out of memory").unwrap(), Err("CUDA out of memory".into()));
+        for other in ["shapes differ", &format!("{}: CUDA_ERROR_OUT_OF_MEMORY", World::LOST)] {
+            assert_eq!(panic_text(ended(other).unwrap_err().as_ref()), other);
+        }
     }
 }

@@ -1,7 +1,7 @@
 //! Particles to latents.
 
 use crate::assembly::Assembly;
-use crate::data::Particles;
+use crate::data::{Batch, Particles};
 use crate::devices;
 use crate::link::Link;
 use crate::training::checkpoint::{Checkpoint, read_npy, replace_npy};
@@ -9,7 +9,7 @@ use contract::{EncodeSpec, Problem, Result};
 use std::path::Path;
 use tch::{Kind, Tensor};
 
-/// Images encoded at a time.
+/// Images encoded at a time, where they fit into memory.
 const AT_ONCE: usize = 64;
 
 /// Writes the latent means of all particles of a prepared set. `false`: stopped as asked, nothing is written.
@@ -29,7 +29,10 @@ pub fn encode(spec: &EncodeSpec, link: &dyn Link) -> Result<bool> {
     }
     let assembly = Assembly::of_checkpoint(&checkpoint, device)?;
     let anchors = anchors(&assembly, &checkpoint, &particles, spec)?;
-    let Some(latents) = means(&assembly, &particles, anchors.as_ref(), &|| link.stop_asked()) else { return Ok(false) };
+    let all: Vec<usize> = (0..particles.len()).collect();
+    let encoded = |batch| means_of(&assembly, &particles, batch, anchors.as_ref());
+    let warn = |message| link.warn(message);
+    let Some(latents) = in_parts(&particles, &all, &|| link.stop_asked(), &warn, &encoded)? else { return Ok(false) };
     // Those of a learned pose are of no use to others.
     replace_npy(&spec.latents, &latents.narrow(1, 0, assembly.settings.layout.zdim as i64))?;
     Ok(true)
@@ -69,31 +72,48 @@ pub fn read_scores(path: &Path, particles: usize, most: usize) -> Result<Tensor>
     Ok(scores)
 }
 
-/// Latent means of all particles, `[n, d]`; `None` when `stop` said so. `anchors` are [`Assembly::anchors`] of their scores.
-#[must_use]
-pub fn means(assembly: &Assembly, particles: &Particles, anchors: Option<&Tensor>, stop: &dyn Fn() -> bool) -> Option<Tensor> {
-    means_of(assembly, particles, &(0..particles.len()).collect::<Vec<_>>(), anchors, stop)
-}
-
-/// The same of `chosen` particles, in their order; `anchors` are those of all.
-#[must_use]
-pub fn means_of(
-    assembly: &Assembly,
+/// What `encoded` makes of `chosen` particles, `[n, d]`, in their order; `None` when `stop` said so. It is given as many images at a time as fit
+/// into memory; `warn` is told where those are fewer than usual.
+///
+/// # Errors
+/// Not even one image fits.
+pub fn in_parts(
     particles: &Particles,
     chosen: &[usize],
-    anchors: Option<&Tensor>,
     stop: &dyn Fn() -> bool,
-) -> Option<Tensor> {
-    let mut parts = Vec::new();
-    for mut batch in particles.stream(chosen.chunks(AT_ONCE).map(<[usize]>::to_vec).collect()) {
-        if stop() {
-            return None;
+    warn: &dyn Fn(String),
+    encoded: &dyn Fn(Batch) -> Tensor,
+) -> Result<Option<Tensor>> {
+    let (mut parts, mut done, mut at_once) = (Vec::new(), 0, AT_ONCE);
+    while done < chosen.len() {
+        for batch in particles.stream(chosen[done..].chunks(at_once).map(<[usize]>::to_vec).collect()) {
+            if stop() {
+                return Ok(None);
+            }
+            let count = batch.len();
+            match devices::within_memory(|| encoded(batch)) {
+                Ok(rows) => {
+                    parts.push(rows);
+                    done += count;
+                }
+                Err(what) if count == 1 => return Err(devices::problem(&what).at("encoding one image at a time")),
+                Err(_) => {
+                    at_once = count / 2;
+                    warn(format!("out of memory while encoding {count} images at a time: going on with {at_once}; the results stay"));
+                    devices::release_unused(particles.device());
+                    break;
+                }
+            }
         }
-        if let Some(scale) = assembly.image_scale {
-            batch.images = &batch.images * (particles.own_grey(&batch) * scale);
-        }
-        let rows = anchors.map(|anchors| anchors.index_select(0, &batch.index));
-        parts.push(tch::no_grad(|| assembly.encode(&assembly.scene.cubes(&batch), rows.as_ref()).0));
     }
-    (!parts.is_empty()).then(|| Tensor::cat(&parts, 0).to_kind(Kind::Float))
+    Ok((!parts.is_empty()).then(|| Tensor::cat(&parts, 0).to_kind(Kind::Float)))
+}
+
+/// Latent means of a batch, `[b, d]`; `anchors` are [`Assembly::anchors`] of all particles' scores.
+pub fn means_of(assembly: &Assembly, particles: &Particles, mut batch: Batch, anchors: Option<&Tensor>) -> Tensor {
+    if let Some(scale) = assembly.image_scale {
+        batch.images = &batch.images * (particles.own_grey(&batch) * scale);
+    }
+    let rows = anchors.map(|anchors| anchors.index_select(0, &batch.index));
+    tch::no_grad(|| assembly.encode(&assembly.scene.cubes(&batch), rows.as_ref()).0)
 }

@@ -16,6 +16,7 @@ pub mod trainer;
 pub use trainer::train;
 
 use contract::TrainOutcome;
+use tch::{Device, Kind, Tensor};
 
 /// How a training command ended.
 pub enum Outcome {
@@ -47,9 +48,36 @@ pub enum Injection {
     DeadLatents,
     /// The decoded volume grows a thousandfold.
     ExplodingVolume,
-    /// Decoding more than so many images at a time needs more memory than there is.
+    /// Work on more than so many images at a time needs more memory than there is.
     OutOfMemory {
+        /// Which work.
+        during: Work,
         /// Images that fit.
         above: usize,
     },
+}
+
+/// What can run out of memory and be done again in smaller parts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Work {
+    /// A part of a batch, from its latents to its loss.
+    Decoding,
+    /// The way back through the encoder, after which all its gradients are there.
+    EncoderBackward,
+    /// The validation images.
+    Validation,
+    /// The last pass over all particles.
+    LastPass,
+}
+
+impl Injection {
+    /// Asks for more memory than any machine has, where the fault is that.
+    pub(crate) fn starve(injected: Option<Self>, work: Work, images: usize, device: Device) {
+        if let Some(Self::OutOfMemory { during, above }) = injected
+            && during == work
+            && images > above
+        {
+            drop(Tensor::empty([i64::MAX / 1024], (Kind::Uint8, device)));
+        }
+    }
 }

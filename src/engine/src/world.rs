@@ -5,12 +5,16 @@
 //! turns that into a problem, and the job ends.
 
 mod gloo;
+mod kept;
 pub mod nccl;
 
 use contract::{Event, Kind, Problem, Result, World};
 use gloo::Gloo;
+use kept::Kept;
 use nccl::Nccl;
+use std::cell::Cell;
 use std::net::{IpAddr, SocketAddr, TcpListener, ToSocketAddrs, UdpSocket};
+use std::rc::Rc;
 use tch::{Device, Tensor};
 
 /// Ranks that this process trains with; possibly none.
@@ -22,6 +26,7 @@ struct Group {
     here: usize,
     gloo: Gloo,
     nccl: Option<Nccl>,
+    kept: Kept,
 }
 
 /// The images of a whole batch that are one rank's: `from..from + count` of `of`.
@@ -54,8 +59,8 @@ impl Share {
 #[must_use = "the sum is there when it is finished"]
 pub struct Pending {
     flat: Tensor,
-    /// `None`: on a GPU.
-    work: Option<gloo::Work>,
+    /// `None`: on a GPU, or done.
+    work: Rc<Cell<Option<gloo::Work>>>,
 }
 
 impl Ranks {
@@ -84,7 +89,7 @@ impl Ranks {
             Gloo::meet(address, own, world.rank, world.size)
         }
         .map_err(|e| unreached(format!("the {} engines did not meet: {e}", world.size)))?;
-        let mut group = Group { rank: world.rank, size: world.size, here: world.here.max(1), gloo, nccl: None };
+        let mut group = Group { rank: world.rank, size: world.size, here: world.here.max(1), gloo, nccl: None, kept: Kept::default() };
         if let Device::Cuda(index) = device {
             let id = if group.rank == 0 { nccl::unique_id()? } else { nccl::UniqueId::default() };
             let bytes = group.words_of_first(id.to_words());
@@ -189,6 +194,28 @@ impl Ranks {
         Some(group.begin_sum(Tensor::cat(&flat, 0)))
     }
 
+    /// From here on sums of tensors are kept, so that this rank can do what follows again while the others wait for it.
+    pub fn keep_sums(&self) {
+        if let Some(group) = &self.0 {
+            group.kept.begin();
+        }
+    }
+
+    /// What was begun with [`Self::keep_sums`] is done again: the sums that it came to are given as they are, in their order, and those that it
+    /// did not come to are begun. Nobody may have changed the tensors that they are in.
+    pub fn repeat_sums(&self) {
+        if let Some(group) = &self.0 {
+            group.kept.repeat();
+        }
+    }
+
+    /// Nothing is done again any more, and sums are not kept.
+    pub fn forget_sums(&self) {
+        if let Some(group) = &self.0 {
+            group.kept.end();
+        }
+    }
+
     /// Waits for a sum: one row of numbers, the tensors' in their order.
     pub fn finish(&self, pending: Pending) -> Tensor {
         match &self.0 {
@@ -218,24 +245,30 @@ impl Group {
     }
 
     fn begin_sum(&self, flat: Tensor) -> Pending {
-        match &self.nccl {
+        self.kept.or_begin(flat, |flat| match &self.nccl {
             Some(nccl) if flat.device() != Device::Cpu => {
                 nccl.begin_sum(&flat);
-                Pending { flat, work: None }
+                Pending { flat, work: Rc::default() }
             }
-            _ => Pending { work: Some(self.gloo.begin_sum(&flat)), flat },
-        }
+            _ => Pending { work: Rc::new(Cell::new(Some(self.gloo.begin_sum(&flat)))), flat },
+        })
     }
 }
 
 impl Pending {
     fn finish(self, group: &Group) -> Tensor {
-        match (self.work, &group.nccl) {
+        match (self.work.take(), &group.nccl) {
             (Some(work), _) => work.wait(),
-            (None, Some(nccl)) => nccl.finish(),
-            (None, None) => unreachable!("a sum is under way on one of the two"),
+            (None, Some(nccl)) if self.flat.device() != Device::Cpu => nccl.finish(),
+            // One that is kept and has been waited for.
+            (None, _) => {}
         }
         self.flat
+    }
+
+    /// The same sum once more; who waits for it first waits for both.
+    fn another(&self) -> Self {
+        Self { flat: self.flat.shallow_clone(), work: Rc::clone(&self.work) }
     }
 }
 
@@ -297,6 +330,17 @@ mod tests {
             let gradients = [Tensor::from_slice(&[1.0f32, rank as f32]), Tensor::from_slice(&[10.0f32]).view([1, 1])];
             let sum = ranks.finish(ranks.begin_sum(&gradients).unwrap());
             assert_eq!(Vec::<f32>::try_from(sum).unwrap(), [3.0, 3.0, 30.0]);
+            // The last rank does its part three times, the others once: the first sum is under way, the second is done.
+            ranks.keep_sums();
+            for _ in 0..if rank == SIZE - 1 { 3 } else { 1 } {
+                ranks.repeat_sums();
+                let one = |value: usize| Tensor::from_slice(&[value as f64]);
+                let begun = ranks.begin_sum(&[one(rank)]).unwrap();
+                assert_eq!(ranks.total(one(1)).double_value(&[0]), 3.0);
+                assert_eq!(ranks.finish(begun).double_value(&[0]), 3.0);
+            }
+            ranks.forget_sums();
+            assert_eq!(ranks.total(Tensor::from_slice(&[rank as f64])).double_value(&[0]), 3.0);
         };
         std::thread::scope(|scope| {
             let first = scope.spawn(move || {

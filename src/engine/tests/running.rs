@@ -1,7 +1,8 @@
 //! The engine at work on a small set.
 //!
 //! Index: `training` (repeatable, resumable, guarded) · `decode_encode` (from a checkpoint alone) · `session` (as a process) ·
-//! `ranks` (several train as one) · `processes` (as processes of their own) · `large` (many particles) · `bench` (figures that hang together).
+//! `ranks` (several train as one) · `hungry_ranks` (one lacks memory) · `processes` (as processes of their own) ·
+//! `large` (many particles) · `bench` (figures that hang together).
 
 #[path = "support/model.rs"]
 mod model;
@@ -12,6 +13,8 @@ mod skip;
 mod bench;
 #[path = "running/decode_encode.rs"]
 mod decode_encode;
+#[path = "running/hungry_ranks.rs"]
+mod hungry_ranks;
 #[path = "running/large.rs"]
 mod large;
 #[path = "running/processes.rs"]

@@ -1,11 +1,12 @@
-//! The engines that train together. The first one speaks for all; of the others only a bad end is of interest, and ends the job with its
-//! cause.
+//! The engines that train together. The first one speaks for all; the others warn of what befalls them alone, and the bad end of one ends
+//! the job with its cause.
 
 use super::engine_process::Engine;
 use super::muster::{Member, Muster};
 use super::stages::context::Context;
 use crate::settings::decided::Grid;
 use contract::{Command, Event, Problem, Result, TrainSpec, World};
+use std::collections::VecDeque;
 use std::fs::File;
 use std::time::{Duration, Instant};
 
@@ -26,6 +27,8 @@ pub(crate) struct Crew<'a> {
     waiting: Option<TrainSpec>,
     /// An other's loss of somebody who has not been found yet.
     lost: Option<(Instant, Problem)>,
+    /// What nobody has been given yet: warnings of the others, with their names, and the end after them.
+    heard: VecDeque<Result<Event>>,
     devices: String,
     meet_at: String,
     here: usize,
@@ -58,7 +61,7 @@ impl<'a> Crew<'a> {
             let devices = format!("{} processes", members.len() + 1);
             let other = |member: Member| Other { name: member.name(), device: None, process: Process::Launched(member) };
             let others = members.into_iter().map(other).collect();
-            return Ok(Self { first, others, waiting: None, lost: None, devices, meet_at, here });
+            return Ok(Self { first, others, waiting: None, lost: None, heard: VecDeque::new(), devices, meet_at, here });
         }
         let mut others = Vec::new();
         for (rank, device) in grid.engines.iter().enumerate().skip(1) {
@@ -74,7 +77,7 @@ impl<'a> Crew<'a> {
         }
         let devices = if others.is_empty() { grid.device.id.clone() } else { grid.engines.join(", ") };
         let here = others.len() + 1;
-        Ok(Self { first, others, waiting: None, lost: None, devices, meet_at: LOOPBACK.into(), here })
+        Ok(Self { first, others, waiting: None, lost: None, heard: VecDeque::new(), devices, meet_at: LOOPBACK.into(), here })
     }
 
     /// What they run on, for people.
@@ -97,7 +100,7 @@ impl<'a> Crew<'a> {
         self.first.commands()
     }
 
-    /// The first engine's next event; `None` after `timeout`.
+    /// The first engine's next event, or another's warning; `None` after `timeout`.
     ///
     /// # Errors
     /// The end or failure of any of them, with its cause.
@@ -107,21 +110,30 @@ impl<'a> Crew<'a> {
         }
         let until = Instant::now() + timeout;
         loop {
+            if let Some(heard) = self.heard.pop_front() {
+                return heard.map(Some);
+            }
             match self.first.next(LOOK_AROUND) {
                 Ok(None) => {}
                 Ok(Some(Event::Meeting { address })) => self.call(&address)?,
-                Ok(Some(Event::Failed { problem })) => return Err(self.cause(problem)),
-                // The others end as they like from here on.
+                Ok(Some(Event::Failed { problem })) => self.end(problem),
+                Ok(Some(end @ Event::Trained(_))) => {
+                    // What the others warned of before; they end as they like from here on.
+                    let _ = self.look_at_others();
+                    self.heard.push_back(Ok(end));
+                }
                 Ok(Some(event)) => return Ok(Some(event)),
-                Err(problem) => return Err(self.cause(named(problem, "rank 0"))),
+                Err(problem) => self.end(named(problem, "rank 0")),
             }
-            self.look_at_others()?;
-            if let Some((since, problem)) = &self.lost
-                && since.elapsed() > CAUSE_WITHIN
-            {
-                return Err(problem.clone());
+            if !self.heard.is_empty() {
+                continue;
             }
-            if Instant::now() >= until {
+            if let Err(problem) = self.look_at_others() {
+                self.heard.push_back(Err(problem));
+            } else if let Some((_, problem)) = self.lost.take_if(|(since, _)| since.elapsed() > CAUSE_WITHIN) {
+                self.heard.push_back(Err(problem));
+            }
+            if self.heard.is_empty() && Instant::now() >= until {
                 return Ok(None);
             }
         }
@@ -144,13 +156,16 @@ impl<'a> Crew<'a> {
         World { rank, size: self.others.len() + 1, here: self.here, meeting }
     }
 
-    /// Looks whether one of the others has ended badly. One that merely lost somebody is noted.
+    /// Looks whether one of the others has ended badly, and hears what they warn of. One that merely lost somebody is noted.
     fn look_at_others(&mut self) -> Result<()> {
         for other in &mut self.others {
             let problem = loop {
                 match other.process.next() {
                     Ok(None) => break None,
                     Ok(Some(Event::Failed { problem })) | Err(problem) => break Some(problem),
+                    Ok(Some(Event::Warning { message })) => {
+                        self.heard.push_back(Ok(Event::Warning { message: format!("{}: {message}", other.name) }));
+                    }
                     Ok(Some(_)) => {}
                 }
             };
@@ -163,6 +178,12 @@ impl<'a> Crew<'a> {
             }
         }
         Ok(())
+    }
+
+    /// The first engine failed: its reason comes after what the others warned of.
+    fn end(&mut self, problem: Problem) {
+        let cause = self.cause(problem);
+        self.heard.push_back(Err(cause));
     }
 
     /// Why the first engine failed: where it lost another one, that one's end.

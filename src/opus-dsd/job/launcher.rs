@@ -108,6 +108,10 @@ fn follow(folder: &Path, said: &TrainSaid, launch: &Launch, came: f64, log: &mut
                     // Its device is free from here on; the process stays until the job ends, which some launchers want.
                     engine = None;
                 }
+                Ok(Some(Event::Warning { message })) => {
+                    log.say(&message);
+                    tell_first(&socket, &Event::Warning { message });
+                }
                 // Rank 0 says the rest.
                 Ok(Some(_)) => {}
             }
@@ -124,13 +128,17 @@ fn begin(said: &TrainSaid, launch: &Launch, spec: TrainSpec) -> Result<(Engine, 
     Ok((engine, format!("{} ({})", device.id, device.name)))
 }
 
-/// Tells rank 0 why this rank fails, and waits until it has ended the job.
-fn last_words(mut socket: &TcpStream, commands: &Receiver<Command>, problem: Problem) -> Problem {
-    if let Ok(mut line) = serde_json::to_vec(&Event::Failed { problem: problem.clone() }) {
+fn tell_first(mut socket: &TcpStream, event: &Event) {
+    if let Ok(mut line) = serde_json::to_vec(event) {
         line.push(b'\n');
-        // Rank 0 may be gone already, which is why this one fails.
+        // Rank 0 may be gone already; that shows where its commands are heard.
         let _ = socket.write_all(&line);
     }
+}
+
+/// Tells rank 0 why this rank fails, and waits until it has ended the job.
+fn last_words(socket: &TcpStream, commands: &Receiver<Command>, problem: Problem) -> Problem {
+    tell_first(socket, &Event::Failed { problem: problem.clone() });
     let until = Instant::now() + LAST_WORDS;
     while Instant::now() < until && !matches!(commands.recv_timeout(TURN), Err(RecvTimeoutError::Disconnected)) {}
     problem

@@ -4,7 +4,7 @@ use super::checkpoint::write_tensors;
 use super::inputs::Inputs;
 use super::meters::Meter;
 use crate::assembly::Assembly;
-use crate::data::{Batch, Particles};
+use crate::data::{Batch, Particles, runs};
 use contract::{LossTerms, Problem, Result};
 use serde::Serialize;
 use std::collections::HashMap;
@@ -125,7 +125,16 @@ impl Monitor {
         let count = SHOWN.min(particles.len());
         let shown: Vec<usize> = (0..count).map(|i| i * particles.len() / count).collect();
         let batch = particles.batch(&shown);
-        let panels = tch::no_grad(|| panels(assembly, inputs, &batch, &latents.index_select(0, &batch.index), box_px));
+        // As many at a time as training has found room for.
+        let parts: Vec<HashMap<String, Tensor>> = runs(count, assembly.settings.micro_batch)
+            .iter()
+            .map(|run| {
+                let part = batch.part(run[0], run.len());
+                tch::no_grad(|| panels(assembly, inputs, &part, &latents.index_select(0, &part.index), box_px))
+            })
+            .collect();
+        let together = |name: &String| Tensor::cat(&parts.iter().map(|part| &part[name]).collect::<Vec<_>>(), 0);
+        let panels: HashMap<String, Tensor> = parts[0].keys().map(|name| (name.clone(), together(name))).collect();
         let temporary = self.folder.join(format!(".{PANELS}.{}.tmp", std::process::id()));
         write_tensors(&temporary, &panels)?;
         let target = self.folder.join(PANELS);

@@ -6,12 +6,13 @@
 //! Nothing here waits for a GPU: figures stay where they are made until somebody reads them.
 //!
 //! Of several ranks each takes its share of the batch. All means are over the whole batch, and gradients and figures are summed over
-//! ranks, so that nothing but rounding depends on the number of ranks either.
+//! ranks, so that nothing but rounding depends on the number of ranks either. A rank may do all of it again ([`Ranks::repeat_sums`]).
 
 use super::batches::Purpose;
 use super::inputs::Inputs;
 use super::meters::PendingFigures;
 use super::reduction::{Half, Reduction};
+use super::{Injection, Work};
 use crate::assembly::Assembly;
 use crate::data::{Batch, runs};
 use crate::devices::send;
@@ -99,7 +100,7 @@ pub struct Step<'a> {
     /// Box of the original images, pixels.
     pub box_px: usize,
     /// A fault to inject (tests only).
-    pub injected: Option<super::Injection>,
+    pub injected: Option<Injection>,
 }
 
 impl Step<'_> {
@@ -166,6 +167,8 @@ impl Step<'_> {
             }
         }
         latent_loss.backward();
+        let held = if settings.recompute_encoder { settings.micro_batch } else { batch.len() };
+        Injection::starve(self.injected, Work::EncoderBackward, held, mu.device());
         let encoder = Reduction::begin(self.assembly, Half::Encoder, self.ranks);
         let raw = raw_logstd.detach();
         // In the order that the figures are read in.
@@ -191,7 +194,7 @@ impl Step<'_> {
     /// The part's loss, summed over its images; adds its figures to `sums`.
     fn decode_part(&self, part: &Batch, latents: &Tensor, sums: &mut Sums) -> Tensor {
         let settings = &self.assembly.settings;
-        self.inject_hunger(part.len(), latents.device());
+        Injection::starve(self.injected, Work::Decoding, part.len(), latents.device());
         let net = self.inject_volume(self.assembly.net(latents));
         let volumes = self.assembly.scene.volume.assemble(&net);
         let rendered = self.assembly.render(&volumes, latents, part, self.box_px);
@@ -248,27 +251,18 @@ impl Step<'_> {
         send(&Tensor::from_slice(&values).view([batch.len() as i64, dimensions]), batch.images.device())
     }
 
-    /// Asks for more memory than any machine has.
-    fn inject_hunger(&self, images: usize, device: Device) {
-        if let Some(super::Injection::OutOfMemory { above }) = self.injected
-            && images > above
-        {
-            drop(Tensor::empty([i64::MAX / 1024], (Kind::Uint8, device)));
-        }
-    }
-
     fn inject_latents(&self, mu: Tensor, logstd: Tensor) -> (Tensor, Tensor) {
         match self.injected {
-            Some(super::Injection::RunawayLogStd) => (mu, logstd + 100.0),
-            Some(super::Injection::DeadLatents) => (mu * 0.0, logstd * 0.0),
+            Some(Injection::RunawayLogStd) => (mu, logstd + 100.0),
+            Some(Injection::DeadLatents) => (mu * 0.0, logstd * 0.0),
             _ => (mu, logstd),
         }
     }
 
     fn inject_volume(&self, net: Tensor) -> Tensor {
         match self.injected {
-            Some(super::Injection::NonFiniteLoss) => net * f64::NAN,
-            Some(super::Injection::ExplodingVolume) => net * 1e3,
+            Some(Injection::NonFiniteLoss) => net * f64::NAN,
+            Some(Injection::ExplodingVolume) => net * 1e3,
             _ => net,
         }
     }

@@ -1,6 +1,7 @@
 //! The run: epochs, checkpoints, roll-backs, and the final pass over all particles.
 
 mod epoch_end;
+mod fitting;
 mod recovery;
 mod schedule;
 
@@ -12,19 +13,17 @@ use super::meters::PendingFigures;
 use super::monitor::{Line, Monitor};
 use super::optimiser::{AdamW, Parameter};
 use super::step::{Classes, Draws, Step, TermWeights, Yield};
-use super::{Faults, Outcome, ground, resume};
+use super::{Faults, Injection, Outcome, Work, ground, resume};
 use crate::assembly::Assembly;
 use crate::data::{Batch, Particles};
-use crate::devices::{self, panic_text};
+use crate::devices;
 use crate::encode;
 use crate::link::Link;
 use crate::model::bank::LatentBank;
 use crate::model::schedules::RunningSignal;
 use crate::world::Ranks;
 use contract::{BaseVolume, Event, Problem, Result, TrainOutcome, TrainSettings, TrainSpec};
-use std::any::Any;
 use std::cell::Cell;
-use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::path::Path;
 use std::time::{Duration, Instant};
 use tch::{Device, Tensor};
@@ -251,9 +250,12 @@ impl<'a> Trainer<'a> {
         let share = self.ranks.share(self.particles.len());
         let own: Vec<usize> = (share.from..share.from + share.count).collect();
         let own = if own.is_empty() { vec![0] } else { own };
-        let Some(means) = encode::means_of(&self.assembly, self.particles, &own, anchors, &|| self.link.stop_asked()) else {
-            return Ok(Outcome::Stopped);
+        let encoded = |batch: Batch| {
+            Injection::starve(self.injected(), Work::LastPass, batch.len(), self.device);
+            encode::means_of(&self.assembly, self.particles, batch, anchors)
         };
+        let (stop, warn) = (|| self.link.stop_asked(), |message: String| self.warn_of_own(&message));
+        let Some(means) = encode::in_parts(self.particles, &own, &stop, &warn, &encoded)? else { return Ok(Outcome::Stopped) };
         let latents = self.ranks.rows(&means, share);
         let path = self.latents_path(self.position.epoch);
         if self.ranks.is_first() {
@@ -315,64 +317,35 @@ impl<'a> Trainer<'a> {
         Ok(Course::Done)
     }
 
-    /// The batch's gradients, in parts that fit into memory; `None`: stopped as asked.
+    /// The batch's gradients, in parts that fit into memory; `None`: stopped as asked. The other ranks wait where this one does its share again.
     fn gradients(&mut self, batch: &Batch, whole: &[usize], weights: &TermWeights) -> Result<Option<Yield>> {
-        loop {
-            self.optimiser.zero_grad();
+        self.optimiser.zero_grad();
+        self.ranks.keep_sums();
+        let result = self.fitted(|trainer| {
             let step = Step {
-                assembly: &self.assembly,
-                inputs: &self.inputs,
-                bank: &self.bank,
-                classes: self.classes.as_ref(),
-                ranks: &self.ranks,
+                assembly: &trainer.assembly,
+                inputs: &trainer.inputs,
+                bank: &trainer.bank,
+                classes: trainer.classes.as_ref(),
+                ranks: &trainer.ranks,
                 weights,
                 draws: Draws {
-                    seed: self.settings.seed,
-                    epoch: self.position.epoch as u64 + 1,
-                    attempt: self.position.guard.roll_backs as u64,
-                    batch: self.position.batches as u64,
+                    seed: trainer.settings.seed,
+                    epoch: trainer.position.epoch as u64 + 1,
+                    attempt: trainer.position.guard.roll_backs as u64,
+                    batch: trainer.position.batches as u64,
                 },
-                box_px: self.box_px,
-                injected: self.injected(),
+                box_px: trainer.box_px,
+                injected: trainer.injected(),
             };
             let asked = |done: usize| {
-                self.tell_progress(done * self.ranks.size());
-                self.link.stop_asked()
+                trainer.tell_progress(done * trainer.ranks.size());
+                trainer.link.stop_asked()
             };
-            match catch_unwind(AssertUnwindSafe(|| step.gradients(batch, whole, &asked))) {
-                Ok(result) => return Ok(result),
-                Err(panic) => self.shrink(panic)?,
-            }
-        }
-    }
-
-    /// After a batch that did not fit into memory: smaller parts of the same effective batch, until there are none.
-    fn shrink(&mut self, panic: Box<dyn Any + Send>) -> Result<()> {
-        let what = panic_text(panic.as_ref()).to_owned();
-        if !devices::is_out_of_memory(&what) {
-            resume_unwind(panic);
-        }
-        if !self.ranks.is_alone() {
-            // The others are in the middle of this batch and cannot begin it again.
-            return Err(devices::problem(&what)
-                .at(self.spec.device.clone())
-                .hint("only a process that trains alone takes smaller parts and goes on; run again with a lower `--micro-batch` or `--gpu-memory`"));
-        }
-        let settings = &mut self.assembly.settings;
-        let before = settings.micro_batch.min(settings.batch);
-        if before == 1 && settings.recompute_encoder {
-            return Err(devices::problem(&what).at(format!("{}, with one image at a time", self.spec.device)));
-        }
-        settings.micro_batch = (before / 2).max(1);
-        settings.recompute_encoder = true;
-        self.link.warn(format!(
-            "out of memory with {before} images at a time: going on with {} and the encoder made anew in the backward pass; the batch of {} and \
-             the results stay (`--micro-batch {}` spares the trial)",
-            settings.micro_batch, settings.batch, settings.micro_batch
-        ));
-        self.optimiser.zero_grad();
-        devices::release_unused(self.device);
-        Ok(())
+            step.gradients(batch, whole, &asked)
+        })?;
+        self.ranks.forget_sums();
+        Ok(result)
     }
 
     /// Whether the unread figures fill an interval, or are as many as may wait; on a CPU each batch's have been made when it is done. The same
@@ -449,7 +422,7 @@ impl<'a> Trainer<'a> {
         });
     }
 
-    fn injected(&self) -> Option<super::Injection> {
+    fn injected(&self) -> Option<Injection> {
         self.faults.inject.filter(|(from, _)| self.position.steps >= *from).map(|(_, injection)| injection)
     }
 }

@@ -3,6 +3,7 @@
 use crate::native::try_call;
 use contract::World;
 use std::ffi::{CString, c_char, c_int};
+use std::mem::ManuallyDrop;
 use std::net::{IpAddr, SocketAddr, TcpListener};
 use std::os::fd::IntoRawFd;
 use tch::Tensor;
@@ -33,6 +34,7 @@ unsafe extern "C" {
     fn opus_world_leave(group: *mut RawGroup);
     fn opus_world_sum(group: *mut RawGroup, x: *mut C_tensor, work: *mut *mut RawWork, what: *mut c_char, room: usize) -> c_int;
     fn opus_world_broadcast(group: *mut RawGroup, x: *mut C_tensor, work: *mut *mut RawWork, what: *mut c_char, room: usize) -> c_int;
+    fn opus_world_forget(work: *mut RawWork);
     fn opus_world_wait(work: *mut RawWork, what: *mut c_char, room: usize) -> c_int;
 }
 
@@ -93,8 +95,16 @@ impl Drop for Gloo {
 impl Work {
     /// Waits until it is done.
     pub(super) fn wait(self) {
+        let work = ManuallyDrop::new(self).0;
         // SAFETY: made by the bridge, which forgets it here.
-        expect(try_call(|what, room| unsafe { opus_world_wait(self.0, what, room) }));
+        expect(try_call(|what, room| unsafe { opus_world_wait(work, what, room) }));
+    }
+}
+
+impl Drop for Work {
+    fn drop(&mut self) {
+        // SAFETY: made by the bridge, given back once; libtorch has its own hold on what is under way.
+        unsafe { opus_world_forget(self.0) };
     }
 }
 

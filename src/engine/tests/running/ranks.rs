@@ -3,10 +3,12 @@
 use crate::tiny_set::{PARTICLES, Recorder, command, latents, trained};
 use crate::training::in_folder;
 use contract::*;
+use opus_dsd_engine::devices;
 use opus_dsd_engine::link::Link;
 use opus_dsd_engine::torch::init_torch;
 use opus_dsd_engine::training::checkpoint::Checkpoint;
 use opus_dsd_engine::training::{self, Faults, Injection, Outcome};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Mutex;
 use std::sync::mpsc::{Sender, channel};
 use tch::Tensor;
@@ -31,41 +33,58 @@ impl Link for Rank {
     }
 }
 
-/// Trains with `size` ranks, each in a thread of its own; rank 0's outcome and warnings. `stop_after` counts rank 0's questions.
-fn together(spec: &TrainSpec, size: usize, stop_after: usize, faults: Faults) -> (Result<Outcome>, Vec<String>) {
-    let (sender, receiver) = channel();
-    let world = |rank: usize, meeting: &str| Some(World { rank, size, here: size, meeting: meeting.into() });
-    let link = |stop_after| Rank { recorder: Recorder::stopping_after(stop_after), meeting: Mutex::new(sender.clone()) };
-    let run =
-        |rank: usize, meeting: &str, link: &Rank| training::train(&TrainSpec { world: world(rank, meeting), ..spec.clone() }, link, faults);
-    let first = link(stop_after);
-    let outcome = std::thread::scope(|scope| {
-        let leader = scope.spawn(|| run(0, "127.0.0.1", &first));
-        let meeting = if size > 1 { receiver.recv().unwrap() } else { String::new() };
-        for rank in 1..size {
-            let (meeting, link, run) = (meeting.clone(), link(usize::MAX), &run);
-            // After a stop the others lose the first: they may end as they like.
-            scope.spawn(move || std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| drop(run(rank, &meeting, &link)))));
-        }
-        leader.join().unwrap()
-    });
-    (outcome, first.recorder.warnings())
+/// How a rank ended, and its warnings.
+pub(crate) struct Ended {
+    /// Panics of the tensor library are problems, as in a session.
+    pub(crate) outcome: Result<Outcome>,
+    pub(crate) warnings: Vec<String>,
 }
 
-fn complete(spec: &TrainSpec, size: usize) -> TrainOutcome {
+/// Trains with `size` ranks, each in a thread of its own and with faults of its own. `stop_after` counts rank 0's questions.
+pub(crate) fn each(spec: &TrainSpec, size: usize, stop_after: usize, faults: &(dyn Fn(usize) -> Faults + Sync)) -> Vec<Ended> {
+    let (sender, receiver) = channel();
+    let run = |rank: usize, meeting: &str, link: Rank| {
+        let world = Some(World { rank, size, here: size, meeting: meeting.into() });
+        let spec = TrainSpec { world, ..spec.clone() };
+        let outcome = catch_unwind(AssertUnwindSafe(|| training::train(&spec, &link, faults(rank))))
+            .unwrap_or_else(|panic| Err(devices::problem(devices::panic_text(panic.as_ref()))));
+        Ended { outcome, warnings: link.recorder.warnings() }
+    };
+    let link = |stop_after| Rank { recorder: Recorder::stopping_after(stop_after), meeting: Mutex::new(sender.clone()) };
+    let leading = link(stop_after);
+    std::thread::scope(|scope| {
+        let first = scope.spawn(|| run(0, "127.0.0.1", leading));
+        let meeting = if size > 1 { receiver.recv().unwrap() } else { String::new() };
+        let others: Vec<_> = (1..size)
+            .map(|rank| {
+                let (meeting, link, run) = (meeting.clone(), link(usize::MAX), &run);
+                scope.spawn(move || run(rank, &meeting, link))
+            })
+            .collect();
+        [first].into_iter().chain(others).map(|thread| thread.join().unwrap()).collect()
+    })
+}
+
+/// The same with one kind of faults; rank 0's outcome and warnings. After a stop the others lose the first: they end as they like.
+fn together(spec: &TrainSpec, size: usize, stop_after: usize, faults: Faults) -> (Result<Outcome>, Vec<String>) {
+    let first = each(spec, size, stop_after, &|_| faults).swap_remove(0);
+    (first.outcome, first.warnings)
+}
+
+pub(crate) fn complete(spec: &TrainSpec, size: usize) -> TrainOutcome {
     match together(spec, size, usize::MAX, Faults::default()).0.unwrap() {
         Outcome::Complete(outcome) => outcome,
         Outcome::Stopped => panic!("nobody asked to stop"),
     }
 }
 
-fn place() -> tempfile::TempDir {
+pub(crate) fn place() -> tempfile::TempDir {
     init_torch().unwrap();
     tempfile::tempdir().unwrap()
 }
 
 /// A spec of its own folder on shared data.
-fn sub(spec: &TrainSpec, place: &std::path::Path, name: &str) -> TrainSpec {
+pub(crate) fn sub(spec: &TrainSpec, place: &std::path::Path, name: &str) -> TrainSpec {
     std::fs::create_dir_all(place.join(name)).unwrap();
     in_folder(spec, &place.join(name))
 }
@@ -85,7 +104,7 @@ fn difference(a: &TrainOutcome, b: &TrainOutcome) -> (f64, f64) {
     (relative(&weights), rows.iter().map(|pair| relative(&[*pair])).fold(0.0, f64::max))
 }
 
-fn assert_same(a: &TrainOutcome, b: &TrainOutcome, what: &str) {
+pub(crate) fn assert_same(a: &TrainOutcome, b: &TrainOutcome, what: &str) {
     let (weights, latents) = difference(a, b);
     println!("{what}: weights {weights:.1e}, latents {latents:.1e}");
     assert!(weights < 1e-5 && latents < 1e-5, "{what}: weights differ by {weights:.2e}, latents by {latents:.2e}");

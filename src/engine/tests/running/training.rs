@@ -9,7 +9,7 @@ use opus_dsd_engine::torch::init_torch;
 use opus_dsd_engine::training::checkpoint::Checkpoint;
 use opus_dsd_engine::training::inputs::Inputs;
 use opus_dsd_engine::training::step::{Draws, Step, TermWeights};
-use opus_dsd_engine::training::{self, Faults, Injection, Outcome};
+use opus_dsd_engine::training::{self, Faults, Injection, Outcome, Work};
 use opus_dsd_engine::world::Ranks;
 use std::path::Path;
 use tch::{Device, Tensor};
@@ -146,7 +146,7 @@ fn a_batch_that_does_not_fit_is_halved_and_the_run_goes_on() {
     spec.settings.micro_batch = 8;
     let expected = latents(&trained(&in_folder(&spec, &place.path().join("whole"))).latents);
     let link = Recorder::new();
-    let hungry = |above| Faults { inject: Some((5, Injection::OutOfMemory { above })), ..Faults::default() };
+    let hungry = |above| Faults { inject: Some((5, Injection::OutOfMemory { during: Work::Decoding, above })), ..Faults::default() };
     let outcome = training::train(&in_folder(&spec, &place.path().join("hungry")), &link, hungry(2)).unwrap();
     let Outcome::Complete(outcome) = outcome else { panic!("the run was ended") };
     let told = link.warnings();

@@ -1,12 +1,13 @@
 //! What ends an epoch: its figures, the validation images, pictures and the checkpoint.
 
 use super::{Course, Progress, Trainer};
-use crate::data::{Batch, runs};
+use crate::data::Batch;
 use crate::decode::map_of;
 use crate::model::loss::Fit;
 use crate::training::checkpoint;
 use crate::training::meters::Meter;
 use crate::training::monitor::Line;
+use crate::training::{Injection, Work};
 use contract::{Event, MapForm, Result};
 use cryoem::mrc;
 use std::time::{Duration, Instant};
@@ -29,7 +30,7 @@ impl Trainer<'_> {
         if !warm {
             match self.position.guard.epoch(&self.settings.guards, meter.kl_nats()) {
                 Err(fault) => return Ok(Course::Ill(fault)),
-                Ok(true) if self.position.epoch + 1 >= EPOCHS_TO_LIVE => self.link.warn(format!(
+                Ok(true) if self.position.epoch + 1 >= EPOCHS_TO_LIVE => self.warn_for_all(format!(
                     "the latents carry almost nothing after epoch {} (mean KL {:.3} nats): the particles may be homogeneous, or try `--warm-start yes`, a lower `--beta` or more epochs",
                     self.position.epoch + 1,
                     meter.kl_nats()
@@ -37,7 +38,7 @@ impl Trainer<'_> {
                 Ok(_) => {}
             }
         }
-        let validation = self.validate();
+        let validation = self.validate()?;
         self.position.validation = validation;
         let terms = meter.terms();
         // The warm start's epochs minimise something else and are not compared.
@@ -50,8 +51,8 @@ impl Trainer<'_> {
         let epoch = self.position.epoch;
         let line = Line::new("epoch", epoch, meter.images(), &meter, rate, validation).with_active_dimensions(self.active_dimensions());
         self.note(&line)?;
-        if let Some(monitor) = &self.monitor {
-            monitor.panels(&self.assembly, self.particles, &self.inputs, &self.latents, self.box_px)?;
+        if self.ranks.is_first() {
+            self.fitted(Self::write_panels)??;
             self.write_preview()?;
             checkpoint::replace_npy(&self.latents_path(epoch), &self.latents)?;
             self.save()?;
@@ -72,26 +73,33 @@ impl Trainer<'_> {
     }
 
     /// Mean reconstruction loss of the validation images at their latent means; nothing is changed but their latents.
-    fn validate(&mut self) -> Option<f64> {
+    fn validate(&mut self) -> Result<Option<f64>> {
         if self.split.validation.is_empty() {
-            return None;
+            return Ok(None);
         }
+        let share = self.ranks.share(self.split.validation.len());
+        let own = share.select(&self.split.validation);
+        let (means, error) = self.fitted(|trainer| trainer.misfits(&own))?;
+        let mut sum = [share.weight() * error];
+        self.ranks.sum(&mut sum);
         let validation = &self.split.validation;
-        let share = self.ranks.share(validation.len());
-        let own = share.select(validation);
-        let chosen: Vec<Vec<usize>> =
-            runs(own.len(), self.assembly.settings.micro_batch).into_iter().map(|run| run.into_iter().map(|i| own[i]).collect()).collect();
-        let (mut sum, mut means) = ([0.0], Vec::new());
-        for batch in self.particles.stream(chosen) {
+        let index = Tensor::from_slice(&validation.iter().map(|&i| i as i64).collect::<Vec<_>>()).to_device(self.device);
+        let means = self.ranks.rows(&means, share);
+        let _ = self.latents.index_copy_(0, &index, &means);
+        Ok(Some(sum[0] / (validation.len() as f64 * self.inputs.mean_area)))
+    }
+
+    /// [`Self::misfit`] of some particles, a micro-batch at a time.
+    fn misfits(&self, particles: &[usize]) -> (Tensor, f64) {
+        let parts = particles.chunks(self.assembly.settings.micro_batch.max(1)).map(<[usize]>::to_vec).collect();
+        let (mut sum, mut means) = (0.0, Vec::new());
+        for batch in self.particles.stream(parts) {
+            Injection::starve(self.injected(), Work::Validation, batch.len(), self.device);
             let (of_batch, error) = tch::no_grad(|| self.misfit(&batch));
-            sum[0] += share.weight() * error;
+            sum += error;
             means.push(of_batch);
         }
-        self.ranks.sum(&mut sum);
-        let index = Tensor::from_slice(&validation.iter().map(|&i| i as i64).collect::<Vec<_>>()).to_device(self.device);
-        let means = self.ranks.rows(&Tensor::cat(&means, 0), share);
-        let _ = self.latents.index_copy_(0, &index, &means);
-        Some(sum[0] / (validation.len() as f64 * self.inputs.mean_area))
+        (Tensor::cat(&means, 0), sum)
     }
 
     /// Latent means, and half the squared error of the renderings at them, summed.
@@ -105,6 +113,11 @@ impl Trainer<'_> {
         let fit = Fit::new(&rendered, &scene.seen(&batch.images).unsqueeze(1), &silhouettes, &self.settings.numerics);
         let error = fit.squared_error().sum(tch::Kind::Double).double_value(&[]) * 0.5;
         (means, error)
+    }
+
+    fn write_panels(&self) -> Result<()> {
+        let Some(monitor) = &self.monitor else { return Ok(()) };
+        monitor.panels(&self.assembly, self.particles, &self.inputs, &self.latents, self.box_px)
     }
 
     fn write_preview(&self) -> Result<()> {

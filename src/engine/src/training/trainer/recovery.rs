@@ -22,7 +22,7 @@ impl Trainer<'_> {
         }
         let factor = self.position.step_factor * self.settings.guards.step_factor;
         let folder = self.spec.checkpoints.join(format!("epoch-{:03}", self.position.epoch));
-        self.link.warn(format!("{place}: {fault}; going back to {} with {factor:.3} times the learning rate", folder.display()));
+        self.warn_for_all(format!("{place}: {fault}; going back to {} with {factor:.3} times the learning rate", folder.display()));
         if self.ranks.is_first() {
             checkpoint::remove_after(&self.spec.checkpoints, self.position.epoch)?;
             let good = Checkpoint::load(&folder)?;
