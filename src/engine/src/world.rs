@@ -216,6 +216,20 @@ impl Ranks {
         }
     }
 
+    /// The end of a run that has ended well on all ranks, which all of them come to: nobody leaves before everybody's last sum is there.
+    /// Ranks that are dropped instead leave at once, and the others lose them.
+    pub fn leave(self) {
+        let Some(mut group) = self.0 else { return };
+        if let Some(nccl) = &group.nccl {
+            nccl.wait_for_all();
+        }
+        // Nobody has it before everybody has come here.
+        group.numbers(&mut [0.0]);
+        if let Some(nccl) = group.nccl.take() {
+            nccl.leave();
+        }
+    }
+
     /// Waits for a sum: one row of numbers, the tensors' in their order.
     pub fn finish(&self, pending: Pending) -> Tensor {
         match &self.0 {
@@ -341,6 +355,9 @@ mod tests {
             }
             ranks.forget_sums();
             assert_eq!(ranks.total(Tensor::from_slice(&[rank as f64])).double_value(&[0]), 3.0);
+            // Who comes last is not lost to those who wait.
+            std::thread::sleep(std::time::Duration::from_millis(100 * rank as u64));
+            ranks.leave();
         };
         std::thread::scope(|scope| {
             let first = scope.spawn(move || {

@@ -46,7 +46,13 @@ pub fn train(spec: &TrainSpec, link: &dyn Link, faults: Faults) -> Result<Outcom
     let ignored = |path: &Path, problem: &Problem| link.warn(format!("ignoring the checkpoint {}: {problem}", path.display()));
     let newest = if ranks.is_first() { checkpoint::newest(&spec.checkpoints, ignored)? } else { None };
     match Trainer::new(spec, link, &particles, device, faults, newest, ranks)? {
-        Some(mut trainer) => trainer.run(),
+        Some(mut trainer) => {
+            let outcome = trainer.run()?;
+            if let Outcome::Complete(_) = &outcome {
+                trainer.ranks.leave();
+            }
+            Ok(outcome)
+        }
         None => Ok(Outcome::Stopped),
     }
 }

@@ -27,6 +27,7 @@ struct Functions {
     get_unique_id: Symbol<unsafe extern "C" fn(*mut UniqueId) -> c_int>,
     init_rank: Symbol<unsafe extern "C" fn(*mut Communicator, c_int, UniqueId, c_int) -> c_int>,
     all_reduce: Symbol<unsafe extern "C" fn(*const c_void, *mut c_void, usize, c_int, c_int, Communicator, Stream) -> c_int>,
+    destroy: Symbol<unsafe extern "C" fn(Communicator) -> c_int>,
     abort: Symbol<unsafe extern "C" fn(Communicator) -> c_int>,
     error_text: Symbol<unsafe extern "C" fn(c_int) -> *const c_char>,
 }
@@ -47,6 +48,7 @@ pub(super) struct Nccl {
     communicator: Communicator,
     side: *mut RawSide,
     stream: Stream,
+    device: usize,
 }
 
 impl Default for UniqueId {
@@ -93,7 +95,7 @@ impl Nccl {
         // SAFETY: both places outlive the call.
         try_call(|what, room| unsafe { opus_side_open(number(device), &raw mut side, &raw mut stream, what, room) })
             .map_err(|reason| Problem::new(Kind::Device, reason).at(format!("cuda:{device}")))?;
-        let mut nccl = Self { functions, communicator: std::ptr::null_mut(), side, stream };
+        let mut nccl = Self { functions, communicator: std::ptr::null_mut(), side, stream, device };
         // SAFETY: the place outlives the call, and the GPU has been made this thread's.
         let result = unsafe { (functions.init_rank)(&raw mut nccl.communicator, number(size), *id, number(rank)) };
         functions.check(result, "the GPUs did not meet")?;
@@ -127,6 +129,18 @@ impl Nccl {
         if let Err(reason) = try_call(|what, room| unsafe { opus_side_before(self.side, what, room) }) {
             panic!("{}: {reason}", World::LOST);
         }
+    }
+
+    /// Waits until all that the GPU was given is done, every sum among it.
+    pub(super) fn wait_for_all(&self) {
+        tch::Cuda::synchronize(i64::try_from(self.device).unwrap_or(i64::MAX));
+    }
+
+    /// Leaves in order, together with the others: ranks of one machine wait for each other here. No sum may be under way.
+    pub(super) fn leave(mut self) {
+        let communicator = std::mem::replace(&mut self.communicator, std::ptr::null_mut());
+        // SAFETY: the communicator is alive, and is given back once. All that it was for is done: nothing follows from an error.
+        unsafe { (self.functions.destroy)(communicator) };
     }
 }
 
@@ -182,6 +196,7 @@ fn load(library: &str) -> Result<Functions> {
             get_unique_id: nccl.get(b"ncclGetUniqueId\0").map_err(missing)?,
             init_rank: nccl.get(b"ncclCommInitRank\0").map_err(missing)?,
             all_reduce: nccl.get(b"ncclAllReduce\0").map_err(missing)?,
+            destroy: nccl.get(b"ncclCommDestroy\0").map_err(missing)?,
             abort: nccl.get(b"ncclCommAbort\0").map_err(missing)?,
             error_text: nccl.get(b"ncclGetErrorString\0").map_err(missing)?,
         };
