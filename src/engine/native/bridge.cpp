@@ -1,6 +1,7 @@
 // What libtorch offers to C++ and its Rust bindings do not: operators with a backward of their own, a leaky rectifier with a slope,
-// the fused optimiser, gradients that are dropped instead of zeroed, a device allocator's cache and statistics.
+// the fused optimiser, gradients that are dropped instead of zeroed, a device allocator's cache and statistics, the rounding of products.
 
+#include <ATen/Context.h>
 #include <ATen/ops/_fused_adamw.h>
 #include <ATen/ops/leaky_relu.h>
 #include <c10/core/CachingDeviceAllocator.h>
@@ -109,6 +110,14 @@ int opus_fused_adamw_(at::Tensor* const* values, at::Tensor* const* gradients, a
     };
     at::_fused_adamw_(list(values), list(gradients), list(first), list(second), {}, list(steps), rate, beta1, beta2, decay, epsilon,
                       /*amsgrad=*/false, /*maximize=*/false);
+  });
+}
+
+// Whether cuDNN's single-precision convolutions may round what they multiply to TF32; gives what it was.
+int opus_allow_tf32(int allow, int* before, char* what, size_t room) {
+  return guarded(what, room, [&] {
+    *before = at::globalContext().allowTF32CuDNN();
+    at::globalContext().setAllowTF32CuDNN(allow != 0);
   });
 }
 

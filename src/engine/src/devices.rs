@@ -129,6 +129,12 @@ pub fn keep_freed_memory(device: tch::Device) {
     }
 }
 
+/// Whether GPUs may round what convolutions of single-precision numbers multiply to TF32: ten bits of mantissa, sums in single precision.
+/// They may, as in PyTorch, unless this says otherwise; matrix products are always in single precision. Returns what it was.
+pub fn allow_tf32(allow: bool) -> bool {
+    native::allow_tf32(allow)
+}
+
 /// Host memory that can be had now without swapping, bytes.
 #[must_use]
 pub fn host_memory_free_bytes() -> u64 {
@@ -190,6 +196,13 @@ mod tests {
         assert_eq!(find("cpu").unwrap(), tch::Device::Cpu);
         assert_eq!(find("gpu").unwrap_err().kind, Kind::Input);
         assert_eq!(find("cuda:99").unwrap_err().kind, Kind::Device);
+    }
+
+    #[test]
+    fn convolutions_are_in_tf32_unless_told_otherwise() {
+        crate::torch::init_torch().unwrap();
+        assert!(allow_tf32(false), "libtorch's default");
+        assert!(!allow_tf32(true) && allow_tf32(true));
     }
 
     #[test]

@@ -44,6 +44,7 @@ unsafe extern "C" {
         what: *mut c_char,
         room: usize,
     ) -> c_int;
+    fn opus_allow_tf32(allow: c_int, before: *mut c_int, what: *mut c_char, room: usize) -> c_int;
     fn opus_empty_device_cache(what: *mut c_char, room: usize) -> c_int;
     fn opus_device_peak(device: i8, reset: c_int, bytes: *mut i64, what: *mut c_char, room: usize) -> c_int;
 }
@@ -260,6 +261,14 @@ pub fn fused_adamw(mut tensors: AdamWTensors, step: AdamWStep) {
             room,
         )
     });
+}
+
+/// Whether convolutions of single-precision numbers on GPUs may round what they multiply to TF32; returns what it was.
+pub fn allow_tf32(allow: bool) -> bool {
+    let mut before = 0;
+    // SAFETY: `before` is alive during the call.
+    call(|what, room| unsafe { opus_allow_tf32(c_int::from(allow), &raw mut before, what, room) });
+    before != 0
 }
 
 /// Gives the blocks that the GPUs' allocator keeps for later back to the driver.

@@ -149,20 +149,29 @@ fn a_group_of_one_trains_as_one_alone_does() {
     let place = place();
     let mut spec = command(place.path());
     (spec.settings.epochs, spec.settings.warm_start, spec.settings.lamb) = (1, None, 0.5);
-    let mut devices = vec!["cpu"];
+    let mut ids = vec!["cpu"];
     if tch::Cuda::is_available() {
-        devices.push("cuda:0");
+        ids.push("cuda:0");
     } else {
         crate::skip::skipped("a_group_of_one_trains_as_one_alone_does: no CUDA device on this machine; NCCL was not tried");
     }
-    for device in devices {
+    // What is compared is the group, not what TF32 makes of another order of sums.
+    devices::allow_tf32(false);
+    for device in ids {
         spec.device = device.into();
         let alone = trained(&sub(&spec, place.path(), &format!("{device} alone")));
         let group = complete(&sub(&spec, place.path(), &format!("{device} group")), 1);
         let (weights, latents) = difference(&alone, &group);
         println!("{device}: weights {weights:.1e}, latents {latents:.1e}");
-        // A GPU adds up gradients in an order of its own every time.
-        let allowed = if device == "cpu" { 0.0 } else { 1e-4 };
+        let allowed = if device == "cpu" {
+            0.0
+        } else {
+            // A GPU adds up gradients in an order of its own every time, and a rectifier's kink makes 1e-5 to 1e-3 of that in an epoch: as far
+            // apart as two runs alone, in their order of magnitude. A gradient that is not the batch's makes over a hundredth.
+            let (weights, latents) = difference(&alone, &trained(&sub(&spec, place.path(), &format!("{device} again"))));
+            println!("{device}, alone again: weights {weights:.1e}, latents {latents:.1e}");
+            (10.0 * weights.max(latents)).clamp(1e-3, 1e-2)
+        };
         assert!(weights <= allowed && latents <= allowed, "{device}: weights differ by {weights:.1e}, latents by {latents:.1e}");
     }
 }

@@ -193,7 +193,7 @@ pub(crate) struct TrainSaid {
     #[arg(long, value_name = "N", help_heading = MACHINE,
         add = field(Kind::Int, "Micro-batch").unit("images").from(1).to(MOST_BATCH).decided("from the device's memory").advanced())]
     pub(crate) micro_batch: Option<usize>,
-    /// Numbers of the networks' convolutions: f32, or bf16 (faster on GPUs since Ampere; sums and everything else stay f32)
+    /// Numbers of the networks' convolutions: f32 (on a GPU multiplied as TF32, as in PyTorch; `NVIDIA_TF32_OVERRIDE=0` forbids it), or bf16 (faster on GPUs since Ampere; sums and everything else stay f32)
     #[arg(long, value_name = "WORD", value_enum, help_heading = MACHINE,
         add = field(Kind::Choice, "Precision").default(Constant::Word("f32")).advanced())]
     pub(crate) precision: Option<PrecisionWish>,
