@@ -4,10 +4,9 @@
 #[path = "support/job.rs"]
 mod job;
 
-use job::{Project, descendants, is_alive, signal, wait_for};
-use std::os::unix::fs::PermissionsExt;
+use job::{Project, descendants, is_alive, launched, signal, wait_for};
 use std::path::PathBuf;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Stdio};
 use std::time::{Duration, Instant};
 
 const JOB: &str = "External/job001";
@@ -83,22 +82,11 @@ fn a_job_of_two_ranks_stops_in_order() {
     assert!(!is_alive(worker) && engines.iter().all(|&engine| !is_alive(engine)), "a process was left behind");
 }
 
-/// Two processes as srun would start them.
-fn launched(project: &Project, more: &str) -> [Command; 2] {
-    [0, 1].map(|rank| {
-        let mut command: Command = project.command(&job::train_line(JOB, more));
-        command.env("SLURM_JOB_ID", "71").env("SLURM_STEP_ID", "0").env("SLURM_STEP_NUM_TASKS", "2");
-        command.env("SLURM_PROCID", rank.to_string()).env("SLURM_LOCALID", rank.to_string());
-        command.stdout(Stdio::null()).stderr(Stdio::null());
-        command
-    })
-}
-
 #[test]
 fn processes_that_a_launcher_started_train_together() {
     job::engine();
     let project = Project::new();
-    let [mut first, mut second] = launched(&project, SHORT).map(|mut command| command.spawn().unwrap());
+    let [mut first, mut second] = launched(&project, JOB, SHORT).map(|mut command| command.spawn().unwrap());
     assert_eq!(first.wait().unwrap().code(), Some(0), "{}", project.text(JOB, "run.err"));
     let left = wait_for("the other process to leave", Duration::from_secs(10), || second.try_wait().unwrap().is_some());
     assert_eq!(second.wait().unwrap().code(), Some(0), "{left:?}: {}", project.text(JOB, "rank001.log"));
@@ -110,7 +98,7 @@ fn processes_that_a_launcher_started_train_together() {
     assert_eq!(alone.status, Some(0), "{}", alone.err);
     assert_same_latents(&latents(&project, "External/job002"), &latents(&project, JOB));
     // Nothing is left to be trained: the others leave with rank 0.
-    let again = launched(&project, SHORT).map(|mut command| command.spawn().unwrap());
+    let again = launched(&project, JOB, SHORT).map(|mut command| command.spawn().unwrap());
     for mut process in again {
         assert_eq!(process.wait().unwrap().code(), Some(0));
     }
@@ -121,7 +109,7 @@ fn a_launched_process_that_dies_ends_the_job() {
     job::engine();
     for victim in ["process", "engine"] {
         let project = Project::new();
-        let [mut first, mut second] = launched(&project, LONG).map(|mut command| command.spawn().unwrap());
+        let [mut first, mut second] = launched(&project, JOB, LONG).map(|mut command| command.spawn().unwrap());
         wait_for("training", PATIENCE, || project.text(JOB, "run.out").contains("epoch 1/"));
         let engine = descendants(second.id())[0];
         let began = Instant::now();
@@ -146,7 +134,7 @@ fn warning_engine(project: &Project) -> PathBuf {
         job::engine().display()
     );
     std::fs::write(&path, script).unwrap();
-    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).unwrap();
+    job::make_executable(&path);
     path
 }
 
@@ -167,7 +155,10 @@ fn warnings_of_every_rank_are_told() {
                         .unwrap(),
                 ]
             }
-            _ => launched(&project, LONG).into_iter().map(|mut command| command.env("OPUS_DSD_ENGINE", &engine).spawn().unwrap()).collect(),
+            _ => launched(&project, JOB, LONG)
+                .into_iter()
+                .map(|mut command| command.env("OPUS_DSD_ENGINE", &engine).spawn().unwrap())
+                .collect(),
         };
         wait_for("training", PATIENCE, || project.text(JOB, "run.out").contains("epoch 1/"));
         std::fs::write(project.path("now"), "").unwrap();
@@ -190,7 +181,7 @@ fn warnings_of_every_rank_are_told() {
 fn the_others_leave_when_the_first_cannot_begin() {
     job::engine();
     let project = Project::new();
-    let [mut first, mut second] = launched(&project, "--zdim 3 --in_3dref nothing.mrc").map(|mut command| command.spawn().unwrap());
+    let [mut first, mut second] = launched(&project, JOB, "--zdim 3 --in_3dref nothing.mrc").map(|mut command| command.spawn().unwrap());
     assert_ne!(first.wait().unwrap().code(), Some(0));
     wait_for("the other process to leave", Duration::from_secs(20), || second.try_wait().unwrap().is_some());
     assert_ne!(second.wait().unwrap().code(), Some(0));

@@ -3,6 +3,7 @@
 #![allow(dead_code, reason = "each test program uses a part")]
 
 use std::collections::BTreeMap;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::OnceLock;
@@ -107,6 +108,22 @@ pub(crate) fn trained() -> &'static Project {
 /// How `train` is called on the simulated set.
 pub(crate) fn train_line(job: &str, more: &str) -> String {
     format!("train --o {job}/ --in_parts sim/particles.star --in_mask sim/mask.mrc --preset tiny --device cpu --j 1 {more}")
+}
+
+/// Two processes as srun would start them on this machine.
+pub(crate) fn launched(project: &Project, job: &str, more: &str) -> [Command; 2] {
+    [0, 1].map(|rank| {
+        let mut command = project.command(&train_line(job, more));
+        command.env("SLURM_JOB_ID", "71").env("SLURM_STEP_ID", "0").env("SLURM_STEP_NUM_TASKS", "2");
+        command.env("SLURM_PROCID", rank.to_string()).env("SLURM_LOCALID", rank.to_string());
+        command.stdout(Stdio::null()).stderr(Stdio::null());
+        command
+    })
+}
+
+/// Lets a script that a test wrote be run.
+pub(crate) fn make_executable(path: &Path) {
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o755)).unwrap();
 }
 
 /// A process that ended.

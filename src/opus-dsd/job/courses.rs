@@ -21,7 +21,7 @@ use crate::machine::setting::Setting;
 use crate::settings::decided::Decided;
 use crate::settings::said::ImagesSaid;
 use crate::settings::values::InvertData;
-use contract::{Result, VERSION};
+use contract::{Problem, Result, VERSION};
 use cryoem::particles::{ReadOptions, Unseen};
 use cryoem::prepare::Invert;
 
@@ -47,12 +47,16 @@ pub(crate) fn run(job: &Job, console: &mut Console, stop: &Stop) -> Result<()> {
 
 /// Starts the engine; it loads its libraries while the caller goes on. Its end, at a moment when nobody waits for it, ends the worker.
 fn start_engine(job: &Job) -> Result<Engine> {
-    let folder = job.folder.clone();
-    let verb = job.order.verb();
-    Engine::start(threads(job), move |problem| {
+    Engine::start(threads(job), ends(job))
+}
+
+/// Ends the worker with a problem that shows beside its work; every file that it writes is whole or not there.
+fn ends(job: &Job) -> impl Fn(Problem) + Send + Sync + 'static {
+    let (folder, verb) = (job.folder.clone(), job.order.verb());
+    move |problem| {
         Console::open(&folder).of_verb(verb).problem(&problem);
         std::process::exit(problem.kind.exit_status().into());
-    })
+    }
 }
 
 /// What the job depends on, as it is written down.

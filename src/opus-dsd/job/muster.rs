@@ -1,6 +1,9 @@
 //! The processes of other ranks that a cluster's launcher started: rank 0's worker calls them by a file in the job folder, they come by TCP,
 //! and each brings an engine of its own. Lines of JSON go both ways: the engine's commands and events.
 
+mod watch;
+
+use self::watch::Watch;
 use super::atomic;
 use super::stages::context::Context;
 use crate::BUILD_ID;
@@ -71,14 +74,15 @@ pub(crate) struct Muster {
     come: Vec<Member>,
     /// Of all that have come, for the farewell.
     sockets: Vec<Arc<TcpStream>>,
+    watch: Watch,
 }
 
 impl Muster {
-    /// Calls the other ranks into a job's folder.
+    /// Calls the other ranks into a job's folder. `ends` is told of one that has come and is gone before they are gathered, and ends the job.
     ///
     /// # Errors
     /// No port is to be had, or the folder cannot be written.
-    pub(crate) fn call(folder: &Path, launch: &Launch) -> Result<Self> {
+    pub(crate) fn call(folder: &Path, launch: &Launch, ends: impl Fn(Problem) + Send + Sync + 'static) -> Result<Self> {
         let unheard = |e: std::io::Error| {
             Problem::failed(format!("cannot listen for the other processes: {e}"))
                 .at(format!("rank 0 of {}", launch.size))
@@ -93,17 +97,19 @@ impl Muster {
         atomic::write_private_json(&file, &call)?;
         let (sender, arrivals) = channel();
         let (token, size) = (call.token, launch.size);
+        let watch = Watch::new(ends);
+        let watches = watch.clone();
         std::thread::spawn(move || {
             for socket in listener.incoming().flatten() {
-                let (token, sender) = (token.clone(), sender.clone());
+                let (token, sender, watch) = (token.clone(), sender.clone(), watches.clone());
                 // Somebody who says nothing must not keep the others waiting.
-                std::thread::spawn(move || admit(socket, &token, size, &sender));
+                std::thread::spawn(move || admit(socket, &token, size, &sender, &watch));
             }
         });
-        Ok(Self { size, by: launch.by, file, arrivals, come: Vec::new(), sockets: Vec::new() })
+        Ok(Self { size, by: launch.by, file, arrivals, come: Vec::new(), sockets: Vec::new(), watch })
     }
 
-    /// Waits until all have come; they are given in order of rank.
+    /// Waits until all have come; they are given in order of rank, and from then on their own connections tell of their end.
     ///
     /// # Errors
     /// Some do not come.
@@ -116,6 +122,7 @@ impl Muster {
             if missing == 0 {
                 let mut members = std::mem::take(&mut self.come);
                 members.sort_by_key(|member| member.rank);
+                self.watch.end();
                 context.say(&format!("{} processes train together, started by {}", self.size, self.by));
                 return Ok(members);
             }
@@ -139,8 +146,14 @@ impl Muster {
         address.unwrap_or_else(|| LOOPBACK.into())
     }
 
+    /// Nothing is left to be trained: the job does not need the others any more.
+    pub(crate) fn excuse(&self) {
+        self.watch.end();
+    }
+
     /// The job has ended well: the others may leave.
     pub(crate) fn farewell(mut self) {
+        self.watch.end();
         self.admit_all();
         for socket in &self.sockets {
             // One that is gone has left already.
@@ -160,6 +173,7 @@ impl Muster {
 
 impl Drop for Muster {
     fn drop(&mut self) {
+        self.watch.end();
         let _ = std::fs::remove_file(&self.file);
     }
 }
@@ -206,7 +220,7 @@ fn send(mut socket: &TcpStream, command: &Command) -> std::io::Result<()> {
 }
 
 /// Lets somebody in who knows the token.
-fn admit(socket: TcpStream, token: &str, size: usize, arrivals: &Sender<Member>) {
+fn admit(socket: TcpStream, token: &str, size: usize, arrivals: &Sender<Member>, watch: &Watch) {
     let Some((greeting, reader)) = greeted(&socket).filter(|(greeting, _)| greeting.token == token) else { return };
     let answer = if greeting.build_id != BUILD_ID {
         format!("this process is of another build (`{}`) than rank 0 (`{BUILD_ID}`)", greeting.build_id)
@@ -221,6 +235,8 @@ fn admit(socket: TcpStream, token: &str, size: usize, arrivals: &Sender<Member>)
     }
     let (sender, events) = channel();
     let member = Member { rank: greeting.rank, host: greeting.host, socket: Arc::new(socket), events };
+    let (rank, name) = (member.rank, member.name());
+    let arrival = watch.came(rank);
     if arrivals.send(member).is_err() {
         return;
     }
@@ -229,6 +245,9 @@ fn admit(socket: TcpStream, token: &str, size: usize, arrivals: &Sender<Member>)
             break;
         }
     }
+    // Whoever asks for its events hears of the end at once.
+    drop(sender);
+    watch.went(rank, name, arrival);
 }
 
 /// The first line of a connection, and what follows it.
@@ -291,7 +310,7 @@ mod tests {
     #[test]
     fn only_who_belongs_is_let_in() {
         let folder = tempfile::tempdir().unwrap();
-        let mut muster = Muster::call(folder.path(), &launch()).unwrap();
+        let mut muster = Muster::call(folder.path(), &launch(), |problem| panic!("{problem}")).unwrap();
         let file = folder.path().join(CALL_FILE);
         assert_eq!(file.metadata().unwrap().permissions().mode() & 0o777, 0o600);
         let call: Call = atomic::read_json(&file).unwrap().unwrap();
@@ -313,6 +332,7 @@ mod tests {
             }
         };
         assert_eq!(next(&muster).unwrap(), Some(Event::Stopped));
+        muster.excuse();
         drop(socket);
         assert!(next(&muster).unwrap_err().what.contains("gone"));
         muster.farewell();

@@ -1,6 +1,6 @@
 //! `train`: from particles to states.
 
-use super::{provenance, say_decided, start_engine};
+use super::{ends, provenance, say_decided, start_engine};
 use crate::job::encode_kit;
 use crate::job::engine_process::Engine;
 use crate::job::muster::Muster;
@@ -15,7 +15,7 @@ use contract::{Device, Result};
 
 pub(super) fn run(context: &mut Context<'_>, said: &TrainSaid) -> Result<()> {
     let launch = context.job.order.launch()?;
-    let mut muster = launch.as_ref().map(|launch| Muster::call(context.folder(), launch)).transpose()?;
+    let mut muster = launch.as_ref().map(|launch| Muster::call(context.folder(), launch, ends(context.job))).transpose()?;
     let mut engine = start_engine(context.job)?;
     let input = read::run(context, said)?;
     engine.greet()?;
@@ -38,6 +38,9 @@ pub(super) fn run(context: &mut Context<'_>, said: &TrainSaid) -> Result<()> {
     let ground = base::run(context, &input, &decided, &images, mask)?;
     let scores = subspace::run(context, &decided, &images, &ground)?;
     let outcome = train::run(context, &mut engine, &decided, &ground, &images, scores, muster.as_mut())?;
+    if let Some(muster) = &muster {
+        muster.excuse();
+    }
     for note in &outcome.notes {
         context.say(note);
     }
