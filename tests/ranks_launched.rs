@@ -5,6 +5,7 @@ mod job;
 
 use job::{Project, descendants, is_alive, launched, signal, wait_for};
 use std::path::PathBuf;
+use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 const JOB: &str = "External/job001";
@@ -17,6 +18,40 @@ fn silent_engine(project: &Project) -> PathBuf {
     std::fs::write(&path, "#!/bin/sh\nexec sleep 600\n").unwrap();
     job::make_executable(&path);
     path
+}
+
+/// Each of two processes on this machine has half of the batch and of the memory.
+fn assert_planned_for_two(project: &Project) {
+    let written: serde_json::Value = serde_json::from_str(&project.text(JOB, "settings.json")).unwrap();
+    let settings = &written["settings"];
+    assert_eq!(settings["grid"]["launched"], serde_json::json!({"processes": 2, "here": 2}));
+    let images = |name: &str| settings["train"][name].as_u64().unwrap();
+    assert_eq!(images("batch"), 2 * images("micro_batch"));
+    let memory = project.text(JOB, "run.out").lines().find(|line| line.contains("memory of a step")).unwrap().to_owned();
+    assert!(memory.contains("each of 2 processes"), "{memory}");
+}
+
+#[test]
+fn a_dry_run_counts_the_launched_processes() {
+    job::engine();
+    let project = Project::new();
+    let [mut first, mut second] = launched(&project, JOB, "--dry-run");
+    let [first, second, alone, two] = [
+        first.stdout(Stdio::piped()).output().unwrap(),
+        second.stdout(Stdio::piped()).output().unwrap(),
+        project.command(&job::train_line(JOB, "--dry-run")).output().unwrap(),
+        project.command(&job::train_line(JOB, "--dry-run --ranks 2")).output().unwrap(),
+    ]
+    .map(job::Ended::of);
+    let memory = |ended: &job::Ended| {
+        assert_eq!(ended.status, Some(0), "{}", ended.err);
+        let line = ended.out.lines().find(|line| line.starts_with("memory ")).unwrap();
+        line.split(" of the host").next().unwrap().to_owned()
+    };
+    assert_eq!(memory(&first), memory(&two));
+    assert_ne!(memory(&first), memory(&alone));
+    assert!(first.out.contains("started by srun, 2 of them on this machine"), "{}", first.out);
+    assert_eq!((second.status, second.out.as_str()), (Some(0), ""), "rank 0 says it for all");
 }
 
 #[test]
@@ -41,6 +76,9 @@ fn a_process_that_dies_before_training_ends_the_job() {
         assert_eq!(status.code(), Some(1), "{stage}");
         let error = project.last_error(JOB);
         assert!(error.contains("rank 1 on ") && error.contains("its process or machine is gone"), "{stage}: {error}");
+        if stage != "read" {
+            assert_planned_for_two(&project);
+        }
         assert!(!project.text(JOB, "run.out").contains("epoch 1/"), "{stage}: it was training already");
         assert!(!below.into_iter().any(is_alive), "{stage}: a process was left behind");
         assert_eq!(project.exit_files(JOB), ["RELION_JOB_EXIT_FAILURE"], "{stage}");

@@ -1,5 +1,6 @@
 //! Facts about the machine that this process is on, for records, predictions and `doctor`.
 
+pub(crate) mod cores;
 pub(crate) mod disk;
 pub(crate) mod identity;
 pub(crate) mod launch;

@@ -115,6 +115,7 @@ pub(crate) fn launched(project: &Project, job: &str, more: &str) -> [Command; 2]
     [0, 1].map(|rank| {
         let mut command = project.command(&train_line(job, more));
         command.env("SLURM_JOB_ID", "71").env("SLURM_STEP_ID", "0").env("SLURM_STEP_NUM_TASKS", "2");
+        command.env("SLURM_NODEID", "0").env("SLURM_STEP_TASKS_PER_NODE", "2");
         command.env("SLURM_PROCID", rank.to_string()).env("SLURM_LOCALID", rank.to_string());
         command.stdout(Stdio::null()).stderr(Stdio::null());
         command

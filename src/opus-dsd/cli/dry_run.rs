@@ -47,6 +47,10 @@ pub(super) fn run(said: &TrainSaid, notes: &[String]) -> Result<u8> {
         return Err(Problem::input("missing").at("`--in_parts`").hint("name the particles: `--in_parts Refine3D/job019/run_data.star`"));
     }
     said.check()?;
+    if said.launch()?.is_some_and(|launch| launch.rank > 0) {
+        // Rank 0 says it for all.
+        return Ok(0);
+    }
     let forecast = forecast(said, folder)?;
     console::print(for_people(&forecast, folder, notes).trim_end())?;
     forecast.check(folder)?;
@@ -79,8 +83,11 @@ fn for_people(forecast: &Forecast, folder: &Path, notes: &[String]) -> String {
     let usable = memory::read().usable();
     line("memory", format!("about {} of the host ({} can be had)", size(forecast.host_memory), size(usable)));
     if let Some(device) = forecast.device_memory {
-        let which =
-            if decided.grid.ranks() > 1 { format!("each of {}", decided.grid.engines.join(", ")) } else { decided.grid.device.id.clone() };
+        let which = if decided.grid.engines.len() > 1 {
+            format!("each of {}", decided.grid.engines.join(", "))
+        } else {
+            decided.grid.device.id.clone()
+        };
         line("", format!("about {} of {which} ({})", size(device), size(decided.grid.device.memory_bytes)));
     }
     line("time", time(forecast, *particles));
@@ -98,7 +105,7 @@ fn continued(state: State) -> &'static str {
 
 fn time(forecast: &Forecast, particles: usize) -> String {
     let decided = &forecast.decided;
-    let (epochs, threads) = (decided.train.epochs, decided.grid.threads);
+    let (epochs, threads) = (decided.train.epochs, decided.grid.threads_that_train());
     let images = format!("{epochs} epochs of {particles} images");
     match forecast.cpu_time {
         Some(CpuTime { seconds, training_only }) => {

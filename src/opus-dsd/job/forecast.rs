@@ -104,7 +104,7 @@ pub(crate) fn forecast(said: &TrainSaid, folder: &Path) -> Result<Forecast> {
     let read::Gathered { input, notes, warnings } = read::gather(said)?;
     engine.greet()?;
     let facts = input.facts()?;
-    let (grid, book) = decided::grid(said, &facts, &engine.devices)?;
+    let (grid, book) = decided::grid(said, &facts, &engine.devices, said.launch()?.as_ref())?;
     let mask = prepare::mask(&input, &facts, &grid)?;
     let crop_px = prepare::crop_px(&mask, &grid);
     let decided = decided::decide(said, &facts, grid, book, crop_px);
@@ -194,7 +194,7 @@ fn training_memory(decided: &Decided) -> u64 {
 }
 
 fn host_memory(decided: &Decided, particles: usize) -> u64 {
-    let ranks = decided.grid.ranks() as u64;
+    let ranks = decided.grid.ranks_here() as u64;
     let training = if decided.grid.device.id == "cpu" { (training_memory(decided) as f64 * KEPT_IN_PIECES) as u64 } else { 0 };
     let kept = Cache::within(&decided.train.layout, particles, MOST_CACHED_BYTES / ranks).bytes;
     let rows = particles as u64;

@@ -294,7 +294,7 @@ mod tests {
     use std::os::unix::fs::PermissionsExt;
 
     fn launch() -> Launch {
-        Launch { rank: 0, size: 3, local: 0, by: "srun", key: "7.0".into(), first_host: None }
+        Launch { rank: 0, size: 3, local: 0, here: 3, by: "srun", key: "7.0".into(), first_host: None }
     }
 
     fn come(call: &Call, change: impl FnOnce(&mut Greeting)) -> (TcpStream, String) {

@@ -61,7 +61,7 @@ impl Order {
     /// The launcher's variables contradict each other.
     pub(crate) fn launch(&self) -> Result<Option<Launch>> {
         match self {
-            Self::Train(said) if said.ranks.is_none() => Launch::of_this_process(),
+            Self::Train(said) => said.launch(),
             _ => Ok(None),
         }
     }

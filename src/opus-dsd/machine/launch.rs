@@ -11,6 +11,8 @@ pub(crate) struct Launch {
     pub(crate) size: usize,
     /// Which one of this machine.
     pub(crate) local: usize,
+    /// How many run on this machine; all of them where the launcher does not say.
+    pub(crate) here: usize,
     /// Who started them.
     pub(crate) by: &'static str,
     /// Tells this launch from others, as far as the launcher does.
@@ -28,11 +30,16 @@ struct Launcher {
     rank: &'static str,
     size: &'static str,
     local: &'static str,
+    /// How many on this machine.
+    here: &'static str,
     /// Whether what it sets is meant for this process.
     applies: fn(&Lookup<'_>) -> bool,
     /// Names of the launch.
     keys: &'static [&'static str],
 }
+
+/// Which machine of a SLURM step this is, from 0.
+const NODE: &str = "SLURM_NODEID";
 
 /// Inner launchers first: mpirun and torchrun may themselves be started by srun, one a machine.
 const LAUNCHERS: [Launcher; 4] = [
@@ -41,6 +48,7 @@ const LAUNCHERS: [Launcher; 4] = [
         rank: "RANK",
         size: "WORLD_SIZE",
         local: "LOCAL_RANK",
+        here: "LOCAL_WORLD_SIZE",
         applies: |of| of("MASTER_ADDR").is_some() && of("LOCAL_RANK").is_some(),
         keys: &["TORCHELASTIC_RUN_ID", "TORCHELASTIC_RESTART_COUNT", "MASTER_PORT"],
     },
@@ -49,6 +57,7 @@ const LAUNCHERS: [Launcher; 4] = [
         rank: "OMPI_COMM_WORLD_RANK",
         size: "OMPI_COMM_WORLD_SIZE",
         local: "OMPI_COMM_WORLD_LOCAL_RANK",
+        here: "OMPI_COMM_WORLD_LOCAL_SIZE",
         applies: |_| true,
         keys: &["PMIX_NAMESPACE", "OMPI_MCA_ess_base_jobid"],
     },
@@ -58,6 +67,8 @@ const LAUNCHERS: [Launcher; 4] = [
         // Of the step, not of the job: in a batch script SLURM_NTASKS may be 4 though one process runs.
         size: "SLURM_STEP_NUM_TASKS",
         local: "SLURM_LOCALID",
+        // Of every machine of the step: `4(x2),1`.
+        here: "SLURM_STEP_TASKS_PER_NODE",
         applies: |of| of("SLURM_STEP_ID").is_some(),
         keys: &["SLURM_JOB_ID", "SLURM_STEP_ID", "SLURM_RESTART_COUNT"],
     },
@@ -66,6 +77,7 @@ const LAUNCHERS: [Launcher; 4] = [
         rank: "PMI_RANK",
         size: "PMI_SIZE",
         local: "MPI_LOCALRANKID",
+        here: "MPI_LOCALNRANKS",
         applies: |of| of("MPI_LOCALRANKID").is_some(),
         keys: &[],
     },
@@ -103,12 +115,37 @@ impl Launch {
                     .hint("give `--ranks 1` to train without other processes"));
             }
             let local = variable(launcher.local).map_or(Ok(rank), |text| number(launcher.local, &text))?;
+            let machine = variable(NODE).map_or(Ok(0), |text| number(NODE, &text))?;
+            let here = match variable(launcher.here) {
+                None => size,
+                Some(text) => of_machine(&text, machine).filter(|here| (1..=size).contains(here)).ok_or_else(|| {
+                    Problem::input(format!("`{text}` is no number of processes on this machine"))
+                        .at(launcher.here)
+                        .hint("unset it, or give `--ranks 1` to train without other processes")
+                })?,
+            };
             let key: Vec<String> = launcher.keys.iter().filter_map(|name| variable(name)).collect();
             let first_host = variable("MASTER_ADDR");
-            return Ok(Some(Self { rank, size, local, by: launcher.by, key: key.join("."), first_host }));
+            return Ok(Some(Self { rank, size, local, here, by: launcher.by, key: key.join("."), first_host }));
         }
         Ok(None)
     }
+}
+
+/// The number of a machine's processes in a list such as `4(x2),1`: two machines with four, one with one. A plain number is that of all machines.
+fn of_machine(list: &str, machine: usize) -> Option<usize> {
+    let mut first = 0;
+    for part in list.trim().split(',') {
+        let (number, machines) = match part.split_once("(x") {
+            Some((number, times)) => (number, times.strip_suffix(')')?.parse().ok()?),
+            None => (part, 1),
+        };
+        first += machines;
+        if machine < first || !list.contains([',', '(']) {
+            return number.parse().ok();
+        }
+    }
+    None
 }
 
 #[cfg(test)]
@@ -138,6 +175,27 @@ mod tests {
         for (variables, (rank, size, local, by, key)) in cases {
             let found = launch(variables).unwrap().unwrap();
             assert_eq!((found.rank, found.size, found.local, found.by, found.key.as_str()), (rank, size, local, by, key), "{variables}");
+        }
+    }
+
+    #[test]
+    fn processes_of_this_machine_are_counted() {
+        let srun = "SLURM_STEP_ID=0 SLURM_STEP_NUM_TASKS=9 SLURM_PROCID=8 SLURM_LOCALID=0";
+        for (variables, here) in [
+            (srun.to_owned(), 9),
+            (format!("{srun} SLURM_NODEID=0 SLURM_STEP_TASKS_PER_NODE=4(x2),1"), 4),
+            (format!("{srun} SLURM_NODEID=1 SLURM_STEP_TASKS_PER_NODE=4(x2),1"), 4),
+            (format!("{srun} SLURM_NODEID=2 SLURM_STEP_TASKS_PER_NODE=4(x2),1"), 1),
+            (format!("{srun} SLURM_NODEID=2 SLURM_STEP_TASKS_PER_NODE=3(x3)"), 3),
+            ("OMPI_COMM_WORLD_RANK=1 OMPI_COMM_WORLD_SIZE=8 OMPI_COMM_WORLD_LOCAL_SIZE=4 SLURM_NODEID=1".into(), 4),
+            ("RANK=5 WORLD_SIZE=8 LOCAL_RANK=1 LOCAL_WORLD_SIZE=2 MASTER_ADDR=n1".into(), 2),
+            ("PMI_RANK=0 PMI_SIZE=2 MPI_LOCALRANKID=0 MPI_LOCALNRANKS=1".into(), 1),
+        ] {
+            assert_eq!(launch(&variables).unwrap().unwrap().here, here, "{variables}");
+        }
+        for wrong in ["many", "4(x2", "10", "0", "4(x2),1"] {
+            let variables = format!("{srun} SLURM_NODEID=3 SLURM_STEP_TASKS_PER_NODE={wrong}");
+            assert_eq!(launch(&variables).unwrap_err().culprit.as_deref(), Some("SLURM_STEP_TASKS_PER_NODE"), "{wrong}");
         }
     }
 

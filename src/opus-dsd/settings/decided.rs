@@ -1,11 +1,13 @@
 //! What is decided: every value of a job, nothing optional that matters, each with its reason. Written to `settings.json`.
 
 use super::defaults::{BATCH, BETA, CHECKPOINT_MINUTES, PREVIEW, SEED, ZDIM};
-use super::devices::{choose_devices, engines};
+use super::devices::{choose_devices, engines, launched_device};
 use super::plan;
 use super::rules::{self, Ruled};
 use super::said::{Grouping, TrainSaid};
 use super::values::{Base, BetaWish, ClusterMethod, JobEpoch, Preset, WarmStartWish};
+use crate::machine::cores::Cores;
+use crate::machine::launch::Launch;
 use contract::{
     BaseVolume, Device, EncoderInput, MapForm, ModelLayout, Numerics, Precision, ResizeAt, Result, Schedule, TrainSettings, WarmStart,
 };
@@ -56,22 +58,44 @@ pub(crate) struct Grid {
     pub(crate) size_px: usize,
     /// Device that trains, or the first of them.
     pub(crate) device: Device,
-    /// Devices of the engines that train together on this machine, one each.
+    /// Devices of the engines that this job starts to train together, one each.
     #[serde(default)]
     pub(crate) engines: Vec<String>,
-    /// Threads, of all engines together.
+    /// Where a cluster's launcher started the processes that train together.
+    #[serde(default)]
+    pub(crate) launched: Option<Launched>,
+    /// Threads: of the engines that this job starts together; of each process where a launcher started them.
     pub(crate) threads: usize,
 }
 
+/// Processes that a cluster's launcher started, an engine each.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Launched {
+    /// On all machines.
+    pub(crate) processes: usize,
+    /// On the first one's machine.
+    pub(crate) here: usize,
+}
+
 impl Grid {
-    /// Engines that train together on this machine.
+    /// Engines that train together.
     pub(crate) fn ranks(&self) -> usize {
-        self.engines.len().max(1)
+        self.launched.map_or(self.engines.len().max(1), |launched| launched.processes)
+    }
+
+    /// Those of them on this machine.
+    pub(crate) fn ranks_here(&self) -> usize {
+        self.launched.map_or(self.ranks(), |launched| launched.here)
     }
 
     /// Threads of each engine.
     pub(crate) fn threads_an_engine(&self) -> usize {
-        (self.threads / self.ranks()).max(1)
+        (self.threads / self.engines.len().max(1)).max(1)
+    }
+
+    /// Threads that train, of all engines.
+    pub(crate) fn threads_that_train(&self) -> usize {
+        self.launched.map_or(self.threads, |launched| self.threads * launched.processes)
     }
 
     /// The images of a batch that one engine takes, at most.
@@ -188,26 +212,40 @@ impl Show for Preset {
     }
 }
 
-/// First half: what preparation needs. `devices` are the engine's, best first.
+/// First half: what preparation needs. `devices` are the engine's, best first; `launch` is this process among those that a cluster's launcher
+/// started.
 ///
 /// # Errors
 /// A device that is not there.
-pub(crate) fn grid(said: &TrainSaid, facts: &DataFacts, devices: &[Device]) -> Result<(Grid, Book)> {
+pub(crate) fn grid(said: &TrainSaid, facts: &DataFacts, devices: &[Device], launch: Option<&Launch>) -> Result<(Grid, Book)> {
     let mut book = Book::default();
-    let chosen = choose_devices((said.device.as_deref(), said.gpu.as_deref(), said.num_gpus), devices)?;
+    let chosen = match launch {
+        Some(launch) => vec![launched_device(said, launch.local, devices)?],
+        None => choose_devices((said.device.as_deref(), said.gpu.as_deref(), said.num_gpus), devices)?,
+    };
     let device = chosen[0].clone();
     let engines = engines(&chosen, said.ranks)?;
+    let launched = launch.map(|launch| Launched { processes: launch.size, here: launch.here });
     let why = if said.device.is_some() || said.gpu.is_some() || said.num_gpus.is_some() { "as said" } else { "the best there is" };
     book.note("device", format!("{} ({})", device.id, device.name), why);
     if engines.len() > 1 {
         book.note("ranks", format!("{} ({})", engines.len(), engines.join(", ")), why);
     }
-    let cores = std::thread::available_parallelism().map_or(1, usize::from);
-    let threads = book.take("j", said.threads, || Ruled { value: cores, reason: "all cores".into() });
+    if let Some(launch) = launch {
+        book.note("ranks", launch.size.to_string(), format!("started by {}, {} of them on this machine", launch.by, launch.here));
+    }
+    let cores = Cores::read();
+    let threads = book.take("j", said.threads, || match launch {
+        None => Ruled { value: cores.alone(), reason: "all cores".into() },
+        Some(launch) => Ruled {
+            value: cores.each_of(launch.here),
+            reason: format!("the part of each of the {} processes on this machine", launch.here),
+        },
+    });
     let preset = book.take("preset", said.preset, || rules::preset(device.id != "cpu", facts.box_px));
     let size = rules::size_px(preset, facts.box_px, said.downfrac);
     book.note("image size", format!("{} pixels of {:.4} Å", size.value, facts.box_px as f64 * facts.apix / size.value as f64), size.reason);
-    Ok((Grid { preset, size_px: size.value, device, engines, threads }, book))
+    Ok((Grid { preset, size_px: size.value, device, engines, launched, threads }, book))
 }
 
 /// Second half: everything else. `mask_crop_px` is the side of the region of the render grid that holds the mask, pixels.
@@ -292,7 +330,7 @@ pub(crate) fn decide(said: &TrainSaid, facts: &DataFacts, grid: Grid, mut book: 
         log_interval,
         precision,
     };
-    let room = plan::room(said.gpu_memory, &grid.device, grid.ranks());
+    let room = plan::room(said.gpu_memory, &grid.device, grid.ranks_here());
     // What a machine has free differs from run to run, and is no change of the job.
     let most = format!("{:.1} GB at most", room.value as f64 / 1e9);
     match said.gpu_memory {
@@ -379,7 +417,7 @@ pub(super) mod tests {
     pub(in crate::settings) fn full_settings(batch: usize) -> TrainSettings {
         let said = TrainSaid { preset: Some(Preset::Full), batch: Some(batch), ..TrainSaid::default() };
         let facts = DataFacts { box_px: 192, ..facts() };
-        let (grid, book) = grid(&said, &facts, &devices()).unwrap();
+        let (grid, book) = grid(&said, &facts, &devices(), None).unwrap();
         decide(&said, &facts, grid, book, 114).train
     }
 
@@ -392,7 +430,11 @@ pub(super) mod tests {
     }
 
     fn decided(said: &TrainSaid, devices: &[Device]) -> Decided {
-        let (grid, book) = grid(said, &facts(), devices).unwrap();
+        decided_of(said, devices, None)
+    }
+
+    fn decided_of(said: &TrainSaid, devices: &[Device], launch: Option<&Launch>) -> Decided {
+        let (grid, book) = grid(said, &facts(), devices, launch).unwrap();
         decide(said, &facts(), grid, book, 28)
     }
 
@@ -410,5 +452,33 @@ pub(super) mod tests {
     fn without_a_base_it_trains_as_the_original() {
         let d = decided(&TrainSaid { base: Some(Base::None), ..TrainSaid::default() }, &devices()[2..]);
         assert_eq!((d.train.base, d.train.warm_start, d.train.encoder_input), (BaseVolume::None, None, EncoderInput::Image));
+    }
+
+    #[test]
+    fn launched_processes_are_planned_like_those_of_one_job() {
+        let on_cpu = TrainSaid { device: Some("cpu".into()), ..TrainSaid::default() };
+        // Two of four here.
+        let launch = Launch { rank: 0, size: 4, local: 0, here: 2, by: "srun", key: String::new(), first_host: None };
+        let launched = decided_of(&on_cpu, &devices(), Some(&launch));
+        let own = decided(&TrainSaid { ranks: Some(4), ..on_cpu.clone() }, &devices());
+        assert_eq!((own.train.batch, own.train.micro_batch), (BATCH, BATCH / 4));
+        assert_eq!((launched.train.batch, launched.train.micro_batch), (BATCH, BATCH / 4));
+        let reason = |decided: &Decided, name: &str| decided.reasons.iter().find(|r| r.name == name).unwrap().reason.clone();
+        assert_eq!(reason(&launched, "ranks"), "started by srun, 2 of them on this machine");
+        assert!(reason(&launched, "memory of a step").contains("each of 2 processes"), "{}", reason(&launched, "memory of a step"));
+        assert!(reason(&own, "memory of a step").contains("each of 4 processes"));
+        let cores = Cores::read();
+        assert_eq!(launched.grid.threads_an_engine(), cores.each_of(2));
+        assert_eq!(launched.grid.threads_that_train(), 4 * cores.each_of(2));
+        assert_eq!(own.grid.threads_that_train(), cores.alone());
+        // What is said is of each launched process, and of all that the job starts.
+        let said = TrainSaid { threads: Some(8), ..on_cpu };
+        assert_eq!(decided_of(&said, &devices(), Some(&launch)).grid.threads_an_engine(), 8);
+        assert_eq!(decided(&TrainSaid { ranks: Some(4), ..said }, &devices()).grid.threads_an_engine(), 2);
+        // On GPUs each has its own memory.
+        let second = Launch { local: 1, ..launch };
+        let on_gpu = decided_of(&TrainSaid::default(), &devices(), Some(&second));
+        assert_eq!((on_gpu.grid.device.id.as_str(), on_gpu.grid.ranks(), on_gpu.grid.ranks_here()), ("cuda:1", 4, 2));
+        assert!(!reason(&on_gpu, "memory of a step").contains("each of"));
     }
 }

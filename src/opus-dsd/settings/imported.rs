@@ -79,7 +79,7 @@ pub(crate) fn decide(model: &Model, device: Device, threads: usize) -> Decided {
     ];
     Decided {
         schema: SETTINGS_SCHEMA,
-        grid: Grid { preset, size_px: model.size_px, device, engines: Vec::new(), threads },
+        grid: Grid { preset, size_px: model.size_px, device, engines: Vec::new(), launched: None, threads },
         clusters: None,
         cluster_method: ClusterMethod::default(),
         map_box_px: layout.crop,

@@ -9,9 +9,8 @@ use crate::job::stages::context::Context;
 use crate::job::stages::report::Material;
 use crate::job::stages::{base, check, cluster, decode, embed, prepare, publish, read, report, subspace, train};
 use crate::settings::decided::{self, Decided};
-use crate::settings::devices;
 use crate::settings::said::TrainSaid;
-use contract::{Device, Result};
+use contract::Result;
 
 pub(super) fn run(context: &mut Context<'_>, said: &TrainSaid) -> Result<()> {
     let launch = context.job.order.launch()?;
@@ -19,12 +18,8 @@ pub(super) fn run(context: &mut Context<'_>, said: &TrainSaid) -> Result<()> {
     let mut engine = start_engine(context.job)?;
     let input = read::run(context, said)?;
     engine.greet()?;
-    let said = &match &launch {
-        Some(launch) => on_device(said, &devices::launched_device(said, launch.local, &engine.devices)?),
-        None => said.clone(),
-    };
     let facts = input.facts()?;
-    let (grid, book) = decided::grid(said, &facts, &engine.devices)?;
+    let (grid, book) = decided::grid(said, &facts, &engine.devices, launch.as_ref())?;
     let fingerprint = prepare::fingerprint(said, &input, &grid)?;
     let mask = prepare::mask(&input, &facts, &grid)?;
     let crop_px = prepare::crop_px(&mask, &grid);
@@ -63,11 +58,6 @@ pub(super) fn run(context: &mut Context<'_>, said: &TrainSaid) -> Result<()> {
         muster.farewell();
     }
     prepare::leave_scratch(context, said, &images.prepared)
-}
-
-/// The same wishes for a process that has been given a device.
-fn on_device(said: &TrainSaid, device: &Device) -> TrainSaid {
-    TrainSaid { device: Some(device.id.clone()), ..said.clone() }
 }
 
 /// Holds what is decided against what was decided before, says it, and writes it.

@@ -1,5 +1,6 @@
 //! Every option of a training job, all optional.
 
+use crate::machine::launch::Launch;
 use crate::settings::defaults::{BATCH, BETA, CHECKPOINT_MINUTES, PREVIEW, SEED, ZDIM};
 use crate::settings::form::{Constant, Gate, Kind, field};
 use crate::settings::said::ImagesSaid;
@@ -217,5 +218,13 @@ impl TrainSaid {
     /// The particles, by either name.
     pub(crate) fn input(&self) -> Option<&PathBuf> {
         self.in_parts.as_ref().or(self.particles.as_ref())
+    }
+
+    /// This process among those that a cluster's launcher started for the job; `None`: it stands for itself, as where `--ranks` is said.
+    ///
+    /// # Errors
+    /// The launcher's variables contradict each other.
+    pub(crate) fn launch(&self) -> contract::Result<Option<Launch>> {
+        if self.ranks.is_some() { Ok(None) } else { Launch::of_this_process() }
     }
 }
