@@ -228,7 +228,14 @@ fn a_dry_run_decides_everything_and_writes_nothing() {
     let planned = project.train(JOB, &format!("{more} --dry-run"));
     assert_eq!(planned.status, Some(0), "{}", planned.err);
     assert!(!project.path("External").exists(), "nothing is written");
-    for words in ["zdim ", "as said", "folder       External/job001/: new", "prepared images ", "of one core for 2 epochs of 96 images"] {
+    for words in [
+        "zdim ",
+        "as said",
+        "folder       External/job001/: new",
+        "prepared images ",
+        "of one core for 2 epochs of 96 images, ",
+        " an epoch",
+    ] {
         assert!(planned.out.contains(words), "{words}: {}", planned.out);
     }
     let wrong = project.train(JOB, "--dry-run yes --device cuda:97");

@@ -3,13 +3,15 @@
 //! Counts of weights and of what the levels hold are exact (tests of the engine hold them against the networks); what comes on top of
 //! them at the peak of a step is estimated (docs/benchmarks/memory.md holds it against measurements).
 
-use crate::{EncoderGrid, ModelLayout, ResizeAt, TrainSettings, Width};
+use crate::{EncoderGrid, ModelLayout, Precision, ResizeAt, TrainSettings, Width};
 
 /// Host memory that lifted cubes and silhouettes of all particles are kept in at most, bytes; where they take more they are made anew.
 pub const MOST_CACHED_BYTES: u64 = 2 << 30;
 
 /// Bytes of a float.
 const FLOAT: u64 = 4;
+/// And of half a one.
+const BFLOAT16: u64 = 2;
 /// Weights, gradients, and the two moments of the optimiser.
 const COPIES_OF_WEIGHTS: u64 = 4;
 /// What a step needs beside what its levels hold, over what they hold: gradients of two neighbouring levels, copies in another layout.
@@ -138,6 +140,8 @@ pub fn decoder_levels(layout: &ModelLayout) -> Vec<Level> {
 pub struct Footprint {
     /// Weights of both networks; as many bytes are taken by the gradients and by each of two moments.
     pub weights: u64,
+    /// Their copies in the numbers of the convolutions, where these are others.
+    pub copies: u64,
     /// The encoder's input of an image of the effective batch.
     pub cube: u64,
     /// What the encoder holds of an image.
@@ -157,11 +161,16 @@ impl Footprint {
         let (volume, image) = ((layout.template as u64).pow(3), (layout.crop as u64).pow(2));
         let poses = settings.hypotheses.ring as u64 + 1;
         let ladder = (held(&decoder) - volume) as f64 * PEAK_OVER_HELD;
+        let (number, copies) = match settings.precision {
+            Precision::F32 => (FLOAT, 0),
+            Precision::Bf16 => (BFLOAT16, BFLOAT16 * weights),
+        };
         Self {
             weights: FLOAT * weights,
+            copies,
             cube: FLOAT * encoder_grid(layout).pow(3),
-            encoded: FLOAT * held(&encoder),
-            decoded: FLOAT * (ladder as u64 + VOLUMES * volume + IMAGES_A_POSE * poses * image),
+            encoded: number * held(&encoder),
+            decoded: number * ladder as u64 + FLOAT * (VOLUMES * volume + IMAGES_A_POSE * poses * image),
         }
     }
 
@@ -172,7 +181,7 @@ impl Footprint {
         let held = if recompute_encoder { 0 } else { batch * self.encoded };
         // At its own backward pass the encoder needs gradients of its first levels, too, when the decoder's part is gone.
         let encoding = (micro.max(if recompute_encoder { 0 } else { batch })) * self.encoded;
-        COPIES_OF_WEIGHTS * self.weights + batch * self.cube + held + (micro * self.decoded).max(encoding)
+        COPIES_OF_WEIGHTS * self.weights + self.copies + batch * self.cube + held + (micro * self.decoded).max(encoding)
     }
 }
 

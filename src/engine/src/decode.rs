@@ -19,7 +19,7 @@ use tch::{Kind, Tensor};
 pub fn decode(spec: &DecodeSpec, link: &dyn Link) -> Result<bool> {
     let device = devices::find(&spec.device)?;
     tch::set_num_threads(i32::try_from(spec.threads).unwrap_or(1).max(1));
-    let assembly = Assembly::of_checkpoint(&Checkpoint::load(&spec.checkpoint)?, device)?;
+    let assembly = Assembly::of_checkpoint(&Checkpoint::load_model(&spec.checkpoint)?, device)?;
     let latents = read_npy(&spec.latents)?.to_kind(Kind::Float).to_device(device);
     let (rows, wanted) = (spec.outputs.len() as i64, assembly.settings.layout.zdim as i64);
     let shape = latents.size();

@@ -10,6 +10,11 @@ use tch::Tensor;
 
 /// The one libtorch version that the bindings accept (their build script checks it).
 pub const TORCH_VERSION: &str = "2.11.0";
+/// The C library's defaults: blocks that the kernel is asked for one by one, and free memory at the heap's end that is kept.
+#[cfg(all(target_os = "linux", target_env = "gnu"))]
+const MOST_BLOCKS_OF_THEIR_OWN: c_int = 65_536;
+#[cfg(all(target_os = "linux", target_env = "gnu"))]
+const TRIM_ABOVE_BYTES: c_int = 128 * 1024;
 /// Bytes that the driver may write for a device's name.
 const NAME_BYTES: usize = 256;
 
@@ -68,6 +73,9 @@ pub fn is_out_of_memory(what: &str) -> bool {
         "out_of_memory",
         "alloc_failed",
         "allocation_failed",
+        // oneDNN does not tell why; of shapes that ran before, this is the one reason.
+        "could not create a primitive",
+        "could not execute a primitive",
     ];
     phrases.iter().any(|phrase| lower.contains(phrase))
 }
@@ -108,10 +116,19 @@ pub fn lock_pages(host: &Tensor, device: tch::Device) -> Tensor {
     if device == tch::Device::Cpu || host.is_pinned(device) { host.shallow_clone() } else { host.pin_memory(device) }
 }
 
-/// Gives the blocks that a GPU's allocator keeps for later back, so that what remains is in one piece; nothing on a CPU.
+/// Gives the blocks that an allocator keeps for later back, so that what remains is in one piece. On a CPU this also ends what
+/// [`keep_freed_memory`] began: memory in pieces is what a run that met its limit cannot afford.
 pub fn release_unused(device: tch::Device) {
     if let tch::Device::Cuda(_) = device {
         native::empty_device_cache();
+        return;
+    }
+    // SAFETY: as below; freed blocks go back to the kernel.
+    #[cfg(all(target_os = "linux", target_env = "gnu"))]
+    unsafe {
+        libc::mallopt(libc::M_MMAP_MAX, MOST_BLOCKS_OF_THEIR_OWN);
+        libc::mallopt(libc::M_TRIM_THRESHOLD, TRIM_ABOVE_BYTES);
+        libc::malloc_trim(0);
     }
 }
 

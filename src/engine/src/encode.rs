@@ -19,7 +19,7 @@ const AT_ONCE: usize = 64;
 pub fn encode(spec: &EncodeSpec, link: &dyn Link) -> Result<bool> {
     let device = devices::find(&spec.device)?;
     tch::set_num_threads(i32::try_from(spec.threads).unwrap_or(1).max(1));
-    let checkpoint = Checkpoint::load(&spec.checkpoint)?;
+    let checkpoint = Checkpoint::load_model(&spec.checkpoint)?;
     let particles = Particles::open(&spec.prepared, device)?;
     let (size, trained) = (particles.prepared().size_px, checkpoint.data.size_px);
     if size != trained {

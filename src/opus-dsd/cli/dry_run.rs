@@ -108,7 +108,7 @@ fn time(forecast: &Forecast, particles: usize) -> String {
     let (epochs, threads) = (decided.train.epochs, decided.grid.threads_that_train());
     let images = format!("{epochs} epochs of {particles} images");
     match forecast.cpu_time {
-        Some(CpuTime { seconds, training_only }) => {
+        Some(CpuTime { seconds, epoch_seconds, training_only }) => {
             let shared = if threads > 1 {
                 format!("; {threads} threads take at best {}", duration(seconds / threads as f64))
             } else {
@@ -116,7 +116,11 @@ fn time(forecast: &Forecast, particles: usize) -> String {
             };
             let whence = "from CPU seconds an image, measured on an AMD EPYC: docs/benchmarks/forecast.md";
             let left_out = if training_only { "; training alone, since no other stage of preset full was measured on a CPU" } else { "" };
-            format!("about {} of one core for {images}{shared} ({whence}{left_out})", duration(seconds))
+            format!(
+                "about {} of one core for {images}, {} an epoch{shared} ({whence}{left_out})",
+                duration(seconds),
+                duration(epoch_seconds)
+            )
         }
         None => format!(
             "not measured yet on a GPU, so nothing is predicted for {images}; `opus-dsd status` gives the time to go after the first minute"

@@ -69,6 +69,8 @@ fn measured(preset: Preset) -> Measured {
 pub(crate) struct CpuTime {
     /// CPU seconds.
     pub(crate) seconds: f64,
+    /// Of an epoch of training.
+    pub(crate) epoch_seconds: f64,
     /// Whether that is training alone, since nothing else was measured.
     pub(crate) training_only: bool,
 }
@@ -204,8 +206,8 @@ fn host_memory(decided: &Decided, particles: usize) -> u64 {
 fn cpu_time(decided: &Decided, particles: usize) -> CpuTime {
     let measured = measured(decided.grid.preset);
     let size = (decided.train.layout.template as f64 / measured.template as f64).powi(3);
-    let epoch = measured.epoch_cpu_s + measured.epoch_of_template_cpu_s * size;
-    let training = particles as f64 * epoch * decided.train.epochs as f64;
+    let epoch_seconds = particles as f64 * (measured.epoch_cpu_s + measured.epoch_of_template_cpu_s * size);
+    let training = epoch_seconds * decided.train.epochs as f64;
     let other = measured.other.as_ref().map_or(0.0, |other| other.fixed_cpu_s + particles as f64 * other.image_cpu_s);
-    CpuTime { seconds: training + other, training_only: measured.other.is_none() }
+    CpuTime { seconds: training + other, epoch_seconds, training_only: measured.other.is_none() }
 }

@@ -6,7 +6,7 @@ pub(crate) struct Memory {
     pub(crate) total: u64,
     /// What programs can get now without swapping.
     pub(crate) available: u64,
-    /// What the control group of this process may use, where it is limited (SLURM and containers do).
+    /// What this process may use, where its control group (SLURM and containers) or its address space (`ulimit -v`) is limited.
     pub(crate) allowed: Option<u64>,
 }
 
@@ -21,7 +21,8 @@ impl Memory {
 pub(crate) fn read() -> Memory {
     let text = std::fs::read_to_string("/proc/meminfo").unwrap_or_default();
     let total = field(&text, "MemTotal:");
-    Memory { total, available: field(&text, "MemAvailable:"), allowed: allowed().filter(|a| *a < total) }
+    let allowed = [of_groups(), of_addresses()].into_iter().flatten().min();
+    Memory { total, available: field(&text, "MemAvailable:"), allowed: allowed.filter(|a| *a < total) }
 }
 
 fn field(text: &str, name: &str) -> u64 {
@@ -30,9 +31,17 @@ fn field(text: &str, name: &str) -> u64 {
 }
 
 /// The smallest limit on the way up from this process' control group, of either version.
-fn allowed() -> Option<u64> {
+fn of_groups() -> Option<u64> {
     let groups = std::fs::read_to_string("/proc/self/cgroup").ok()?;
     groups.lines().filter_map(|line| limit_of(line, |path| std::fs::read_to_string(path).ok())).min()
+}
+
+/// The most that this process and those that it starts may map, each.
+fn of_addresses() -> Option<u64> {
+    let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+    // SAFETY: plain system call that fills the structure.
+    let known = unsafe { libc::getrlimit(libc::RLIMIT_AS, &raw mut limit) } == 0;
+    (known && limit.rlim_cur != libc::RLIM_INFINITY).then_some(limit.rlim_cur)
 }
 
 /// The limit that a line of `/proc/self/cgroup` leads to; `read` gives a file's content.

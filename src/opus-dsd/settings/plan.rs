@@ -76,12 +76,21 @@ pub(crate) fn split(train: &TrainSettings, micro_batch: Option<usize>, room: u64
 mod tests {
     use super::*;
     use crate::settings::decided;
+    use contract::Precision;
 
     const GB: u64 = 1_000_000_000;
 
     /// The original's example: its networks, a template of 192, 18 images.
     fn seed() -> TrainSettings {
         decided::tests::full_settings(18)
+    }
+
+    #[test]
+    fn half_the_numbers_take_less() {
+        let bytes = |precision| Footprint::of(&TrainSettings { precision, ..seed() }).bytes(18, 18, false);
+        let (single, half) = (bytes(Precision::F32), bytes(Precision::Bf16));
+        // Volumes, projections, weights and the optimiser stay as they are.
+        assert!(half < single && 2 * half > single, "{half} of {single}");
     }
 
     #[test]

@@ -180,8 +180,20 @@ impl Checkpoint {
     /// # Errors
     /// A file is missing, or is not what `checkpoint.json` says.
     pub fn load(folder: &Path) -> Result<Self> {
+        Self::read(folder, true)
+    }
+
+    /// The same without the optimiser's moments, which are twice the size of the weights: what a model is made from.
+    ///
+    /// # Errors
+    /// As those of [`Self::load`].
+    pub fn load_model(folder: &Path) -> Result<Self> {
+        Self::read(folder, false)
+    }
+
+    fn read(folder: &Path, with_moments: bool) -> Result<Self> {
         let header = read_header(folder)?;
-        for (name, expected) in &header.files {
+        for (name, expected) in header.files.iter().filter(|(name, _)| with_moments || *name != MOMENTS) {
             let path = folder.join(name);
             if entry(&path)? != *expected {
                 return Err(Problem::input("is damaged: its content is not what `checkpoint.json` says").at(path.display().to_string()));
@@ -193,7 +205,7 @@ impl Checkpoint {
             settings: header.settings,
             data: header.data,
             weights: read(WEIGHTS)?,
-            moments: read(MOMENTS)?,
+            moments: if with_moments { read(MOMENTS)? } else { HashMap::new() },
             fixed: read(FIXED)?,
             latents: read_npy(&folder.join(LATENTS))?,
             bank: header.files.contains_key(BANK).then(|| read_npy(&folder.join(BANK))).transpose()?,

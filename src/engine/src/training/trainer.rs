@@ -45,16 +45,19 @@ pub fn train(spec: &TrainSpec, link: &dyn Link, faults: Faults) -> Result<Outcom
     let ranks = Ranks::join(spec.world.as_ref(), device, &|event| link.tell(event))?;
     let ignored = |path: &Path, problem: &Problem| link.warn(format!("ignoring the checkpoint {}: {problem}", path.display()));
     let newest = if ranks.is_first() { checkpoint::newest(&spec.checkpoints, ignored)? } else { None };
-    match Trainer::new(spec, link, &particles, device, faults, newest, ranks)? {
+    let outcome = match Trainer::new(spec, link, &particles, device, faults, newest, ranks)? {
         Some(mut trainer) => {
             let outcome = trainer.run()?;
             if let Outcome::Complete(_) = &outcome {
                 trainer.ranks.leave();
             }
-            Ok(outcome)
+            outcome
         }
-        None => Ok(Outcome::Stopped),
-    }
+        None => Outcome::Stopped,
+    };
+    // What is decoded next needs less, and in other pieces.
+    devices::release_unused(device);
+    Ok(outcome)
 }
 
 struct Trainer<'a> {
@@ -222,7 +225,7 @@ impl<'a> Trainer<'a> {
     /// The state before the first step: what a roll-back in the first epoch returns to.
     fn begin(&mut self) -> Result<()> {
         if let Some(folder) = &self.spec.load {
-            let loaded = Checkpoint::load(folder)?;
+            let loaded = Checkpoint::load_model(folder)?;
             let bank = loaded.bank(folder)?.to_device(self.device);
             self.assembly
                 .load_weights(&loaded.weights)
