@@ -19,6 +19,9 @@ set -euo pipefail
 
 readonly CHECK_S=${CHECK_S:-560} GROUP_S=${GROUP_S:-200} SPEED_S=${SPEED_S:-560} LOSS_S=${LOSS_S:-560}
 # What `check` runs: a test program, and the beginning of its tests' names where not all are meant.
+# What a machine may be worked with, other than by default.
+readonly choices=("--layout channels-last" "--convolutions rearranged" "--layout channels-last --convolutions rearranged" "--search no --only-step"
+  "--layout plain --convolutions plain")
 readonly CHECKS=(device "running a_group_of_one" golden model_properties fused_projector "gpu_kernels nvrtc")
 failures=0 parts=()
 
@@ -118,6 +121,13 @@ def speed():
             row(f"{precision}, images/s", result["images_per_second"], 200, at_least=True, counts=asked)
             row(f"{precision}, GB at most, an image", result["peak_bytes"] / 1e9 / result["shape"]["batch"], 0.3, counts=asked)
             row(f"{precision}, networks' rate over plain convolutions'", result["of_plain_convolutions"], 0.35, at_least=True, counts=asked)
+    for name in sorted(os.listdir(out)):
+        if name.startswith("choice-") and name.endswith(".json"):
+            result = load(name)
+            tuning = result["tuning"]
+            words = f"bf16 {tuning['layout']}, {tuning['convolutions']}, search {tuning['search']}".lower()
+            row(f"{words}: images/s", result["images_per_second"], 200, at_least=True, counts=False)
+            row(f"{words}: GB", result["peak_bytes"] / 1e9 / result["shape"]["batch"], 0.3, counts=False)
 
 
 def group():
@@ -220,6 +230,15 @@ speed() {
   for precision in bf16 f32; do
     try "$out/verdict-$precision.txt" "$packed/bin/opus-dsd" bench --device "$device" --precision "$precision" "${shape[@]}" --o "$out/verdict-$precision.json" || true
   done
+  # What may be faster or smaller, held against nothing: the defaults follow these figures.
+  for choice in "${choices[@]}"; do
+    read -r -a words <<<"$choice"
+    name=choice-${choice//[^a-z]/}
+    try "$out/$name.txt" "$packed/bin/opus-dsd" bench --device "$device" --precision bf16 "${shape[@]}" "${words[@]}" --o "$out/$name.json" || continue
+    [ ! -e "$out/verdict-bf16.json" ] || try "$out/$name-compared.txt" "$packed/bin/opus-dsd" bench --compare "$out/verdict-bf16.json" "$out/$name.json" || true
+  done
+  [ ! -e "$out/verdict-bf16.json" ] || [ ! -e "$out/verdict-f32.json" ] ||
+    try "$out/f32-bf16.txt" "$packed/bin/opus-dsd" bench --compare "$out/verdict-f32.json" "$out/verdict-bf16.json" || true
   verdicts speed
   for name in "${shapes[@]}"; do
     try "$out/cuda-$name.txt" "$packed/bin/opus-dsd" bench --device "$device" --shape "$name" --steps 20 --warm-up 5 --o "$out/cuda-$name.json" || continue

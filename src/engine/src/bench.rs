@@ -18,6 +18,7 @@ pub use clock::{Timing, cpu_seconds, median};
 pub use parts::{InGroup, Part};
 pub use shapes::Shape;
 
+use crate::model::tuning::Wishes;
 use crate::world::Ranks;
 use crate::{devices, torch};
 use arguments::{HELP, Measurement, Order};
@@ -60,6 +61,7 @@ fn measure(what: &Measurement) -> Result<Report> {
     let device = devices::find(&what.device)?;
     tch::set_num_threads(i32::try_from(what.threads).unwrap_or(1));
     devices::keep_freed_memory(device);
+    let tuning = what.wishes.or(Wishes::of_environment()?).settle(device);
     let fixture = Fixture::new(&what.shape, device)?;
     let mut runner = Runner::new(&what.shape, device, &fixture, (what.warm_up, what.steps))?;
     clock::reset_peak(device);
@@ -91,6 +93,7 @@ fn measure(what: &Measurement) -> Result<Report> {
         device: what.device.clone(),
         threads: what.threads,
         shape: what.shape.clone(),
+        tuning: Some(tuning),
         step,
         in_group,
         of_plain_convolutions: of_plain(&parts, &layers),

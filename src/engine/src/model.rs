@@ -19,5 +19,6 @@ pub mod loss;
 pub mod prior;
 pub mod projector;
 pub mod schedules;
+pub mod tuning;
 pub mod volume;
 pub mod volume_priors;

@@ -1,6 +1,7 @@
 //! The command line of `opus-dsd-engine bench`.
 
 use super::shapes::{Said, Shape};
+use crate::model::tuning::{self, Wishes};
 use contract::{BaseVolume, Precision, Problem, Result, Width};
 use std::path::PathBuf;
 
@@ -24,6 +25,9 @@ opus-dsd bench --compare A.json B.json
       --poses N           pose hypotheses an image
       --base WORD         fixed: the decoder adds to a volume; none: it makes all of it, as the original
       --precision WORD    numbers of the convolutions: f32 or bf16 [default: f32]
+      --layout WORD       grids in memory: plain, channels-last [default: OPUS_DSD_LAYOUT, else channels-last on a CPU, plain on a GPU]
+      --convolutions WORD plain, or rearranged where they are products [default: OPUS_DSD_CONVOLUTIONS, else rearranged on a CPU, plain on a GPU]
+      --search WORD       let cuDNN try its algorithms: yes or no [default: OPUS_DSD_SEARCH, else yes]
       --device ID         cpu, cuda or cuda:N [default: cpu]
       --threads N         threads of the tensor library [default: all cores]
       --steps N           measured repetitions [default: 5]
@@ -46,6 +50,7 @@ pub(super) enum Order {
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Measurement {
     pub(super) shape: Shape,
+    pub(super) wishes: Wishes,
     pub(super) device: String,
     pub(super) threads: usize,
     pub(super) steps: usize,
@@ -61,6 +66,7 @@ pub(super) fn parse(words: &[String]) -> Result<Order> {
     let mut said = Said::default();
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     let (mut device, mut threads, mut steps, mut warm_up) = ("cpu".to_owned(), cores, 5, 2);
+    let mut wishes = Wishes::default();
     let (mut group, mut parts, mut json, mut output) = (false, true, false, None);
     let mut words = words.iter();
     while let Some(word) = words.next() {
@@ -84,6 +90,9 @@ pub(super) fn parse(words: &[String]) -> Result<Order> {
             "--poses" => said.poses = Some(number(name, &value()?)?),
             "--base" => said.base = Some(base(&value()?)?),
             "--precision" => said.precision = Some(precision(&value()?)?),
+            "--layout" => wishes.layout = Some(tuning::layout(name, &value()?)?),
+            "--convolutions" => wishes.convolutions = Some(tuning::convolutions(name, &value()?)?),
+            "--search" => wishes.search = Some(tuning::search(name, &value()?)?),
             "--device" => device = value()?,
             "--threads" | "--j" => threads = number::<usize>(name, &value()?)?.max(1),
             "--steps" => steps = number::<usize>(name, &value()?)?.max(1),
@@ -99,7 +108,8 @@ pub(super) fn parse(words: &[String]) -> Result<Order> {
     if device == "cuda" {
         device = "cuda:0".into();
     }
-    Ok(Order::Measure(Box::new(Measurement { shape: Shape::decide(&said)?, device, threads, steps, warm_up, group, parts, json, output })))
+    let shape = Shape::decide(&said)?;
+    Ok(Order::Measure(Box::new(Measurement { shape, wishes, device, threads, steps, warm_up, group, parts, json, output })))
 }
 
 fn number<T: std::str::FromStr>(name: &str, text: &str) -> Result<T> {
@@ -150,9 +160,14 @@ mod tests {
 
     #[test]
     fn mistakes_are_named() {
-        for (line, word) in
-            [("--box", "`--box`"), ("--box many", "many"), ("--boks 3", "`--boks`"), ("--preset huge", "huge"), ("--base some", "some")]
-        {
+        for (line, word) in [
+            ("--layout rows", "rows"),
+            ("--box", "`--box`"),
+            ("--box many", "many"),
+            ("--boks 3", "`--boks`"),
+            ("--preset huge", "huge"),
+            ("--base some", "some"),
+        ] {
             let problem = parse(&words(line)).unwrap_err();
             assert!(problem.to_string().contains(word), "{problem}");
         }

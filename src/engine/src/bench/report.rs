@@ -4,6 +4,7 @@ use super::ceilings::Ceiling;
 use super::clock::Timing;
 use super::parts::{InGroup, Part};
 use super::shapes::Shape;
+use crate::model::tuning::Tuning;
 use contract::{Problem, Result};
 use serde::{Deserialize, Serialize};
 use std::fmt::Write;
@@ -36,6 +37,9 @@ pub struct Report {
     pub threads: usize,
     /// What was run.
     pub shape: Shape,
+    /// What it was run with; results of older builds lack it.
+    #[serde(default)]
+    pub tuning: Option<Tuning>,
     /// A whole step.
     pub step: Timing,
     /// The same within a group of one, where that was asked for.
@@ -46,7 +50,7 @@ pub struct Report {
     /// The networks' convolutions, each plain and by itself.
     #[serde(default)]
     pub layers: Vec<Part>,
-    /// Rate of encoding and decoding, both ways, over that of the plain convolutions alone; 0 where these were not measured.
+    /// Rate of encoding and decoding, both ways, over that of the plain convolutions alone, on a GPU each in the faster of both layouts; 0 where these were not measured.
     #[serde(default)]
     pub of_plain_convolutions: f64,
     /// What plain operations reach in the same run.
@@ -88,7 +92,8 @@ impl Report {
             shape.batch,
             shape.micro_batch
         );
-        let _ = writeln!(text, "{} ({}), {} threads, build {}\n", self.device_name, self.device, self.threads, self.build_id);
+        let _ = writeln!(text, "{} ({}), {} threads, build {}", self.device_name, self.device, self.threads, self.build_id);
+        let _ = writeln!(text, "{:?}, {}\n", shape.precision, tuned(self.tuning));
         let _ = writeln!(
             text,
             "{:.4} CPU s an image   {:.2} images/s   {:.2} GB at most (tensors: {:.2} GB expected)   (step {:.3} s, spread {:.3} s, of {})\n",
@@ -160,30 +165,59 @@ impl Report {
     }
 }
 
-/// Two results side by side: the second's figures over the first's.
+/// A tuning for people.
+fn tuned(tuning: Option<Tuning>) -> String {
+    tuning.map_or_else(
+        || "tuning unknown".into(),
+        |Tuning { layout, convolutions, search }| {
+            format!("layout {layout:?}, convolutions {convolutions:?}, {} search", if search { "with" } else { "no" })
+        },
+    )
+}
+
+/// Two results side by side: the second's figures over the first's. What differs in how the same work was done is told at the head.
 ///
 /// # Errors
-/// The results are of different shapes.
+/// The work of an image differs.
 pub fn compare(a: &Report, b: &Report) -> Result<String> {
-    if a.shape != b.shape {
-        return Err(Problem::input("the two results are of different shapes").at("`--compare`").hint("run both with the same options"));
+    let differing = a.shape.differing_work(&b.shape);
+    if !differing.is_empty() {
+        return Err(Problem::input(format!("the work of an image differs: {}", differing.join(", ")))
+            .at("`--compare`")
+            .hint("run both with the same sizes"));
     }
-    let mut text = format!("A: {}, {} threads, build {}\n", a.device_name, a.threads, a.build_id);
-    let _ = writeln!(text, "B: {}, {} threads, build {}\n", b.device_name, b.threads, b.build_id);
-    let _ = writeln!(text, "{:<28}{:>14}{:>14}{:>10}", "", "A", "B", "B/A");
+    let mut text = String::new();
+    for (name, report) in [("A", a), ("B", b)] {
+        let _ = writeln!(text, "{name}: {}, {} threads, build {}", report.device_name, report.threads, report.build_id);
+        let Shape { precision, batch, micro_batch, recompute_encoder, .. } = report.shape;
+        let again = if recompute_encoder { ", encoder recomputed" } else { "" };
+        let _ = writeln!(text, "   {precision:?}, batch {batch} in parts of {micro_batch}{again}, {}", tuned(report.tuning));
+    }
+    text.push('\n');
+    // Of a step: seconds an image, so that batches need not be the same.
+    let (of_a, of_b) = (a.shape.batch as f64, b.shape.batch as f64);
+    let _ = writeln!(text, "{:<42}{:>14}{:>14}{:>10}", "", "A", "B", "B/A");
     let mut line = |name: &str, a: f64, b: f64| {
         let ratio = if a > 0.0 { format!("{:.3}", b / a) } else { String::new() };
-        let _ = writeln!(text, "{name:<28}{a:>14.4}{b:>14.4}{ratio:>10}");
+        let _ = writeln!(text, "{name:<42}{a:>14.4}{b:>14.4}{ratio:>10}");
     };
     line("CPU s an image", a.cpu_seconds_per_image, b.cpu_seconds_per_image);
     line("images/s", a.images_per_second, b.images_per_second);
     line("peak, GB", a.peak_bytes as f64 / 1e9, b.peak_bytes as f64 / 1e9);
-    line("step, s", a.step.wall_seconds, b.step.wall_seconds);
+    line("step, ms an image", a.step.wall_seconds / of_a * 1e3, b.step.wall_seconds / of_b * 1e3);
     for part in &a.parts {
         if let Some(other) = b.parts.iter().find(|other| other.name == part.name) {
-            line(&format!("{}, wall s", part.name), part.seconds().0, other.seconds().0);
-            line(&format!("{}, CPU s", part.name), part.seconds().1, other.seconds().1);
+            line(&format!("{}, ms an image", part.name), part.seconds().0 / of_a * 1e3, other.seconds().0 / of_b * 1e3);
+            line(&format!("{}, CPU ms an image", part.name), part.seconds().1 / of_a * 1e3, other.seconds().1 / of_b * 1e3);
         }
+    }
+    for layer in &a.layers {
+        if let Some(other) = b.layers.iter().find(|other| other.name == layer.name) {
+            line(&format!("{}, GFLOP/s", layer.name), layer.flop / layer.seconds().0 / 1e9, other.flop / other.seconds().0 / 1e9);
+        }
+    }
+    if a.of_plain_convolutions > 0.0 && b.of_plain_convolutions > 0.0 {
+        line("networks over plain convolutions", a.of_plain_convolutions, b.of_plain_convolutions);
     }
     for ceiling in &a.ceilings {
         if let Some(other) = b.ceilings.iter().find(|other| other.name == ceiling.name) {

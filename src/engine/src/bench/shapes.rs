@@ -206,6 +206,21 @@ impl Shape {
         Footprint::of(&self.settings()).bytes(self.batch, self.micro_batch, self.recompute_encoder)
     }
 
+    /// What makes the work of an image another one than `other`'s; names, numbers, batches and what is computed twice are how it is done.
+    pub(super) fn differing_work(&self, other: &Self) -> Vec<&'static str> {
+        let differs = [
+            ("width", self.width != other.width),
+            ("box", self.box_px != other.box_px),
+            ("size of the images", self.size_px != other.size_px),
+            ("crop", self.crop_px != other.crop_px),
+            ("template", self.template != other.template),
+            ("zdim", self.zdim != other.zdim),
+            ("poses", self.poses != other.poses),
+            ("base", self.base != other.base),
+        ];
+        differs.into_iter().filter(|(_, differs)| *differs).map(|(name, _)| name).collect()
+    }
+
     /// Pixel size of the prepared images, Å.
     pub(super) fn apix(&self) -> f64 {
         APIX * self.box_px as f64 / self.size_px as f64

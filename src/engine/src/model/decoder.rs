@@ -1,7 +1,8 @@
 //! The decoder: a latent to a volume by a ladder of transposed convolutions, and, where asked for, to a correction of the pose.
 
 use super::geometry::quaternions;
-use super::layers::{BLOCKS, HALVING, KEEPING, Layer, RECTIFIED_GAIN, channels_last, channels_to_space, resize};
+use super::layers::{BLOCKS, HALVING, KEEPING, Layer, RECTIFIED_GAIN, channels_to_space, resize};
+use super::tuning;
 use contract::{ModelLayout, ResizeAt, Width};
 use tch::nn::Path;
 use tch::{Kind, Tensor};
@@ -164,7 +165,7 @@ impl Decoder {
         let structure = latents.narrow(1, 0, self.config.latent);
         let root = self.dense[1].rectified(&self.dense[0].rectified(&structure)).view([batch, channels, side, side, side]);
         let run = |layers: &[Layer], x: Tensor| layers.iter().fold(x, |x, layer| layer.rectified(&x));
-        let ladder = run(&self.doubling, channels_last(&root.to_kind(self.config.kind))); // the layout is handed on from level to level
+        let ladder = run(&self.doubling, tuning::of(root.device()).layout.of(&root.to_kind(self.config.kind))); // the layout is handed on from level to level
         let ladder = match self.config.waist {
             Some(side) => resize(&ladder, side),
             None => ladder,

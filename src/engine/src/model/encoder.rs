@@ -1,6 +1,7 @@
 //! The encoder: a lifted, masked image cube to the mean and log standard deviation of its latent.
 
-use super::layers::{HALVING, Layer, RECTIFIED_GAIN, channels_last, resize};
+use super::layers::{HALVING, Layer, RECTIFIED_GAIN, resize};
+use super::tuning;
 use crate::native::recomputed;
 use contract::{EncoderGrid, ModelLayout, Width};
 use tch::nn::Path;
@@ -183,7 +184,7 @@ impl Encoder {
         let run = |layers: &[Layer], x: Tensor| layers.iter().fold(x, |x, layer| layer.rectified(&x));
         let (first, rest) = self.before.split_at(1);
         // One channel has no layout; the second level's is handed on.
-        let before = run(rest, channels_last(&run(first, cubes.to_kind(self.config.kind))));
+        let before = run(rest, tuning::of(cubes.device()).layout.of(&run(first, cubes.to_kind(self.config.kind))));
         let middle = match self.config.waist {
             Some(side) => resize(&before, side),
             None => before.shallow_clone(),

@@ -1,8 +1,10 @@
 //! The few layers that both networks are made of, with the original's initialisation and parameter names (`weight`, `bias`).
 
+use super::tuning::{self, Convolutions};
+use super::volume::interpolate;
 use crate::native::leaky_relu_;
 use tch::nn::{Init, Path};
-use tch::{Device, Tensor};
+use tch::{Device, Kind, Tensor};
 
 /// Slope of the leaky rectifier below zero, as in the original.
 pub const LEAKY_SLOPE: f64 = 0.2;
@@ -96,7 +98,7 @@ impl Layer {
     /// Applies the layer in the input's kind of numbers; the weights, and the sums of their gradients, stay as they are.
     pub fn forward(&self, x: &Tensor) -> Tensor {
         let [weight, bias] = [&self.weight, &self.bias].map(|learned| learned.to_kind(x.kind()));
-        if x.device() == Device::Cpu
+        if tuning::of(x.device()).convolutions == Convolutions::Rearranged
             && let Some(result) = self.rearranged(x, &weight, &bias)
         {
             return result;
@@ -182,20 +184,30 @@ pub fn channels_to_space(x: &Tensor) -> Tensor {
     x.view([s[0], c, 2, 2, 2, n, n, n].as_slice()).permute([0, 1, 5, 2, 6, 3, 7, 4]).reshape([s[0], c, 2 * n, 2 * n, 2 * n])
 }
 
-/// Trilinear resampling in which the corners keep their place, `[b, c, n, n, n] → [b, c, side, side, side]`.
+/// Trilinear resampling in which the corners keep their place, `[b, c, n, n, n] → [b, c, side, side, side]`, in the device's layout. On a GPU by
+/// products, since the library gives every voxel of the result a single thread for all images and channels.
 pub fn resize(x: &Tensor, side: i64) -> Tensor {
-    if x.size()[2] == side { x.shallow_clone() } else { x.upsample_trilinear3d([side; 3], true, None, None, None) }
+    match x.device() {
+        _ if x.size()[2] == side => x.shallow_clone(),
+        Device::Cpu => x.upsample_trilinear3d([side; 3], true, None, None, None),
+        device => tuning::of(device).layout.of(&resize_by_products(x, side)),
+    }
 }
 
-/// The same values laid out with channels last on a CPU, whose convolutions of few channels take half the time with it.
+/// [`resize`] by a product an axis, in single precision whatever the numbers are.
+pub fn resize_by_products(x: &Tensor, side: i64) -> Tensor {
+    let step = (x.size()[2] - 1) as f64 / (side - 1).max(1) as f64;
+    interpolate(&x.to_kind(Kind::Float), &(Tensor::arange(side, (Kind::Double, x.device())) * step)).to_kind(x.kind())
+}
+
+/// The same values laid out with channels last, with which a CPU's convolutions of few channels take half the time.
 pub fn channels_last(x: &Tensor) -> Tensor {
-    if x.device() == Device::Cpu { x.permute([0, 2, 3, 4, 1]).contiguous().permute([0, 4, 1, 2, 3]) } else { x.shallow_clone() }
+    x.permute([0, 2, 3, 4, 1]).contiguous().permute([0, 4, 1, 2, 3])
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use tch::Kind;
     use tch::nn::VarStore;
 
     #[test]

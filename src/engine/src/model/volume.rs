@@ -86,7 +86,15 @@ impl VolumeModel {
 pub fn resample(volumes: &Tensor, side: i64, step: f64, centre: Centre) -> Tensor {
     let from = volumes.size()[volumes.dim() - 1];
     let options = (Kind::Double, volumes.device());
-    let positions = (Tensor::arange(side, options) - centre.index(side)) * step + centre.index(from);
+    interpolate(volumes, &((Tensor::arange(side, options) - centre.index(side)) * step + centre.index(from)))
+}
+
+/// Trilinear interpolation at the same positions along each axis, input voxels, `[side]` in double precision; zero outside.
+///
+/// `volumes` is `[..., n, n, n]`; the result `[..., side, side, side]`.
+pub(super) fn interpolate(volumes: &Tensor, positions: &Tensor) -> Tensor {
+    let from = volumes.size()[volumes.dim() - 1];
+    let options = (Kind::Double, volumes.device());
     // One row an output voxel: the two weights of linear interpolation. The cube's three axes are resampled one after the other.
     let weights: Tensor = 1.0 - (positions.unsqueeze(1) - Tensor::arange(from, options).unsqueeze(0)).abs();
     let weights = weights.clamp_min(0.0).to_kind(volumes.kind());

@@ -21,6 +21,7 @@ use crate::encode;
 use crate::link::Link;
 use crate::model::bank::LatentBank;
 use crate::model::schedules::RunningSignal;
+use crate::model::tuning;
 use crate::world::Ranks;
 use contract::{BaseVolume, Event, Problem, Result, TrainOutcome, TrainSettings, TrainSpec};
 use std::cell::Cell;
@@ -41,6 +42,7 @@ pub fn train(spec: &TrainSpec, link: &dyn Link, faults: Faults) -> Result<Outcom
     let device = devices::find(&spec.device)?;
     tch::set_num_threads(i32::try_from(spec.threads).unwrap_or(1).max(1));
     devices::keep_freed_memory(device);
+    tuning::Wishes::of_environment()?.settle(device);
     let particles = Particles::open(&spec.prepared, device)?;
     let ranks = Ranks::join(spec.world.as_ref(), device, &|event| link.tell(event))?;
     let ignored = |path: &Path, problem: &Problem| link.warn(format!("ignoring the checkpoint {}: {problem}", path.display()));
