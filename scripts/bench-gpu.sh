@@ -18,10 +18,10 @@
 set -euo pipefail
 
 readonly CHECK_S=${CHECK_S:-560} GROUP_S=${GROUP_S:-200} SPEED_S=${SPEED_S:-560} LOSS_S=${LOSS_S:-560}
-# What `check` runs: a test program, and the beginning of its tests' names where not all are meant.
 # What a machine may be worked with, other than by default.
 readonly choices=("--layout channels-last" "--convolutions rearranged" "--layout channels-last --convolutions rearranged" "--search no --only-step"
   "--layout plain --convolutions plain")
+# What `check` runs: a test program, and the beginning of its tests' names where not all are meant.
 readonly CHECKS=(device "running a_group_of_one" golden model_properties fused_projector "gpu_kernels nvrtc")
 failures=0 parts=()
 

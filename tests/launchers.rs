@@ -44,7 +44,9 @@ fn launchers() -> Vec<Launcher> {
     for (name, program, arguments, second) in known {
         match program {
             Some(program) => launchers.push(Launcher { name, program, arguments, second }),
-            None => skip::skipped(format_args!("no `{name}` on PATH or beside OPUS_DSD_TEST_PYTHON: jobs that it starts were not tried")),
+            None => skip::skipped_outside_ci(format_args!(
+                "no `{name}` on PATH or beside OPUS_DSD_TEST_PYTHON: jobs that it starts were not tried"
+            )),
         }
     }
     launchers
@@ -57,7 +59,14 @@ impl Launcher {
         let mut command = Command::new(&self.program);
         command.args(self.arguments).arg(one.get_program()).args(one.get_args()).current_dir(project.path(""));
         // In a group of its own: a launcher may signal all of its group.
-        command.env("OMP_NUM_THREADS", "1").stdout(Stdio::null()).stderr(Stdio::null()).process_group(0).spawn().unwrap()
+        command
+            .env("OMP_NUM_THREADS", "1")
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .process_group(0)
+            .spawn()
+            .unwrap()
     }
 
     /// The engine of the second process.
@@ -76,7 +85,9 @@ fn processes_of_a_launcher_write_one_job() {
     for launcher in launchers() {
         let name = launcher.name;
         let project = Project::new();
-        let status = launcher.start(&project, "--epochs 2 --clusters 2 --plot no").wait().unwrap();
+        let mut process = launcher.start(&project, "--epochs 2 --clusters 2 --plot no");
+        wait_for("the launcher", PATIENCE, || process.try_wait().unwrap().is_some());
+        let status = process.wait().unwrap();
         let log = project.text(JOB, "rank001.log");
         assert_eq!(status.code(), Some(0), "{name}: {}{log}", project.text(JOB, "run.err"));
         let out = project.text(JOB, "run.out");
@@ -98,6 +109,7 @@ fn a_killed_engine_ends_the_launch_with_its_cause() {
         let below = descendants(process.id());
         let began = Instant::now();
         signal(launcher.second_engine(&below), libc::SIGKILL);
+        wait_for("the launcher", PATIENCE, || process.try_wait().unwrap().is_some());
         let status = process.wait().unwrap();
         let took = began.elapsed();
         println!("{name}: ended after {took:?} with {status}");

@@ -61,11 +61,7 @@ int opus_world_join(const char* host, int port, int listener, const char* own, i
   });
 }
 
-// Closes the connections first: a sum that the others have not come to must not hold this rank up, and they are to notice.
-void opus_world_leave(Group* group) {
-  std::unique_ptr<Group> owned(group);
-  guarded(nullptr, 0, [&] { owned->backend->abort(); });
-}
+void opus_world_leave(Group* group) { delete group; }
 
 // Starts the sum of `x` over all ranks, in place; the caller waits for `work`, which it owns.
 int opus_world_sum(Group* group, at::Tensor* x, Work** work, char* what, size_t room) {
@@ -83,8 +79,10 @@ int opus_world_broadcast(Group* group, at::Tensor* x, Work** work, char* what, s
   });
 }
 
-// Waits for a work and forgets it.
+// Forgets a work that may still be going on.
 void opus_world_forget(Work* work) { delete work; }
+
+// Waits for a work and forgets it.
 int opus_world_wait(Work* work, char* what, size_t room) {
   std::unique_ptr<Work> owned(work);
   return guarded(what, room, [&] { owned->work->wait(); });

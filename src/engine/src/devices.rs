@@ -77,7 +77,8 @@ pub fn is_out_of_memory(what: &str) -> bool {
         "could not create a primitive",
         "could not execute a primitive",
     ];
-    phrases.iter().any(|phrase| lower.contains(phrase))
+    // A descriptor is refused for what a shape or type is, not for memory.
+    phrases.iter().any(|phrase| lower.contains(phrase)) && !lower.contains("primitive descriptor")
 }
 
 /// Does what may need more memory than there is. Panics of any other cause go on, those of ranks that lost each other among them: the sum is

@@ -1,4 +1,4 @@
-//! Projection by Fourier slices, which `benches/slices.rs` measures beside the fused projector: it is right, so that its times count.
+//! Projection by Fourier slices, which `benches/slices/` measures beside the fused projector: it is right, so that its times count.
 //!
 //! Index: the pruned transform · the transpose · the analytic truth, with shifts and pixel sizes.
 

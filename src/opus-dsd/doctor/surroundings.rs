@@ -109,7 +109,7 @@ mod tests {
 
     #[test]
     fn a_containers_memory_counts() {
-        let level = |allowed| memory(Memory { total: 64 * GB, available: 32 * GB, allowed }).level;
+        let level = |allowed| memory(Memory { total: 64 * GB, available: 32 * GB, allowed, addresses: None }).level;
         assert_eq!([level(None), level(Some(2 * GB)), level(Some(GB / 2))], [Level::Ok, Level::Warning, Level::Wrong]);
     }
 

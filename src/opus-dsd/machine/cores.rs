@@ -1,8 +1,7 @@
 //! Processors, and how processes of one launch divide them.
 
-/// Whose processors are asked for by process number: its own, and those of the system or container.
-const THIS: libc::pid_t = 0;
-const FIRST: libc::pid_t = 1;
+/// Those of the machine.
+const ONLINE: &str = "/sys/devices/system/cpu/online";
 
 /// Processors as this process sees them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -11,7 +10,7 @@ pub(crate) struct Cores {
     bound: usize,
     /// The same, or fewer where a control group has a quota.
     allowed: usize,
-    /// Those of the machine or container.
+    /// Those of the control group that it shares with others, else of the machine.
     all: usize,
     /// Those that SLURM gave the job on this machine.
     allotted: Option<usize>,
@@ -21,8 +20,8 @@ impl Cores {
     /// Of this process.
     pub(crate) fn read() -> Self {
         let allowed = std::thread::available_parallelism().map_or(1, usize::from);
-        let bound = affinity(THIS).unwrap_or(allowed);
-        let all = affinity(FIRST).unwrap_or(bound);
+        let bound = affinity().unwrap_or(allowed);
+        let all = of_group().or_else(|| counted(ONLINE)).unwrap_or(bound);
         let allotted = std::env::var("SLURM_CPUS_ON_NODE").ok().and_then(|text| text.trim().parse().ok());
         Self { bound, allowed, all, allotted }
     }
@@ -42,14 +41,44 @@ impl Cores {
     }
 }
 
-/// How many processors a process is bound to; `None`: the kernel does not say.
-fn affinity(process: libc::pid_t) -> Option<usize> {
+/// How many processors this process is bound to; `None`: the kernel does not say.
+fn affinity() -> Option<usize> {
     // SAFETY: the set is plain bits, is written by the call and outlives it.
     unsafe {
         let mut set: libc::cpu_set_t = std::mem::zeroed();
-        let known = libc::sched_getaffinity(process, size_of::<libc::cpu_set_t>(), &raw mut set) == 0;
+        let known = libc::sched_getaffinity(0, size_of::<libc::cpu_set_t>(), &raw mut set) == 0;
         known.then(|| usize::try_from(libc::CPU_COUNT(&set)).unwrap_or(0)).filter(|&number| number > 0)
     }
+}
+
+/// How many processors this process' control group has, of either version.
+fn of_group() -> Option<usize> {
+    let groups = std::fs::read_to_string("/proc/self/cgroup").ok()?;
+    groups.lines().filter_map(set_of).find_map(|file| counted(&file))
+}
+
+/// The file that says the processors of the group in a line of `/proc/self/cgroup`.
+fn set_of(line: &str) -> Option<String> {
+    let mut parts = line.splitn(3, ':');
+    let (_, controllers, path) = (parts.next()?, parts.next()?, parts.next()?.trim_end_matches('/'));
+    match controllers {
+        "" => Some(format!("/sys/fs/cgroup{path}/cpuset.cpus.effective")),
+        c if c.split(',').any(|c| c == "cpuset") => Some(format!("/sys/fs/cgroup/cpuset{path}/cpuset.effective_cpus")),
+        _ => None,
+    }
+}
+
+/// How many processors a list such as `0-3,8` in a file has.
+fn counted(file: &str) -> Option<usize> {
+    number_in(std::fs::read_to_string(file).ok()?.trim())
+}
+
+fn number_in(list: &str) -> Option<usize> {
+    let of = |range: &str| -> Option<usize> {
+        let (first, last) = range.split_once('-').unwrap_or((range, range));
+        (last.parse::<usize>().ok()? + 1).checked_sub(first.parse().ok()?)
+    };
+    list.split(',').map(of).sum::<Option<usize>>().filter(|&number| number > 0)
 }
 
 #[cfg(test)]
@@ -66,9 +95,19 @@ mod tests {
         assert_eq!(Cores { bound: 32, allowed: 32, ..free }.each_of(8), 8);
         // A part of the machine for the job, nobody bound by himself.
         assert_eq!(Cores { bound: 16, allowed: 16, allotted: Some(16), ..free }.each_of(4), 4);
+        // A part of 24 for the job, by a control group or without one.
+        assert_eq!(Cores { bound: 24, allowed: 24, all: 24, allotted: None }.each_of(4), 6);
         // A container with a quota.
         assert_eq!(Cores { allowed: 8, ..free }.each_of(4), 2);
         let here = Cores::read();
-        assert!(here.alone() >= 1 && here.each_of(1) <= here.bound);
+        assert!(here.alone() >= 1 && here.all >= 1, "{here:?}");
+    }
+
+    #[test]
+    fn lists_of_processors_are_counted() {
+        assert_eq!([number_in("0-3,8,10-11"), number_in("5"), number_in(""), number_in("3-1")], [Some(7), Some(1), None, None]);
+        assert_eq!(set_of("0::/job_7/step_0").unwrap(), "/sys/fs/cgroup/job_7/step_0/cpuset.cpus.effective");
+        assert_eq!(set_of("4:cpuset,cpu:/slurm").unwrap(), "/sys/fs/cgroup/cpuset/slurm/cpuset.effective_cpus");
+        assert_eq!(set_of("1:name=systemd:/"), None);
     }
 }

@@ -6,8 +6,10 @@ pub(crate) struct Memory {
     pub(crate) total: u64,
     /// What programs can get now without swapping.
     pub(crate) available: u64,
-    /// What this process may use, where its control group (SLURM and containers) or its address space (`ulimit -v`) is limited.
+    /// What the control group of this process may use, where it is limited (SLURM and containers do).
     pub(crate) allowed: Option<u64>,
+    /// The most that this process, and each that it starts, may map (`ulimit -v`).
+    pub(crate) addresses: Option<u64>,
 }
 
 impl Memory {
@@ -15,14 +17,19 @@ impl Memory {
     pub(crate) fn usable(&self) -> u64 {
         self.allowed.map_or(self.available, |allowed| allowed.min(self.available))
     }
+
+    /// What each of so many processes can have.
+    pub(crate) fn of_each(&self, processes: usize) -> u64 {
+        let part = self.usable() / processes.max(1) as u64;
+        self.addresses.map_or(part, |addresses| addresses.min(part))
+    }
 }
 
 /// Reads it from `/proc` and `/sys`.
 pub(crate) fn read() -> Memory {
     let text = std::fs::read_to_string("/proc/meminfo").unwrap_or_default();
     let total = field(&text, "MemTotal:");
-    let allowed = [of_groups(), of_addresses()].into_iter().flatten().min();
-    Memory { total, available: field(&text, "MemAvailable:"), allowed: allowed.filter(|a| *a < total) }
+    Memory { total, available: field(&text, "MemAvailable:"), allowed: allowed().filter(|a| *a < total), addresses: addresses() }
 }
 
 fn field(text: &str, name: &str) -> u64 {
@@ -31,13 +38,12 @@ fn field(text: &str, name: &str) -> u64 {
 }
 
 /// The smallest limit on the way up from this process' control group, of either version.
-fn of_groups() -> Option<u64> {
+fn allowed() -> Option<u64> {
     let groups = std::fs::read_to_string("/proc/self/cgroup").ok()?;
     groups.lines().filter_map(|line| limit_of(line, |path| std::fs::read_to_string(path).ok())).min()
 }
 
-/// The most that this process and those that it starts may map, each.
-fn of_addresses() -> Option<u64> {
+fn addresses() -> Option<u64> {
     let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
     // SAFETY: plain system call that fills the structure.
     let known = unsafe { libc::getrlimit(libc::RLIMIT_AS, &raw mut limit) } == 0;
@@ -75,6 +81,12 @@ mod tests {
     fn this_machine_has_memory() {
         let memory = read();
         assert!(memory.total >= memory.available && memory.usable() > 0);
+    }
+
+    #[test]
+    fn addresses_are_those_of_each_process() {
+        let memory = Memory { total: 64, available: 32, allowed: Some(24), addresses: Some(10) };
+        assert_eq!((memory.usable(), memory.of_each(1), memory.of_each(4)), (24, 10, 6));
     }
 
     #[test]

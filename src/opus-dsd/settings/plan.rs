@@ -26,7 +26,7 @@ pub(crate) struct Split {
 /// Bytes that a step may take of a device, and whence; `ranks` on a CPU share the host's memory.
 pub(crate) fn room(said_gb: Option<f64>, device: &Device, ranks: usize) -> Ruled<u64> {
     let on_host = device.id == "cpu";
-    let there = if on_host { device.memory_bytes.min(memory::read().usable()) / ranks as u64 } else { device.memory_bytes };
+    let there = if on_host { (device.memory_bytes / ranks as u64).min(memory::read().of_each(ranks)) } else { device.memory_bytes };
     let share = if on_host { SHARE_OF_HOST } else { SHARE_OF_GPU };
     match said_gb {
         Some(gb) => Ruled { value: (gb * GIGABYTE) as u64, reason: "as said".into() },

@@ -27,7 +27,7 @@ opus-dsd bench --compare A.json B.json
       --precision WORD    numbers of the convolutions: f32 or bf16 [default: f32]
       --layout WORD       grids in memory: plain, channels-last [default: OPUS_DSD_LAYOUT, else channels-last on a CPU, plain on a GPU]
       --convolutions WORD plain, or rearranged where they are products [default: OPUS_DSD_CONVOLUTIONS, else rearranged on a CPU, plain on a GPU]
-      --search WORD       let cuDNN try its algorithms: yes or no [default: OPUS_DSD_SEARCH, else yes]
+      --search WORD       let cuDNN try its algorithms: yes or no [default: OPUS_DSD_SEARCH, else yes on a GPU]
       --device ID         cpu, cuda or cuda:N [default: cpu]
       --threads N         threads of the tensor library [default: all cores]
       --steps N           measured repetitions [default: 5]

@@ -190,7 +190,7 @@ pub fn resize(x: &Tensor, side: i64) -> Tensor {
     match x.device() {
         _ if x.size()[2] == side => x.shallow_clone(),
         Device::Cpu => x.upsample_trilinear3d([side; 3], true, None, None, None),
-        device => tuning::of(device).layout.of(&resize_by_products(x, side)),
+        device => tuning::of(device).layout.of(&resize_by_products(x, side).contiguous()),
     }
 }
 

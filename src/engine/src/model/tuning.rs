@@ -3,6 +3,7 @@
 use super::layers::channels_last;
 use contract::{Problem, Result};
 use serde::{Deserialize, Serialize};
+use std::fmt::{self, Display, Formatter};
 use std::sync::{PoisonError, RwLock};
 use tch::{Device, Tensor};
 
@@ -64,6 +65,14 @@ pub struct Tuning {
     pub convolutions: Convolutions,
     /// Whether cuDNN tries its algorithms for every shape that it meets first, and keeps the fastest.
     pub search: bool,
+}
+
+impl Display for Tuning {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        let layout = if self.layout == Layout::Plain { "plain" } else { "channels-last" };
+        let convolutions = if self.convolutions == Convolutions::Plain { "plain" } else { "rearranged" };
+        write!(f, "layout {layout}, convolutions {convolutions}, {} of algorithms", if self.search { "a search" } else { "no search" })
+    }
 }
 
 impl Wishes {

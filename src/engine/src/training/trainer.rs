@@ -42,7 +42,11 @@ pub fn train(spec: &TrainSpec, link: &dyn Link, faults: Faults) -> Result<Outcom
     let device = devices::find(&spec.device)?;
     tch::set_num_threads(i32::try_from(spec.threads).unwrap_or(1).max(1));
     devices::keep_freed_memory(device);
-    tuning::Wishes::of_environment()?.settle(device);
+    let wishes = tuning::Wishes::of_environment()?;
+    let tuning = wishes.settle(device);
+    if wishes != tuning::Wishes::default() {
+        link.warn(format!("works as the environment asks, not by default: {tuning}"));
+    }
     let particles = Particles::open(&spec.prepared, device)?;
     let ranks = Ranks::join(spec.world.as_ref(), device, &|event| link.tell(event))?;
     let ignored = |path: &Path, problem: &Problem| link.warn(format!("ignoring the checkpoint {}: {problem}", path.display()));
@@ -355,7 +359,10 @@ impl<'a> Trainer<'a> {
             };
             step.gradients(batch, whole, &asked)
         })?;
-        self.ranks.forget_sums();
+        // A stop may leave sums that a GPU is still working on: they stay until the group is left.
+        if result.is_some() {
+            self.ranks.forget_sums();
+        }
         Ok(result)
     }
 
