@@ -114,7 +114,7 @@ impl<'a> Crew<'a> {
                 return heard.map(Some);
             }
             match self.first.next(LOOK_AROUND) {
-                Ok(None) => {}
+                Ok(None) => self.look_around(),
                 Ok(Some(Event::Meeting { address })) => self.call(&address)?,
                 Ok(Some(Event::Failed { problem })) => self.end(problem),
                 Ok(Some(end @ Event::Trained(_))) => {
@@ -122,16 +122,12 @@ impl<'a> Crew<'a> {
                     let _ = self.look_at_others();
                     self.heard.push_back(Ok(end));
                 }
-                Ok(Some(event)) => return Ok(Some(event)),
+                Ok(Some(event)) => {
+                    self.heard.push_back(Ok(event));
+                    // Also where the first one is never silent for long.
+                    self.look_around();
+                }
                 Err(problem) => self.end(named(problem, "rank 0")),
-            }
-            if !self.heard.is_empty() {
-                continue;
-            }
-            if let Err(problem) = self.look_at_others() {
-                self.heard.push_back(Err(problem));
-            } else if let Some((_, problem)) = self.lost.take_if(|(since, _)| since.elapsed() > CAUSE_WITHIN) {
-                self.heard.push_back(Err(problem));
             }
             if self.heard.is_empty() && Instant::now() >= until {
                 return Ok(None);
@@ -154,6 +150,15 @@ impl<'a> Crew<'a> {
 
     fn world(&self, rank: usize, meeting: String) -> World {
         World { rank, size: self.others.len() + 1, here: self.here, meeting }
+    }
+
+    /// Notes what the others have to say, and the loss of one whose cause has not come to light.
+    fn look_around(&mut self) {
+        if let Err(problem) = self.look_at_others() {
+            self.heard.push_back(Err(problem));
+        } else if let Some((_, problem)) = self.lost.take_if(|(since, _)| since.elapsed() > CAUSE_WITHIN) {
+            self.heard.push_back(Err(problem));
+        }
     }
 
     /// Looks whether one of the others has ended badly, and hears what they warn of. One that merely lost somebody is noted.

@@ -24,6 +24,8 @@ const LOOK: Duration = Duration::from_millis(500);
 const TURN: Duration = Duration::from_millis(50);
 /// Time that rank 0 has to end the job after a failure here: some launchers end all processes when one ends badly, and rank 0 is to say why.
 const LAST_WORDS: Duration = Duration::from_secs(8);
+/// Time that rank 0's guard has, after that, to write down how the job ended.
+const RECORDED: Duration = Duration::from_secs(2);
 /// Processes of one launch start within this time of each other, clocks of the machines included.
 const SAME_LAUNCH: Duration = Duration::from_secs(30);
 
@@ -45,7 +47,15 @@ pub(crate) fn run(job: &Job, launch: &Launch) -> u8 {
     }
     let came = presence::unix_seconds(SystemTime::now());
     let mut log = Log { folder: job.folder.clone(), rank: launch.rank, file: None };
-    match follow(&job.folder, said, launch, came, &mut log) {
+    let followed = follow(&job.folder, said, launch, came, &mut log);
+    if !matches!(followed, Ok(End::Well)) {
+        // A launcher may signal rank 0 as soon as this process ends badly; what it would say then is not why.
+        let until = Instant::now() + RECORDED;
+        while ended(&job.folder, came).is_none() && Instant::now() < until {
+            std::thread::sleep(TURN);
+        }
+    }
+    match followed {
         Ok(End::Well) => {
             log.say("the job has ended well");
             0
