@@ -2,6 +2,7 @@
 
 pub(crate) mod cores;
 pub(crate) mod disk;
+mod group;
 pub(crate) mod identity;
 pub(crate) mod launch;
 pub(crate) mod limits;

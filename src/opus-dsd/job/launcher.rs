@@ -52,7 +52,7 @@ pub(crate) fn run(job: &Job, launch: &Launch) -> u8 {
         // A launcher may signal rank 0 as soon as this process ends badly; what it would say then is not why.
         let until = Instant::now() + RECORDED;
         while ended(&job.folder, came).is_none() && Instant::now() < until {
-            std::thread::sleep(TURN);
+            std::thread::sleep(LOOK);
         }
     }
     match followed {

@@ -1,5 +1,7 @@
 //! Processors, and how processes of one launch divide them.
 
+use super::group::{self, Place};
+
 /// Those of the machine.
 const ONLINE: &str = "/sys/devices/system/cpu/online";
 
@@ -53,19 +55,13 @@ fn affinity() -> Option<usize> {
 
 /// How many processors this process' control group has, of either version.
 fn of_group() -> Option<usize> {
-    let groups = std::fs::read_to_string("/proc/self/cgroup").ok()?;
-    groups.lines().filter_map(set_of).find_map(|file| counted(&file))
+    group::of_this_process().lines().filter_map(set_of).find_map(|file| counted(&file))
 }
 
 /// The file that says the processors of the group in a line of `/proc/self/cgroup`.
 fn set_of(line: &str) -> Option<String> {
-    let mut parts = line.splitn(3, ':');
-    let (_, controllers, path) = (parts.next()?, parts.next()?, parts.next()?.trim_end_matches('/'));
-    match controllers {
-        "" => Some(format!("/sys/fs/cgroup{path}/cpuset.cpus.effective")),
-        c if c.split(',').any(|c| c == "cpuset") => Some(format!("/sys/fs/cgroup/cpuset{path}/cpuset.effective_cpus")),
-        _ => None,
-    }
+    let Place { root, path, unified } = group::place(line, "cpuset")?;
+    Some(format!("{root}{path}/{}", if unified { "cpuset.cpus.effective" } else { "cpuset.effective_cpus" }))
 }
 
 /// How many processors a list such as `0-3,8` in a file has.

@@ -41,7 +41,8 @@ pub(crate) fn read() -> Vec<Limit> {
     ]
 }
 
-fn soft(resource: libc::__rlimit_resource_t) -> Option<u64> {
+/// A limit that holds; `None` means unlimited.
+pub(super) fn soft(resource: libc::__rlimit_resource_t) -> Option<u64> {
     let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
     // SAFETY: the call fills the struct that it is given.
     let done = unsafe { libc::getrlimit(resource, &raw mut limit) };

@@ -1,5 +1,8 @@
 //! Host memory: what there is, what is free, and what a queue system or container allows.
 
+use super::group::{self, Place};
+use super::limits;
+
 /// Bytes of host memory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Memory {
@@ -29,7 +32,12 @@ impl Memory {
 pub(crate) fn read() -> Memory {
     let text = std::fs::read_to_string("/proc/meminfo").unwrap_or_default();
     let total = field(&text, "MemTotal:");
-    Memory { total, available: field(&text, "MemAvailable:"), allowed: allowed().filter(|a| *a < total), addresses: addresses() }
+    Memory {
+        total,
+        available: field(&text, "MemAvailable:"),
+        allowed: allowed().filter(|a| *a < total),
+        addresses: limits::soft(libc::RLIMIT_AS),
+    }
 }
 
 fn field(text: &str, name: &str) -> u64 {
@@ -39,28 +47,14 @@ fn field(text: &str, name: &str) -> u64 {
 
 /// The smallest limit on the way up from this process' control group, of either version.
 fn allowed() -> Option<u64> {
-    let groups = std::fs::read_to_string("/proc/self/cgroup").ok()?;
-    groups.lines().filter_map(|line| limit_of(line, |path| std::fs::read_to_string(path).ok())).min()
-}
-
-fn addresses() -> Option<u64> {
-    let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
-    // SAFETY: plain system call that fills the structure.
-    let known = unsafe { libc::getrlimit(libc::RLIMIT_AS, &raw mut limit) } == 0;
-    (known && limit.rlim_cur != libc::RLIM_INFINITY).then_some(limit.rlim_cur)
+    group::of_this_process().lines().filter_map(|line| limit_of(line, |path| std::fs::read_to_string(path).ok())).min()
 }
 
 /// The limit that a line of `/proc/self/cgroup` leads to; `read` gives a file's content.
 fn limit_of(line: &str, read: impl Fn(&str) -> Option<String>) -> Option<u64> {
-    let mut parts = line.splitn(3, ':');
-    let (_, controllers, path) = (parts.next()?, parts.next()?, parts.next()?);
-    let (root, file) = match controllers {
-        "" => ("/sys/fs/cgroup", "memory.max"),
-        c if c.split(',').any(|c| c == "memory") => ("/sys/fs/cgroup/memory", "memory.limit_in_bytes"),
-        _ => return None,
-    };
+    let Place { root, mut path, unified } = group::place(line, "memory")?;
+    let file = if unified { "memory.max" } else { "memory.limit_in_bytes" };
     let mut smallest = None;
-    let mut path = path.trim_end_matches('/');
     loop {
         // `max` means that there is none.
         if let Some(limit) = read(&format!("{root}{path}/{file}")).and_then(|t| t.trim().parse::<u64>().ok()) {

@@ -167,12 +167,7 @@ impl Report {
 
 /// A tuning for people.
 fn tuned(tuning: Option<Tuning>) -> String {
-    tuning.map_or_else(
-        || "tuning unknown".into(),
-        |Tuning { layout, convolutions, search }| {
-            format!("layout {layout:?}, convolutions {convolutions:?}, {} search", if search { "with" } else { "no" })
-        },
-    )
+    tuning.map_or_else(|| "tuning unknown".into(), |tuning| tuning.to_string())
 }
 
 /// Two results side by side: the second's figures over the first's. What differs in how the same work was done is told at the head.

@@ -69,9 +69,8 @@ pub struct Tuning {
 
 impl Display for Tuning {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        let layout = if self.layout == Layout::Plain { "plain" } else { "channels-last" };
-        let convolutions = if self.convolutions == Convolutions::Plain { "plain" } else { "rearranged" };
-        write!(f, "layout {layout}, convolutions {convolutions}, {} of algorithms", if self.search { "a search" } else { "no search" })
+        let Self { layout, convolutions, search } = self;
+        write!(f, "layout {layout:?}, convolutions {convolutions:?}, {} search", if *search { "with" } else { "no" })
     }
 }
 

@@ -5,14 +5,12 @@
 //! rectifier has its kink: then the runs decide differently, once, and are apart by more. So other seeds are tried before that is held
 //! against them.
 
+use crate::ranks::{all_terms, difference, place, sub};
 use crate::session::start;
-use crate::tiny_set::{command, latents, trained};
-use crate::training::in_folder;
+use crate::tiny_set::{command, trained};
 use contract::*;
-use opus_dsd_engine::torch::init_torch;
 use opus_dsd_engine::training::checkpoint::Checkpoint;
 use std::path::Path;
-use tch::{Kind, Tensor};
 
 /// Seeds that are tried.
 const SEEDS: [u64; 3] = [5, 6, 7];
@@ -24,11 +22,6 @@ fn one_epoch(place: &Path) -> TrainSpec {
     let mut spec = command(place);
     (spec.settings.epochs, spec.settings.batch, spec.settings.micro_batch) = (1, 6, 6);
     spec
-}
-
-fn in_own_folder(spec: &TrainSpec, folder: &Path) -> TrainSpec {
-    std::fs::create_dir_all(folder).unwrap();
-    in_folder(spec, folder)
 }
 
 /// Trains with two processes.
@@ -48,18 +41,10 @@ fn trained_by_two(spec: &TrainSpec) -> TrainOutcome {
     }
 }
 
-/// Largest of the differences, relative to their size, of weights, of latents in training, and of the last means.
+/// The larger of the differences of weights and of what they are held with.
 fn apart(a: &TrainOutcome, b: &TrainOutcome) -> f64 {
-    let (one, other) = (Checkpoint::load(&a.checkpoint).unwrap(), Checkpoint::load(&b.checkpoint).unwrap());
-    let square = |x: &Tensor| x.to_kind(Kind::Double).square().sum(Kind::Double).double_value(&[]);
-    let relative = |pairs: &[(&Tensor, &Tensor)]| {
-        let (d, n) = pairs.iter().fold((0.0, 0.0), |(d, n), (x, y)| (d + square(&(*x - *y)), n + square(x)));
-        (d / n).sqrt()
-    };
-    assert_eq!(one.weights.len(), other.weights.len());
-    let weights: Vec<_> = one.weights.iter().map(|(name, tensor)| (tensor, &other.weights[name])).collect();
-    let (means, other_means) = (Tensor::from_slice(&latents(&a.latents)), Tensor::from_slice(&latents(&b.latents)));
-    [relative(&weights), relative(&[(&one.latents, &other.latents)]), relative(&[(&means, &other_means)])].into_iter().fold(0.0, f64::max)
+    let (weights, latents) = difference(a, b);
+    weights.max(latents)
 }
 
 /// Terms of the epoch's loss, as written beside the checkpoints.
@@ -72,7 +57,7 @@ fn epoch_terms(spec: &TrainSpec) -> LossTerms {
 
 /// Both runs of a command, in folders of their own: how far they are apart, and the losses' terms.
 fn both(spec: &TrainSpec, place: &Path) -> (f64, [LossTerms; 2]) {
-    let (one, two) = (in_own_folder(spec, &place.join("one")), in_own_folder(spec, &place.join("two")));
+    let (one, two) = (sub(spec, place, "one"), sub(spec, place, "two"));
     let difference = apart(&trained(&one), &trained_by_two(&two));
     (difference, [epoch_terms(&one), epoch_terms(&two)])
 }
@@ -80,21 +65,15 @@ fn both(spec: &TrainSpec, place: &Path) -> (f64, [LossTerms; 2]) {
 type Change<'a> = (&'a str, &'a dyn Fn(&mut TrainSettings));
 const CHANGES: [Change<'_>; 2] = [("warm start", &|_| {}), ("all terms", &all_terms)];
 
-fn all_terms(settings: &mut TrainSettings) {
-    settings.warm_start = None;
-    (settings.lamb, settings.volume_l1, settings.volume_tv, settings.beta_control) = (0.5, 0.1, 0.1, Some(0.1));
-}
-
 #[test]
 fn two_processes_are_one_that_takes_their_shares_as_parts() {
-    init_torch().unwrap();
     for (name, change) in CHANGES {
-        let place = tempfile::tempdir().unwrap();
+        let place = place();
         let mut spec = one_epoch(place.path());
         // Encoder and decoder take three images at a time, in one process as in two.
         (spec.settings.micro_batch, spec.settings.recompute_encoder) = (3, true);
         change(&mut spec.settings);
-        let (one, two) = (in_own_folder(&spec, &place.path().join("one")), in_own_folder(&spec, &place.path().join("two")));
+        let (one, two) = (sub(&spec, place.path(), "one"), sub(&spec, place.path(), "two"));
         let outcomes = [trained(&one), trained_by_two(&two)];
         let [a, b] = outcomes.each_ref().map(|outcome| Checkpoint::load(&outcome.checkpoint).unwrap());
         for (tensor, value) in a.weights.iter().chain(&a.moments) {
@@ -108,11 +87,10 @@ fn two_processes_are_one_that_takes_their_shares_as_parts() {
 
 #[test]
 fn two_processes_train_as_one_does() {
-    init_torch().unwrap();
     for (name, change) in CHANGES {
         let mut tried = Vec::new();
         for seed in SEEDS {
-            let place = tempfile::tempdir().unwrap();
+            let place = place();
             let mut spec = one_epoch(place.path());
             spec.settings.seed = seed;
             change(&mut spec.settings);

@@ -90,7 +90,7 @@ pub(crate) fn sub(spec: &TrainSpec, place: &std::path::Path, name: &str) -> Trai
 }
 
 /// Norm of the difference over the norm, of all weights together, and of the worst of latents, last means and bank.
-fn difference(a: &TrainOutcome, b: &TrainOutcome) -> (f64, f64) {
+pub(crate) fn difference(a: &TrainOutcome, b: &TrainOutcome) -> (f64, f64) {
     let (one, other) = (Checkpoint::load(&a.checkpoint).unwrap(), Checkpoint::load(&b.checkpoint).unwrap());
     assert_eq!(one.weights.len(), other.weights.len());
     let square = |x: &Tensor| x.to_kind(tch::Kind::Double).square().sum(tch::Kind::Double).double_value(&[]);
@@ -102,6 +102,12 @@ fn difference(a: &TrainOutcome, b: &TrainOutcome) -> (f64, f64) {
     let (x, y) = (Tensor::from_slice(&latents(&a.latents)), Tensor::from_slice(&latents(&b.latents)));
     let rows = [(&x, &y), (&one.latents, &other.latents), (one.bank.as_ref().unwrap(), other.bank.as_ref().unwrap())];
     (relative(&weights), rows.iter().map(|pair| relative(&[*pair])).fold(0.0, f64::max))
+}
+
+/// Without a warm start, with every term of the loss.
+pub(crate) fn all_terms(settings: &mut TrainSettings) {
+    settings.warm_start = None;
+    (settings.lamb, settings.volume_l1, settings.volume_tv, settings.beta_control) = (0.5, 0.1, 0.1, Some(0.1));
 }
 
 pub(crate) fn assert_same(a: &TrainOutcome, b: &TrainOutcome, what: &str) {
@@ -119,10 +125,7 @@ fn ranks_train_as_one_does() {
     let changes: [Change<'_>; 4] = [
         ("warm", &[2], &|_| {}),
         // All terms, the prior among them, which sees the whole batch.
-        ("all terms", &[2, 3], &|s| {
-            s.warm_start = None;
-            (s.lamb, s.volume_l1, s.volume_tv, s.beta_control) = (0.5, 0.1, 0.1, Some(0.1));
-        }),
+        ("all terms", &[2, 3], &all_terms),
         // Batches of two for three ranks: one has no image of its own.
         ("small batches", &[3], &|s| {
             s.warm_start = None;
