@@ -2,7 +2,8 @@
 
 use super::golden::cases;
 use super::model;
-use super::{CPU, ORIGINAL, Sizes, decoder, encoder, encoder_mask, rotations, shifted, start};
+use super::settings::{Sizes, decoder, encoder, encoder_mask, rotations, shifted};
+use super::{CPU, ORIGINAL, start};
 use contract::{AdoptSpec, BaseVolume, EncoderInput, MapForm, TrainSettings};
 use opus_dsd_engine::adopt::adopt;
 use opus_dsd_engine::assembly::Assembly;
