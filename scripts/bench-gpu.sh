@@ -7,7 +7,7 @@
 #                                                 check   the GPU's results against the CPU's, and NCCL in a group of one
 #                                                 group   what a group of one costs, and that a launch of one makes none
 #                                                 speed   all shapes, and the original's example in both kinds of numbers
-#                                                 loss    200 steps of it: bf16 against three seeds of f32
+#                                                 loss    200 steps of it: whether the loss falls, and bf16 against three seeds of f32
 #   scripts/bench-gpu.sh rehearse FOLDER OUT [PART…] the same with tiny shapes on the CPU, to try the script itself
 #
 # OUT gets two files of each part as soon as it ends: its verdicts, and one archive of all texts and figures; images, checkpoints and maps stay in
@@ -80,6 +80,8 @@ part, out = sys.argv[1:]
 holds = True
 # A shared CPU is not held to times.
 timed = "REHEARSAL" not in os.environ
+# What the loss must fall to, of its mean over the first epoch, which has learned already.
+FALLS = 0.95
 
 
 def load(name):
@@ -151,22 +153,28 @@ def group():
 
 
 def loss():
-    steps, first = int(os.environ["STEPS"]), int(os.environ["FIRST"])
-    means = {}
-    for name in ["f32-1", "f32-2", "f32-3", "bf16-1"]:
+    global holds
+    steps = int(os.environ["STEPS"])
+    # An epoch has all images: the same ones for every seed and kind of numbers.
+    epoch = steps // int(os.environ["EPOCHS"])
+    first, last = {}, {}
+    for name in os.environ["RUNS"].split():
         curve = losses(f"loss-{name}")
         if len(curve) < steps:
-            global holds
             holds = False
             print(f"{name}: {len(curve)} of {steps} steps")
             continue
-        means[name] = statistics.mean(curve[first - 1:steps])
-        print(f"{name}: mean reconstruction loss of step 1 {curve[0]:.6f}, of steps {first} to {steps} {means[name]:.6f}")
-    if len(means) == 4:
-        seeds = [means[f"f32-{seed}"] for seed in (1, 2, 3)]
-        row("bf16, mean loss, and the least of f32's three seeds", means["bf16-1"], min(seeds), at_least=True)
-        row("bf16, mean loss, and the most of f32's three seeds", means["bf16-1"], max(seeds))
-        row("bf16 from f32 of the same seed, over the seeds' spread", abs(means["bf16-1"] - seeds[0]) / (max(seeds) - min(seeds)), 1, counts=False)
+        first[name], last[name] = statistics.mean(curve[:epoch]), statistics.mean(curve[steps - epoch:steps])
+        print(f"{name}: mean reconstruction loss of step 1 {curve[0]:.6f}, 1 to {epoch} {first[name]:.6f}, {steps - epoch + 1} to {steps} {last[name]:.6f}")
+    for name in last:
+        learns = name != "control"
+        row(f"{name}, loss of the last epoch over the first's" + ("" if learns else " (learns nothing)"), last[name] / first[name], FALLS, at_least=not learns)
+    seeds = [last[name] for name in ("f32-1", "f32-2", "f32-3") if name in last]
+    if len(seeds) == 3 and "bf16-1" in last:
+        spread = max(seeds) - min(seeds)
+        row("f32, what is learned over the spread of its three seeds", (first["f32-1"] - seeds[0]) / spread, 3, at_least=True)
+        row("bf16 from f32 of the same seed, over the spread", abs(last["bf16-1"] - seeds[0]) / spread, 1)
+        print(f"f32's seeds: {min(seeds):.6f} to {max(seeds):.6f}; bf16: {last['bf16-1']:.6f}")
 
 
 {"speed": speed, "group": group, "loss": loss}[part]()
@@ -202,13 +210,13 @@ job() {
   local name=$1
   shift
   try "$out/$name.txt" "$packed/bin/opus-dsd" train --o "$out/$name" --in-parts "$set/particles.star" --in-3dref "$set/consensus.mrc" \
-    --in-mask "$set/mask.mrc" --base reference --warm-start no --check no --valfrac 0 --clusters 2 --plot no "$@" || true
+    --in-mask "$set/mask.mrc" --warm-start no --check no --valfrac 0 --clusters 2 --plot no "$@" || true
 }
 
-# Simulates images: pixels of the box, how many, pixel size.
+# Simulates images: pixels of the box, how many, pixel size, signal to noise.
 images() {
-  set=$work/images-$1-$2
-  [ -e "$set/particles.star" ] || try "$set.txt" "$packed/bin/opus-dsd" simulate --o "$set" --particles "$2" --optics "$1:$3" --seed 1
+  set=$work/images-$1-$2-$4
+  [ -e "$set/particles.star" ] || try "$set.txt" "$packed/bin/opus-dsd" simulate --o "$set" --particles "$2" --optics "$1:$3" --snr "$4" --seed 1
 }
 
 group() {
@@ -251,14 +259,18 @@ speed() {
   done
 }
 
-# Steps of the original's example without a warm start, so that bf16 has all of the learning to do.
+# Steps of the original's example from nothing, without base and warm start, on images of little noise, so that there is something to learn.
+# A rehearsal adds a run that learns nothing: the verdict must see it.
 loss() {
+  local run
   until_s=$((SECONDS + LOSS_S))
-  export STEPS=200 FIRST=150
+  export STEPS=200 EPOCHS=4 RUNS="bf16-1 f32-1 f32-2 f32-3${REHEARSAL:+ control}"
   if images "${loss_images[@]}"; then
-    for run in "bf16 1" "f32 1" "f32 2" "f32 3"; do
-      read -r precision seed <<<"$run"
-      job "loss-$precision-$seed" --precision "$precision" --seed "$seed" -n 1 "${loss_job[@]}" "${where[@]}"
+    for run in $RUNS; do
+      case $run in
+        control) job loss-control --seed 1 --lr 1e-9 "${loss_job[@]}" "${where[@]}" ;;
+        *) job "loss-$run" --precision "${run%-*}" --seed "${run#*-}" "${loss_job[@]}" "${where[@]}" ;;
+      esac
     done
   fi
   verdicts loss
@@ -304,9 +316,9 @@ rehearse() {
   export REHEARSAL=1 GOLDEN_DIR="$packed/golden"
   device=cpu where=(--device cpu --j 1) shapes=()
   shape=(--shape tiny --batch 4 --steps 5 --warm-up 1 --threads 1)
-  group_images=(32 200 4.0) group_job=(--preset tiny -n 3 --log-interval 50 --seed 1)
-  loss_images=(32 800 4.0)
-  loss_job=(--preset tiny -b 4 --log-interval 4)
+  group_images=(32 200 4.0 0.1) group_job=(--base reference --preset tiny -n 3 --log-interval 50 --seed 1)
+  loss_images=(32 200 4.0 2)
+  loss_job=(--base none --preset tiny -n 4 -b 4 --log-interval 4)
   shift 2
   each "$@"
 }
@@ -319,10 +331,10 @@ run() {
   export LD_LIBRARY_PATH="$torch/lib${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}" GOLDEN_DIR="$packed/golden"
   device=cuda:0 where=(--gpu 0) shapes=(tiny small seed 256 384)
   shape=(--shape seed --steps 20 --warm-up 5)
-  group_images=(64 1000 3.0) group_job=(--preset tiny -n 4 --log-interval 200 --seed 1)
-  # 200 batches of 18.
-  loss_images=(192 3600 1.5)
-  loss_job=(--preset full --downfrac 0.75 --templateres 192 --zdim 8 -b 18 --log-interval 18)
+  group_images=(64 1000 3.0 0.1) group_job=(--base reference --preset tiny -n 4 --log-interval 200 --seed 1)
+  # Four epochs of 50 batches of 18.
+  loss_images=(192 900 1.5 2)
+  loss_job=(--base none --preset full --downfrac 0.75 --templateres 192 --zdim 8 -n 4 -b 18 --log-interval 18)
   { date -u; cat "$packed/commit"; nvidia-smi --query-gpu=name,driver_version,memory.total,clocks.max.sm --format=csv; lscpu; } >"$results/machine.txt"
   each "$@"
 }
