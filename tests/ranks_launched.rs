@@ -4,8 +4,9 @@
 mod job;
 
 use job::{Project, descendants, is_alive, launched, signal, wait_for};
+use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
-use std::process::Stdio;
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 const JOB: &str = "External/job001";
@@ -24,7 +25,8 @@ fn silent_engine(project: &Project) -> PathBuf {
 fn assert_planned_for_two(project: &Project) {
     let written: serde_json::Value = serde_json::from_str(&project.text(JOB, "settings.json")).unwrap();
     let settings = &written["settings"];
-    assert_eq!(settings["grid"]["launched"], serde_json::json!({"processes": 2, "here": 2}));
+    let launched = &settings["grid"]["launched"];
+    assert_eq!((&launched["processes"], &launched["here"]), (&2.into(), &2.into()), "{launched}");
     let images = |name: &str| settings["train"][name].as_u64().unwrap();
     assert_eq!(images("batch"), 2 * images("micro_batch"));
     let memory = project.text(JOB, "run.out").lines().find(|line| line.contains("memory of a step")).unwrap().to_owned();
@@ -52,6 +54,49 @@ fn a_dry_run_counts_the_launched_processes() {
     assert_ne!(memory(&first), memory(&alone));
     assert!(first.out.contains("started by srun, 2 of them on this machine"), "{}", first.out);
     assert_eq!((second.status, second.out.as_str()), (Some(0), ""), "rank 0 says it for all");
+}
+
+/// Has a process keep to the first of the cores that it may use.
+fn bind_to_one_core(command: &mut Command) {
+    // SAFETY: plain system calls on a set of bits of its own, allowed between fork and exec.
+    unsafe {
+        command.pre_exec(|| {
+            let mut set: libc::cpu_set_t = std::mem::zeroed();
+            if libc::sched_getaffinity(0, size_of::<libc::cpu_set_t>(), &raw mut set) != 0 {
+                return Err(std::io::Error::last_os_error());
+            }
+            let first = (0..libc::CPU_SETSIZE as usize).find(|&core| libc::CPU_ISSET(core, &set)).unwrap_or(0);
+            libc::CPU_ZERO(&mut set);
+            libc::CPU_SET(first, &mut set);
+            if libc::sched_setaffinity(0, size_of::<libc::cpu_set_t>(), &raw const set) != 0 {
+                return Err(std::io::Error::last_os_error());
+            }
+            Ok(())
+        });
+    }
+}
+
+#[test]
+fn maps_get_the_cores_of_processes_that_stand_by_where_nobody_is_bound() {
+    job::engine();
+    let project = Project::new();
+    let cores = std::thread::available_parallelism().unwrap().get();
+    let threads = |more: &str, bound: bool| {
+        let [told, _] = launched(&project, JOB, "");
+        let mut first = project.command(&format!("{} --dry-run {more}", job::train_line(JOB, "").replace("--j 1", "")));
+        first.envs(told.get_envs().filter_map(|(name, value)| Some((name, value?))));
+        if bound {
+            bind_to_one_core(&mut first);
+        }
+        let ended = job::Ended::of(first.stdout(Stdio::piped()).output().unwrap());
+        assert_eq!(ended.status, Some(0), "{}", ended.err);
+        ended.out.lines().find(|line| line.starts_with("  j ")).unwrap().split_whitespace().skip(1).collect::<Vec<_>>().join(" ")
+    };
+    let each = (cores / 2).max(1);
+    let later = if cores > each { format!("; {cores} for maps, when training has ended") } else { String::new() };
+    assert_eq!(threads("", false), format!("{each} the part of each of the 2 processes on this machine{later}"));
+    assert_eq!(threads("", true), "1 the part of each of the 2 processes on this machine");
+    assert_eq!(threads("--j 2", false), "2 as said");
 }
 
 #[test]

@@ -36,10 +36,19 @@ impl Cores {
     /// Those that each of so many processes of a launch on this machine may use: what this one is bound to where the launcher divided
     /// them, else its part of what they share.
     pub(crate) fn each_of(self, processes: usize) -> usize {
+        self.bound.min(self.shared() / processes.max(1)).max(1)
+    }
+
+    /// Those that one of them may use while the others of this machine stand by: all that they share, within what this one is bound to.
+    pub(crate) fn of_all(self) -> usize {
+        self.bound.min(self.shared()).max(1)
+    }
+
+    /// Those of all processes of a launch on this machine.
+    fn shared(self) -> usize {
         // A quota is one for all of them.
         let shared = if self.allowed < self.bound { self.allowed } else { self.all };
-        let shared = self.allotted.map_or(shared, |allotted| allotted.min(shared));
-        self.bound.min(shared / processes.max(1)).max(1)
+        self.allotted.map_or(shared, |allotted| allotted.min(shared))
     }
 }
 
@@ -95,8 +104,24 @@ mod tests {
         assert_eq!(Cores { bound: 24, allowed: 24, all: 24, allotted: None }.each_of(4), 6);
         // A container with a quota.
         assert_eq!(Cores { allowed: 8, ..free }.each_of(4), 2);
+        // More processes than cores.
+        assert_eq!(Cores { bound: 2, allowed: 2, all: 2, allotted: None }.each_of(4), 1);
         let here = Cores::read();
         assert!(here.alone() >= 1 && here.all >= 1, "{here:?}");
+    }
+
+    #[test]
+    fn one_process_takes_the_cores_of_those_that_stand_by() {
+        let free = Cores { bound: 64, allowed: 64, all: 64, allotted: None };
+        assert_eq!(free.of_all(), 64);
+        // What the launcher bound it to is all that it can use: to its own cores, to a socket.
+        assert_eq!([6, 32].map(|bound| Cores { bound, allowed: bound, ..free }.of_all()), [6, 32]);
+        // The job has a part of the machine, nobody is held to it.
+        assert_eq!(Cores { allotted: Some(16), ..free }.of_all(), 16);
+        // A quota of eight for all.
+        assert_eq!(Cores { allowed: 8, ..free }.of_all(), 8);
+        let here = Cores::read();
+        assert!((1..=here.bound).contains(&here.of_all()), "{here:?}");
     }
 
     #[test]

@@ -75,6 +75,9 @@ pub(crate) struct Launched {
     pub(crate) processes: usize,
     /// On the first one's machine.
     pub(crate) here: usize,
+    /// Threads of the first one's engine once training has ended, when the others stand by.
+    #[serde(default)]
+    pub(crate) threads_after: usize,
 }
 
 impl Grid {
@@ -91,6 +94,17 @@ impl Grid {
     /// Threads of each engine.
     pub(crate) fn threads_an_engine(&self) -> usize {
         (self.threads / self.engines.len().max(1)).max(1)
+    }
+
+    /// Threads of the one engine that works once training has ended.
+    pub(crate) fn threads_after_training(&self) -> usize {
+        self.launched.map_or(self.threads, |launched| launched.threads_after.max(self.threads))
+    }
+
+    /// Has one engine do all that a trained job's model is used for later, whatever trained it.
+    pub(crate) fn set_one_engine(&mut self, device: Device, threads: usize) {
+        (self.device, self.threads) = (device, threads);
+        (self.engines, self.launched) = (Vec::new(), None);
     }
 
     /// Threads that train, of all engines.
@@ -225,7 +239,6 @@ pub(crate) fn grid(said: &TrainSaid, facts: &DataFacts, devices: &[Device], laun
     };
     let device = chosen[0].clone();
     let engines = engines(&chosen, said.ranks)?;
-    let launched = launch.map(|launch| Launched { processes: launch.size, here: launch.here });
     let why = if said.device.is_some() || said.gpu.is_some() || said.num_gpus.is_some() { "as said" } else { "the best there is" };
     book.note("device", format!("{} ({})", device.id, device.name), why);
     if engines.len() > 1 {
@@ -239,8 +252,17 @@ pub(crate) fn grid(said: &TrainSaid, facts: &DataFacts, devices: &[Device], laun
         None => Ruled { value: cores.alone(), reason: "all cores".into() },
         Some(launch) => Ruled {
             value: cores.each_of(launch.here),
-            reason: format!("the part of each of the {} processes on this machine", launch.here),
+            reason: {
+                let (each, all) = (cores.each_of(launch.here), cores.of_all());
+                let later = if all > each { format!("; {all} for maps, when training has ended") } else { String::new() };
+                format!("the part of each of the {} processes on this machine{later}", launch.here)
+            },
         },
+    });
+    let launched = launch.map(|launch| {
+        // What is said is of a process, whatever the others do.
+        let threads_after = if said.threads.is_some() { threads } else { cores.of_all() };
+        Launched { processes: launch.size, here: launch.here, threads_after }
     });
     let preset = book.take("preset", said.preset, || rules::preset(device.id != "cpu", facts.box_px));
     let size = rules::size_px(preset, facts.box_px, said.downfrac);
@@ -470,10 +492,18 @@ pub(super) mod tests {
         let cores = Cores::read();
         assert_eq!(launched.grid.threads_an_engine(), cores.each_of(2));
         assert_eq!(launched.grid.threads_that_train(), 4 * cores.each_of(2));
+        // The others stand by once training has ended.
+        assert_eq!(launched.grid.threads_after_training(), cores.of_all());
+        assert_eq!(reason(&launched, "j").contains("for maps"), cores.of_all() > cores.each_of(2));
+        assert_eq!(own.grid.threads_after_training(), cores.alone());
         assert_eq!(own.grid.threads_that_train(), cores.alone());
         // What is said is of each launched process, and of all that the job starts.
         let said = TrainSaid { threads: Some(8), ..on_cpu };
-        assert_eq!(decided_of(&said, &devices(), Some(&launch)).grid.threads_an_engine(), 8);
+        let grid = decided_of(&said, &devices(), Some(&launch)).grid;
+        assert_eq!((grid.threads_an_engine(), grid.threads_after_training()), (8, 8));
+        let mut later = grid;
+        later.set_one_engine(devices()[2].clone(), 3);
+        assert_eq!((later.ranks(), later.threads_after_training()), (1, 3), "an analysis is not launched, though the training was");
         assert_eq!(decided(&TrainSaid { ranks: Some(4), ..said }, &devices()).grid.threads_an_engine(), 2);
         // On GPUs each has its own memory.
         let second = Launch { local: 1, ..launch };

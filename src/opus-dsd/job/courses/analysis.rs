@@ -135,8 +135,8 @@ fn read_particles(context: &mut Context<'_>, trained: &Trained, options: &ReadOp
 /// The trained job's values, with what is said now.
 fn decide(said: &AnalyseSaid, trained: &Trained, before: &Provenance, engine: &Engine, threads: usize) -> Result<Decided> {
     let mut decided = before.settings.clone();
-    decided.grid.device = devices::choose_device((said.machine.device.as_deref(), said.machine.gpu.as_deref(), None), &engine.devices)?;
-    decided.grid.threads = threads;
+    let device = devices::choose_device((said.machine.device.as_deref(), said.machine.gpu.as_deref(), None), &engine.devices)?;
+    decided.grid.set_one_engine(device, threads);
     decided.set_map_form(wishes::form(&said.maps, trained)?);
     decided.cluster_method = said.grouping.cluster_method.unwrap_or_default();
     decided.clusters = said.grouping.clusters;

@@ -125,8 +125,8 @@ impl Known {
 /// The trained job's values, with what is said now.
 fn decide(said: &EncodeSaid, trained: &Trained, known: &Known, model: &Provenance, engine: &Engine, threads: usize) -> Result<Decided> {
     let mut decided = model.settings.clone();
-    decided.grid.device = devices::choose_device((said.machine.device.as_deref(), said.machine.gpu.as_deref(), None), &engine.devices)?;
-    decided.grid.threads = threads;
+    let device = devices::choose_device((said.machine.device.as_deref(), said.machine.gpu.as_deref(), None), &engine.devices)?;
+    decided.grid.set_one_engine(device, threads);
     let clusters = known.results.volumes.len();
     decided.clusters = Some(clusters);
     const KEPT: &str = "as the trained job";

@@ -57,7 +57,7 @@ pub(crate) fn spec(decided: &Decided, outcome: &TrainOutcome, latents: PathBuf, 
         outputs,
         form: decided.map_form(),
         device: decided.grid.device.id.clone(),
-        threads: decided.grid.threads,
+        threads: decided.grid.threads_after_training(),
     }
 }
 
