@@ -1,28 +1,35 @@
 #!/usr/bin/env bash
 # Checks and measures the engine on a GPU machine that has nothing but PyTorch 2.11.
 #
-#   scripts/bench-gpu.sh pack FOLDER            where the program is built: puts this script, and executables and golden numbers in one archive,
-#                                               into FOLDER
-#   scripts/bench-gpu.sh run FOLDER OUT [PART…] on the GPU machine: all parts, or those that are named, in this order:
-#                                                 check   the GPU's results against the CPU's, and NCCL in a group of one
-#                                                 group   what a group of one costs, and that a launch of one makes none
-#                                                 speed   all shapes, and the original's example in both kinds of numbers
+#   scripts/bench-gpu.sh pack FOLDER            where the program is built: puts this script and executables in one archive, into FOLDER
+#   scripts/bench-gpu.sh run FOLDER OUT [PART…] on the GPU machine: all parts, or those that are named, in this order, which is that of their worth:
+#                                                 check   the GPU's results against the CPU's, bf16's and every choice's against plain f32's, and
+#                                                         NCCL in a group of one
+#                                                 speed   the original's example in bf16, in smaller parts, and in f32: what is asked of it
 #                                                 loss    200 steps of it: whether the loss falls, and bf16 against three seeds of f32
+#                                                 train   a job of it as users run it: whether images come as fast as they are learned from
+#                                                 tune    what may be faster or smaller
+#                                                 group   what a group of one costs, and that a launch of one makes none
+#                                                 shapes  all shapes, the small ones on the CPU, too
 #   scripts/bench-gpu.sh rehearse FOLDER OUT [PART…] the same with tiny shapes on the CPU, to try the script itself
 #
+# A machine may be lent for minutes at a time, and bare each time. Parts need nothing of each other. At most they take CHECK_S, SPEED_S, … seconds
+# (below): `check speed`, `loss train` and `tune group shapes` are calls of less than 10 minutes, and all with three starts stay under 30.
 # OUT gets two files of each part as soon as it ends: its verdicts, and one archive of all texts and figures; images, checkpoints and maps stay in
-# the folder WORK (by default a new one that is removed). With the same WORK again, `loss` goes on where its time ran out.
+# the folder WORK (by default a new one that is removed). With the same WORK again, or with OUT of an earlier call as BEFORE, measurements and jobs
+# that were done stay as they are.
 # Whatever fails, the rest goes on: the verdicts say what failed, and the status is 1 at the end. Figures of results that `check` finds wrong are
 # worth nothing.
-# A part takes 10 minutes at most: CHECK_S, GROUP_S, SPEED_S, LOSS_S seconds for its programs.
 set -euo pipefail
 
-readonly CHECK_S=${CHECK_S:-560} GROUP_S=${GROUP_S:-200} SPEED_S=${SPEED_S:-560} LOSS_S=${LOSS_S:-560}
+readonly CHECK_S=${CHECK_S:-240} SPEED_S=${SPEED_S:-200} LOSS_S=${LOSS_S:-300} TRAIN_S=${TRAIN_S:-200}
+readonly TUNE_S=${TUNE_S:-180} GROUP_S=${GROUP_S:-150} SHAPES_S=${SHAPES_S:-200}
+readonly PARTS=(check speed loss train tune group shapes)
 # What a machine may be worked with, other than by default.
 readonly choices=("--layout channels-last" "--convolutions rearranged" "--layout channels-last --convolutions rearranged" "--search no --only-step"
   "--layout plain --convolutions plain")
-# What `check` runs: a test program, and the beginning of its tests' names where not all are meant.
-readonly CHECKS=(device "running a_group_of_one" golden model_properties fused_projector "gpu_kernels nvrtc")
+# What `check` runs: a test program, and the beginning of its tests' names where not all are meant. Programs that know no GPU are for CI.
+readonly CHECKS=(device "running a_group_of_one" "gpu_kernels nvrtc")
 failures=0 parts=()
 
 usage() {
@@ -50,7 +57,6 @@ for line in sys.stdin:
     done
   for check in "${CHECKS[@]}"; do [ -x "$packed/tests/${check%% *}" ] || { echo "no test program ${check%% *}" >&2 && exit 1; }; done
   strip "$packed"/bin/* "$packed"/tests/*
-  cp -r tests/data/golden "$packed/golden"
   git rev-parse HEAD >"$packed/commit"
   tar -C "$packed" -czf "$folder/pack.tar.gz" .
   rm -r "$packed"
@@ -108,21 +114,28 @@ def losses(name):
     return [line["terms"]["reconstruction"] for line in lines if line["of"] == "interval"]
 
 
-def epoch_seconds(name):
+def events(name):
     path = os.path.join(out, name, "events.jsonl")
-    events = [json.loads(line) for line in open(path)] if os.path.exists(path) else []
-    return [event["seconds"] for event in events if event.get("event") == "epoch"]
+    return [json.loads(line) for line in open(path)] if os.path.exists(path) else []
+
+
+def epoch_seconds(name):
+    return [event["seconds"] for event in events(name) if event.get("event") == "epoch"]
 
 
 def speed():
-    for precision in ["bf16", "f32"]:
-        result = load(f"verdict-{precision}.json")
+    for name in ["bf16", "bf16-halves", "f32"]:
+        result = load(f"{name}.json")
         if result:
-            # Asked of bf16; f32 is there to be compared.
-            asked = timed and precision == "bf16"
-            row(f"{precision}, images/s", result["images_per_second"], 200, at_least=True, counts=asked)
-            row(f"{precision}, GB at most, an image", result["peak_bytes"] / 1e9 / result["shape"]["batch"], 0.3, counts=asked)
-            row(f"{precision}, networks' rate over plain convolutions'", result["of_plain_convolutions"], 0.35, at_least=True, counts=asked)
+            # Asked of bf16, of the memory in either way to split a batch; f32 is there to be compared.
+            bf16 = timed and name.startswith("bf16")
+            row(f"{name}, images/s", result["images_per_second"], 200, at_least=True, counts=timed and name == "bf16")
+            row(f"{name}, GB at most, an image of the batch", result["peak_bytes"] / 1e9 / result["shape"]["batch"], 0.3, counts=bf16)
+            if result["of_plain_convolutions"]:
+                row(f"{name}, networks' rate over plain convolutions'", result["of_plain_convolutions"], 0.35, at_least=True, counts=timed and name == "bf16")
+
+
+def tune():
     for name in sorted(os.listdir(out)):
         if name.startswith("choice-") and name.endswith(".json"):
             result = load(name)
@@ -130,6 +143,20 @@ def speed():
             words = f"bf16 {tuning['layout']}, {tuning['convolutions']}, search {tuning['search']}".lower()
             row(f"{words}: images/s", result["images_per_second"], 200, at_least=True, counts=False)
             row(f"{words}: GB", result["peak_bytes"] / 1e9 / result["shape"]["batch"], 0.3, counts=False)
+
+
+def train():
+    global holds
+    seconds, images = epoch_seconds("train"), int(os.environ["IMAGES"])
+    if not seconds:
+        holds = False
+        return print("train: no epoch came to its end")
+    for number, of_epoch in enumerate(seconds, 1):
+        # The first epoch makes and warms up what later ones use.
+        row(f"epoch {number} of {images} images, images/s", images / of_epoch, 200, at_least=True, counts=timed and number == len(seconds))
+    for event in events("train"):
+        if event.get("event") == "done":
+            print(f"stage {event['name']}: {event['seconds']:.1f} s")
 
 
 def group():
@@ -177,7 +204,7 @@ def loss():
         print(f"f32's seeds: {min(seeds):.6f} to {max(seeds):.6f}; bf16: {last['bf16-1']:.6f}")
 
 
-{"speed": speed, "group": group, "loss": loss}[part]()
+{"speed": speed, "loss": loss, "train": train, "tune": tune, "group": group}[part]()
 sys.exit(0 if holds else 1)
 PYTHON
   cat "$results/verdicts-$1.txt"
@@ -205,58 +232,50 @@ check() {
   cat "$results/verdicts-check.txt"
 }
 
-# A training job on images of the phantom: its folder's name, the device's words, then others. One that is there goes on.
-job() {
+# One measurement; its name, then words.
+bench() {
   local name=$1
   shift
-  try "$out/$name.txt" "$packed/bin/opus-dsd" train --o "$out/$name" --in-parts "$set/particles.star" --in-3dref "$set/consensus.mrc" \
-    --in-mask "$set/mask.mrc" --warm-start no --check no --valfrac 0 --clusters 2 --plot no "$@" || true
+  [ -e "$out/$name.json" ] || try "$out/$name.txt" "$packed/bin/opus-dsd" bench "$@" --o "$out/$name.json" || true
+  [ -e "$out/$name.json" ]
 }
 
-# Simulates images: pixels of the box, how many, pixel size, signal to noise.
-images() {
-  set=$work/images-$1-$2-$4
-  [ -e "$set/particles.star" ] || try "$set.txt" "$packed/bin/opus-dsd" simulate --o "$set" --particles "$2" --optics "$1:$3" --snr "$4" --seed 1
+# Two measurements side by side.
+compare() {
+  [ ! -e "$out/$1.json" ] || [ ! -e "$out/$2.json" ] || try "$out/$1-$2.txt" "$packed/bin/opus-dsd" bench --compare "$out/$1.json" "$out/$2.json" || true
 }
 
-group() {
-  until_s=$((SECONDS + GROUP_S))
-  try "$out/group.txt" "$packed/bin/opus-dsd" bench --device "$device" "${shape[@]}" --group --only-step --o "$out/group.json" || true
-  # Epochs are timed: every job from its beginning.
-  rm -rf "${out:?}"/{alone,launched}-[12]
-  if images "${group_images[@]}"; then
-    for turn in 1 2; do
-      job "alone-$turn" "${group_job[@]}" "${where[@]}"
-      RANK=0 WORLD_SIZE=1 LOCAL_RANK=0 MASTER_ADDR=127.0.0.1 MASTER_PORT=29500 job "launched-$turn" "${group_job[@]}" "${where[@]}"
-    done
+# A training job from its beginning: its folder's name, what it is trained on (`images`), then other words.
+job() {
+  local name=$1 set stars images
+  [ ! -e "$out/$name/done.txt" ] || return 0
+  read -r -a images <<<"$2"
+  shift 2
+  rm -rf "${out:?}/$name"
+  images "${images[@]}" || return 0
+  if try "$out/$name.txt" "$packed/bin/opus-dsd" train --o "$out/$name" --in-parts "$set/$stars" --in-3dref "$set/consensus.mrc" \
+    --in-mask "$set/mask.mrc" --warm-start no --check no --valfrac 0 --clusters 2 --plot no "$@"; then
+    date -u >"$out/$name/done.txt"
   fi
-  verdicts group
+}
+
+# Simulates images: pixels of the box, how many, pixel size, signal to noise, and how often each is a particle.
+images() {
+  set=$work/images-$1-$2-$4 stars=particles.star
+  [ -e "$set/$stars" ] || try "$set.txt" "$packed/bin/opus-dsd" simulate --o "$set" --particles "$2" --optics "$1:$3" --snr "$4" --seed 1 || return
+  [ "$5" -gt 1 ] || return 0
+  stars=particles-$5.star
+  # The particles' table is the last one of the file, and ends at a blank line.
+  awk -v times="$5" '/^data_/ { rows = "" } NF || rows == "" { print } NF > 2 { rows = rows $0 "\n" } END { while (--times) printf "%s", rows }' "$set/particles.star" >"$set/$stars"
 }
 
 speed() {
   until_s=$((SECONDS + SPEED_S))
-  for precision in bf16 f32; do
-    try "$out/verdict-$precision.txt" "$packed/bin/opus-dsd" bench --device "$device" --precision "$precision" "${shape[@]}" --o "$out/verdict-$precision.json" || true
-  done
-  # What may be faster or smaller, held against nothing: the defaults follow these figures.
-  for choice in "${choices[@]}"; do
-    read -r -a words <<<"$choice"
-    name=choice-${choice//[^a-z]/}
-    try "$out/$name.txt" "$packed/bin/opus-dsd" bench --device "$device" --precision bf16 "${shape[@]}" "${words[@]}" --o "$out/$name.json" || continue
-    [ ! -e "$out/verdict-bf16.json" ] || try "$out/$name-compared.txt" "$packed/bin/opus-dsd" bench --compare "$out/verdict-bf16.json" "$out/$name.json" || true
-  done
-  [ ! -e "$out/verdict-bf16.json" ] || [ ! -e "$out/verdict-f32.json" ] ||
-    try "$out/f32-bf16.txt" "$packed/bin/opus-dsd" bench --compare "$out/verdict-f32.json" "$out/verdict-bf16.json" || true
+  bench bf16 --device "$device" --precision bf16 "${shape[@]}" || true
+  bench bf16-halves --device "$device" --precision bf16 "${shape[@]}" --micro-batch "$half" --only-step || true
+  bench f32 --device "$device" --precision f32 "${shape[@]}" || true
+  compare f32 bf16
   verdicts speed
-  for name in "${shapes[@]}"; do
-    try "$out/cuda-$name.txt" "$packed/bin/opus-dsd" bench --device "$device" --shape "$name" --steps 20 --warm-up 5 --o "$out/cuda-$name.json" || continue
-    cat "$out/cuda-$name.txt"
-  done
-  for name in tiny small; do
-    [ -e "$out/cuda-$name.json" ] || continue
-    try "$out/cpu-$name.txt" "$packed/bin/opus-dsd" bench --device cpu --shape "$name" --o "$out/cpu-$name.json" || continue
-    try "$out/cpu-cuda-$name.txt" "$packed/bin/opus-dsd" bench --compare "$out/cpu-$name.json" "$out/cuda-$name.json" || true
-  done
 }
 
 # Steps of the original's example from nothing, without base and warm start, on images of little noise, so that there is something to learn.
@@ -265,15 +284,59 @@ loss() {
   local run
   until_s=$((SECONDS + LOSS_S))
   export STEPS=200 EPOCHS=4 RUNS="bf16-1 f32-1 f32-2 f32-3${REHEARSAL:+ control}"
-  if images "${loss_images[@]}"; then
-    for run in $RUNS; do
-      case $run in
-        control) job loss-control --seed 1 --lr 1e-9 "${loss_job[@]}" "${where[@]}" ;;
-        *) job "loss-$run" --precision "${run%-*}" --seed "${run#*-}" "${loss_job[@]}" "${where[@]}" ;;
-      esac
-    done
-  fi
+  for run in $RUNS; do
+    case $run in
+      control) job loss-control "$loss_images" --seed 1 --lr 1e-9 "${loss_job[@]}" "${where[@]}" ;;
+      *) job "loss-$run" "$loss_images" --precision "${run%-*}" --seed "${run#*-}" "${loss_job[@]}" "${where[@]}" ;;
+    esac
+  done
   verdicts loss
+}
+
+train() {
+  local words
+  until_s=$((SECONDS + TRAIN_S))
+  read -r -a words <<<"$train_images"
+  export IMAGES=$((words[1] * words[4]))
+  job train "$train_images" --precision bf16 -n 2 "${train_job[@]}" "${where[@]}"
+  verdicts train
+}
+
+# Held against nothing: the defaults follow these figures.
+tune() {
+  local choice words name
+  until_s=$((SECONDS + TUNE_S))
+  for choice in "${choices[@]}"; do
+    read -r -a words <<<"$choice"
+    name=choice-${choice//[^a-z]/}
+    bench "$name" --device "$device" --precision bf16 "${shape[@]}" "${words[@]}" || true
+  done
+  compare "choice-layoutplainconvolutionsplain" "choice-layoutchannelslast"
+  verdicts tune
+}
+
+group() {
+  local turn
+  until_s=$((SECONDS + GROUP_S))
+  bench group --device "$device" "${shape[@]}" --group --only-step || true
+  for turn in 1 2; do
+    job "alone-$turn" "$group_images" "${group_job[@]}" "${where[@]}"
+    RANK=0 WORLD_SIZE=1 LOCAL_RANK=0 MASTER_ADDR=127.0.0.1 MASTER_PORT=29500 job "launched-$turn" "$group_images" "${group_job[@]}" "${where[@]}"
+  done
+  verdicts group
+}
+
+shapes() {
+  local name
+  until_s=$((SECONDS + SHAPES_S))
+  for name in "${all_shapes[@]}"; do
+    bench "device-$name" --device "$device" --shape "$name" --steps 20 --warm-up 5 || continue
+    cat "$out/device-$name.txt"
+  done
+  for name in tiny small; do
+    bench "cpu-$name" --device cpu --shape "$name" || continue
+    compare "cpu-$name" "device-$name"
+  done
 }
 
 begin() {
@@ -291,6 +354,16 @@ begin() {
   mkdir -p "$packed"
   tar -C "$packed" -xzf "$1/pack.tar.gz"
   export OPUS_DSD_ENGINE="$packed/bin/opus-dsd-engine" OMP_WAIT_POLICY=passive
+  cat "$packed/commit" >"$results/machine.txt"
+  [ -z "${BEFORE:-}" ] || take_over "$BEFORE"
+}
+
+# What an earlier call has measured of the same build, jobs only where they came to their end.
+take_over() {
+  local archive folder
+  cmp -s <(head -n 1 "$1/machine.txt") "$packed/commit" || { echo "$1 is of another build" >&2 && exit 1; }
+  for archive in "$1"/*.tar.gz; do tar -C "$work" -xzf "$archive"; done
+  for folder in "$work"/*/*/events.jsonl; do [ -e "${folder%/*}/done.txt" ] || rm -rf "${folder%/*}"; done
 }
 
 # Runs a part in a folder of its own.
@@ -313,12 +386,12 @@ put_away() {
 
 rehearse() {
   begin "$1" "$2"
-  export REHEARSAL=1 GOLDEN_DIR="$packed/golden"
-  device=cpu where=(--device cpu --j 1) shapes=()
-  shape=(--shape tiny --batch 4 --steps 5 --warm-up 1 --threads 1)
-  group_images=(32 200 4.0 0.1) group_job=(--base reference --preset tiny -n 3 --log-interval 50 --seed 1)
-  loss_images=(32 200 4.0 2)
-  loss_job=(--base none --preset tiny -n 4 -b 4 --log-interval 4)
+  export REHEARSAL=1
+  device=cpu where=(--device cpu --j 1) all_shapes=(tiny)
+  shape=(--shape tiny --batch 4 --steps 5 --warm-up 1 --threads 1) half=2
+  group_images="32 200 4.0 0.1 1" group_job=(--base reference --preset tiny -n 3 --log-interval 50 --seed 1)
+  loss_images="32 200 4.0 2 1" loss_job=(--base none --preset tiny -n 4 -b 4 --log-interval 4)
+  train_images="32 200 4.0 2 3" train_job=(--base reference --preset tiny -b 4)
   shift 2
   each "$@"
 }
@@ -328,28 +401,27 @@ run() {
   shift 2
   local torch
   torch=$(python3 -c 'import torch, os; assert torch.__version__.startswith("2.11."), torch.__version__; print(os.path.dirname(torch.__file__))')
-  export LD_LIBRARY_PATH="$torch/lib${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}" GOLDEN_DIR="$packed/golden"
-  device=cuda:0 where=(--gpu 0) shapes=(tiny small seed 256 384)
-  shape=(--shape seed --steps 20 --warm-up 5)
-  group_images=(64 1000 3.0 0.1) group_job=(--base reference --preset tiny -n 4 --log-interval 200 --seed 1)
-  # Four epochs of 50 batches of 18.
-  loss_images=(192 900 1.5 2)
-  loss_job=(--base none --preset full --downfrac 0.75 --templateres 192 --zdim 8 -n 4 -b 18 --log-interval 18)
-  { date -u; cat "$packed/commit"; nvidia-smi --query-gpu=name,driver_version,memory.total,clocks.max.sm --format=csv; lscpu; } >"$results/machine.txt"
+  export LD_LIBRARY_PATH="$torch/lib${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}"
+  device=cuda:0 where=(--gpu 0) all_shapes=(tiny small seed 256 384)
+  shape=(--shape seed --steps 20 --warm-up 5) half=9
+  group_images="64 1000 3.0 0.1 1" group_job=(--base reference --preset tiny -n 4 --log-interval 200 --seed 1)
+  # Four epochs of 50 batches of 18, and two of 500.
+  local example=(--preset full --downfrac 0.75 --templateres 192 --zdim 8 -b 18)
+  loss_images="192 900 1.5 2 1" loss_job=(--base none "${example[@]}" -n 4 --log-interval 18)
+  train_images="192 900 1.5 2 10" train_job=(--base reference "${example[@]}")
+  { date -u; nvidia-smi --query-gpu=name,driver_version,memory.total,clocks.max.sm --format=csv; lscpu; } >>"$results/machine.txt"
   each "$@"
 }
 
 # The named parts, or all of them, and what became of each.
 each() {
   local name
-  [ $# -gt 0 ] || set -- check group speed loss
+  [ $# -gt 0 ] || set -- "${PARTS[@]}"
   for name in "$@"; do
-    case $name in
-      check | group | speed | loss) part "$name" ;;
-      *) usage ;;
-    esac
+    [[ " ${PARTS[*]} " == *" $name "* ]] || usage
   done
-  printf '%s\n' "${parts[@]}" | tee "$results/verdicts.txt"
+  for name in "$@"; do part "$name"; done
+  printf '%s\n' "${parts[@]}" | tee -a "$results/verdicts.txt"
 }
 
 case "${1:-}" in
