@@ -1,6 +1,6 @@
 //! Kernels of a training step by themselves, on one thread of the CPU: `cargo bench -p opus-dsd-engine`.
 //!
-//! Index: projection · lift · CTF and misfit · volume priors · neighbours in the latent bank. Where an operator has a form made of
+//! Index: projection · lift · CTF and misfit · smoothing · volume priors · neighbours in the latent bank. Where an operator has a form made of
 //! libtorch's own, both are measured. Sizes are those of the presets: tiny (32), full (50, 64), the original's example (114, 192).
 
 use criterion::{BenchmarkId, Criterion};
@@ -13,6 +13,7 @@ use opus_dsd_engine::model::geometry::Centre;
 use opus_dsd_engine::model::lift::{Lift, LiftSteps};
 use opus_dsd_engine::model::loss::Fit;
 use opus_dsd_engine::model::projector::{Projector, ProjectorConfig, Region};
+use opus_dsd_engine::model::smoothing::{Smoothing, smooth_by_tensors};
 use opus_dsd_engine::model::volume_priors::VolumePriors;
 use opus_dsd_engine::torch::init_torch;
 use std::time::Duration;
@@ -100,6 +101,22 @@ fn misfit(criterion: &mut Criterion) {
     }
 }
 
+fn smoothing(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("smoothing");
+    for (template, images) in [(32, 16), (64, 8), (192, 1)] {
+        let volumes = Tensor::randn([images, 1, template, template, template], OPTIONS).set_requires_grad(true);
+        let (smoothing, gradient) = (Smoothing::new(Device::Cpu), volumes.randn_like());
+        let size = format!("{images} of {template}³");
+        type Way<'a> = &'a dyn Fn(&Tensor) -> Tensor;
+        let ways: [(&str, Way); 2] = [("fused", &|volumes| smoothing.smooth(volumes)), ("products", &smooth_by_tensors)];
+        for (name, way) in ways {
+            group.bench_function(BenchmarkId::new(format!("{name}, both ways"), &size), |bencher| {
+                bencher.iter(|| back(&way(&volumes), &volumes, &gradient));
+            });
+        }
+    }
+}
+
 fn priors(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("volume priors");
     for (template, images) in [(32, 16), (64, 8), (192, 1)] {
@@ -146,7 +163,7 @@ fn main() {
     tch::manual_seed(7);
     let settings = Criterion::default().sample_size(10).warm_up_time(Duration::from_millis(300)).measurement_time(Duration::from_secs(2));
     let mut criterion = settings.configure_from_args();
-    for bench in [projection, lift, misfit, priors, neighbours] {
+    for bench in [projection, lift, misfit, smoothing, priors, neighbours] {
         bench(&mut criterion);
     }
     criterion.final_summary();

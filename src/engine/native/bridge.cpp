@@ -15,9 +15,9 @@ using torch::autograd::variable_list;
 
 extern "C" {
 // Gives the gradients of the `count` inputs that are `wanted`, each a tensor that the caller owns (null: no gradient); nonzero: failed,
-// with the reason in `what`.
-typedef int (*opus_backward)(void* state, at::Tensor* const* inputs, size_t count, at::Tensor* gradient, const unsigned char* wanted,
-                             at::Tensor** gradients, char* what, size_t room);
+// with the reason in `what`. `kept` of the inputs are there: all, or none.
+typedef int (*opus_backward)(void* state, at::Tensor* const* inputs, size_t kept, size_t count, at::Tensor* gradient,
+                             const unsigned char* wanted, at::Tensor** gradients, char* what, size_t room);
 typedef void (*opus_release)(void* state);
 }
 
@@ -34,9 +34,10 @@ struct State : torch::CustomClassHolder {
 
 // An output that Rust has computed already takes its place in the graph. (By pointer: it must not count as an input.)
 struct Attached : torch::autograd::Function<Attached> {
-  static Variable forward(AutogradContext* context, at::TensorList inputs, at::Tensor* output,
+  static Variable forward(AutogradContext* context, at::TensorList inputs, bool keep, at::Tensor* output,
                           const c10::intrusive_ptr<State>& state) {
-    context->save_for_backward(inputs.vec());
+    if (keep) context->save_for_backward(inputs.vec());
+    context->saved_data["count"] = static_cast<int64_t>(inputs.size());
     context->saved_data["state"] = c10::IValue::make_capsule(state);
     return *output;
   }
@@ -45,22 +46,21 @@ struct Attached : torch::autograd::Function<Attached> {
     auto inputs = context->get_saved_variables();
     auto capsule = context->saved_data["state"].toCapsule();
     auto* state = static_cast<State*>(capsule.get());
-    const size_t count = inputs.size();
-    std::vector<at::Tensor*> given(count), found(count, nullptr);
+    const auto count = static_cast<size_t>(context->saved_data["count"].toInt());
+    std::vector<at::Tensor*> given, found(count, nullptr);
     std::vector<unsigned char> wanted(count);
-    for (size_t i = 0; i < count; ++i) {
-      given[i] = &inputs[i];
-      wanted[i] = context->needs_input_grad(i);
-    }
+    for (at::Tensor& input : inputs) given.push_back(&input);
+    for (size_t i = 0; i < count; ++i) wanted[i] = context->needs_input_grad(i);
     char what[1024] = "";
     const int failed =
-        state->backward(state->state, given.data(), count, &gradients[0], wanted.data(), found.data(), what, sizeof what);
+        state->backward(state->state, given.data(), given.size(), count, &gradients[0], wanted.data(), found.data(), what, sizeof what);
     variable_list results;
     for (at::Tensor* gradient : found) {
       results.push_back(gradient ? *gradient : at::Tensor());
       delete gradient;
     }
     TORCH_CHECK(!failed, what);
+    results.emplace_back();  // of whether inputs are kept
     results.emplace_back();  // of the output that was handed in
     results.emplace_back();  // of the state
     return results;
@@ -71,14 +71,15 @@ struct Attached : torch::autograd::Function<Attached> {
 
 extern "C" {
 
-// Ties `output`, computed from `inputs`, to the graph; `result` is owned by the caller. Takes `state` over in any case.
-int opus_attach(at::Tensor* const* inputs, size_t count, at::Tensor* output, void* state, opus_backward backward, opus_release release,
+// Ties `output`, computed from `inputs`, to the graph; `result` is owned by the caller. Takes `state` over in any case. Inputs are kept for
+// the backward pass where it is to see them.
+int opus_attach(at::Tensor* const* inputs, size_t count, int keep, at::Tensor* output, void* state, opus_backward backward, opus_release release,
                 at::Tensor** result, char* what, size_t room) {
   auto owned = c10::make_intrusive<State>(state, backward, release);
   return guarded(what, room, [&] {
     std::vector<at::Tensor> list;
     for (size_t i = 0; i < count; ++i) list.push_back(*inputs[i]);
-    *result = new at::Tensor(Attached::apply(at::TensorList(list), output, owned));
+    *result = new at::Tensor(Attached::apply(at::TensorList(list), keep != 0, output, owned));
   });
 }
 

@@ -3,6 +3,7 @@
 use crate::data::Batch;
 use crate::model::decoder::{Decoder, DecoderConfig};
 use crate::model::encoder::{Encoder, EncoderConfig};
+use crate::model::smoothing::Smoothing;
 use crate::scene::{Maps, Scene};
 use crate::training::checkpoint::Checkpoint;
 use contract::{BaseVolume, Precision, Problem, Result, TrainSettings};
@@ -13,12 +14,6 @@ use tch::{Device, Kind, Tensor};
 
 /// Log standard deviation that the encoder starts with: certain enough for the decoder to listen from the first step.
 const LOGSTD_START: f64 = -1.0;
-
-/// Binomial smoothing of what the decoder adds to a base volume, along each axis. A few thousand images say nothing about differences near
-/// the template's Nyquist frequency; a free network fills those shells with noise (adk-path-tiny after 4 epochs: mean FSC area 0.793
-/// without, 0.831 with it, 0.795 of the base itself; docs/concepts/learning.md).
-/// Weights of a voxel itself and of its two neighbours.
-const SMOOTHING: [f32; 2] = [0.5, 0.25];
 
 /// Weights of the encoder's last layer of the mean (its bias starts at zero anyway).
 const ENCODER_MEAN: &str = "encoder.mu.weight";
@@ -44,8 +39,8 @@ pub struct Assembly {
     pub scores: Option<Tensor>,
     /// Factor on images in their own grey scale that a model of another program was trained with; `None`: noise of standard deviation 1.
     pub image_scale: Option<f64>,
-    /// `[t, t]`.
-    smoothing: Option<Tensor>,
+    /// Of what the decoder adds to a base.
+    smoothing: Option<Smoothing>,
     device: Device,
 }
 
@@ -77,7 +72,7 @@ impl Assembly {
             settings: settings.clone(),
             scores: None,
             image_scale: None,
-            smoothing: (settings.base != BaseVolume::None).then(|| smoothing(settings.layout.template as i64, device)),
+            smoothing: (settings.base != BaseVolume::None).then(|| Smoothing::new(device)),
             device,
         })
     }
@@ -119,6 +114,12 @@ impl Assembly {
     #[must_use]
     pub fn device(&self) -> Device {
         self.device
+    }
+
+    /// Why a part of a step is made without its kernels, which takes longer and more memory; `None` where these make all.
+    #[must_use]
+    pub fn without_kernel(&self) -> Option<&Problem> {
+        self.scene.without_kernel().or_else(|| self.smoothing.as_ref().and_then(Smoothing::without_kernel))
     }
 
     /// Makes the encoder's mean start at zero, so that latents which start from scores start exactly there.
@@ -192,10 +193,10 @@ impl Assembly {
     /// The decoder's output for latents `[b, d]`, smoothed where it adds to a base volume, `[b, 1, t, t, t]`.
     pub fn net(&self, latents: &Tensor) -> Tensor {
         let net = self.decoder.forward(latents);
-        let Some(rows) = &self.smoothing else { return net };
-        // Axis after axis, as products with a band matrix.
-        let planes = rows.matmul(&net.matmul(rows)).transpose(-3, -2);
-        rows.matmul(&planes).transpose(-3, -2)
+        match &self.smoothing {
+            Some(smoothing) => smoothing.smooth(&net),
+            None => net,
+        }
     }
 
     /// Renderings of volumes under the batch's poses (hypotheses included) and CTFs, `[b, k, crop, crop]`; `latents` give the learned pose.
@@ -217,14 +218,4 @@ pub(crate) fn kind_of(precision: Precision) -> Kind {
         Precision::F32 => Kind::Float,
         Precision::Bf16 => Kind::BFloat16,
     }
-}
-
-/// [`SMOOTHING`] of a row of `side` voxels as a symmetric matrix, `[side, side]`; outside the row is nothing.
-fn smoothing(side: i64, device: Device) -> Tensor {
-    let index = Tensor::arange(side, (Kind::Int64, device));
-    let apart = (index.unsqueeze(0) - index.unsqueeze(1)).abs();
-    let taps = Tensor::from_slice(&SMOOTHING).to_device(device);
-    let reach = SMOOTHING.len() as i64;
-    let weights = taps.index_select(0, &apart.clamp(0, reach - 1).view([-1])).view([side, side]);
-    weights * apart.lt(reach).to_kind(Kind::Float)
 }

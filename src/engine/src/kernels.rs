@@ -4,5 +4,6 @@ pub mod cuda;
 pub mod lift;
 pub mod priors;
 pub mod projection;
+pub mod smoothing;
 pub mod tensors;
 mod threads;

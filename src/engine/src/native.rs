@@ -10,14 +10,24 @@ use torch_sys::C_tensor;
 /// Room for the reason of a failure, bytes.
 const REASON_BYTES: usize = 1024;
 
-type Backward =
-    extern "C" fn(*mut c_void, *const *mut C_tensor, usize, *mut C_tensor, *const u8, *mut *mut C_tensor, *mut c_char, usize) -> c_int;
+type Backward = extern "C" fn(
+    *mut c_void,
+    *const *mut C_tensor,
+    usize,
+    usize,
+    *mut C_tensor,
+    *const u8,
+    *mut *mut C_tensor,
+    *mut c_char,
+    usize,
+) -> c_int;
 type Release = extern "C" fn(*mut c_void);
 
 unsafe extern "C" {
     fn opus_attach(
         inputs: *const *mut C_tensor,
         count: usize,
+        keep: c_int,
         output: *mut C_tensor,
         state: *mut c_void,
         backward: Backward,
@@ -78,8 +88,14 @@ pub trait Operator: Send + Sync + 'static {
     /// The result for detached inputs.
     fn forward(&self, inputs: &[Tensor]) -> Tensor;
 
-    /// Gradients of the inputs that are `wanted`, for the gradient of the result.
+    /// Gradients of the inputs that are `wanted`, for the gradient of the result. `inputs` are those of [`Self::forward`], or none where
+    /// they are not [needed](Self::needs_inputs).
     fn backward(&self, inputs: &[Tensor], gradient: &Tensor, wanted: &[bool]) -> Vec<Option<Tensor>>;
+
+    /// Whether the backward pass looks at the inputs: they are kept for it.
+    fn needs_inputs(&self) -> bool {
+        true
+    }
 }
 
 /// Applies an operator; its result takes part in the graph where an input does.
@@ -88,11 +104,12 @@ pub fn apply(operator: Arc<dyn Operator>, inputs: &[&Tensor]) -> Tensor {
     let mut output = no_grad(|| operator.forward(&detached));
     let mut owned: Vec<Tensor> = inputs.iter().map(|input| input.shallow_clone()).collect();
     let pointers: Vec<*mut C_tensor> = owned.iter_mut().map(Tensor::as_mut_ptr).collect();
+    let keep = c_int::from(operator.needs_inputs());
     let state = Box::into_raw(Box::new(operator)).cast::<c_void>();
     let mut result = std::ptr::null_mut();
     // SAFETY: every pointer outlives the call; the bridge owns `state` from here on and releases it once.
     call(|what, room| unsafe {
-        opus_attach(pointers.as_ptr(), pointers.len(), output.as_mut_ptr(), state, backward, release, &raw mut result, what, room)
+        opus_attach(pointers.as_ptr(), pointers.len(), keep, output.as_mut_ptr(), state, backward, release, &raw mut result, what, room)
     });
     // SAFETY: the bridge made the tensor and gives it away.
     unsafe { Tensor::from_ptr(result) }
@@ -144,6 +161,7 @@ extern "C" fn release(state: *mut c_void) {
 extern "C" fn backward(
     state: *mut c_void,
     inputs: *const *mut C_tensor,
+    kept: usize,
     count: usize,
     gradient: *mut C_tensor,
     wanted: *const u8,
@@ -152,11 +170,11 @@ extern "C" fn backward(
     room: usize,
 ) -> c_int {
     let work = || {
-        // SAFETY: the bridge gives its state, `count` inputs, flags and places for results, all alive during the call.
+        // SAFETY: the bridge gives its state, `kept` inputs, `count` flags and places for results, all alive during the call.
         let (operator, inputs, wanted, places) = unsafe {
             (
                 &*state.cast::<Arc<dyn Operator>>(),
-                std::slice::from_raw_parts(inputs, count),
+                std::slice::from_raw_parts(inputs, kept),
                 std::slice::from_raw_parts(wanted, count),
                 std::slice::from_raw_parts_mut(gradients, count),
             )

@@ -1,6 +1,6 @@
-//! The CPU's kernels of the encoder's lift and of the volume priors against the forms made of libtorch's operators.
+//! The CPU's kernels of the encoder's lift, of smoothing and of the volume priors against the forms made of libtorch's operators.
 //!
-//! Index: lift (values, threads, poses that are no numbers, gradients) · volume priors (values and gradients, flat volumes, threads).
+//! Index: lift (values, threads, poses that are no numbers, gradients) · smoothing (values and gradients, borders, threads) · volume priors (values and gradients, flat volumes, threads).
 
 #[path = "support/kernels.rs"]
 mod support;
@@ -8,6 +8,7 @@ mod support;
 use opus_dsd_engine::kernels::priors::CpuPriors;
 use opus_dsd_engine::model::geometry::Centre;
 use opus_dsd_engine::model::lift::{Lift, LiftSteps};
+use opus_dsd_engine::model::smoothing::{Smoothing, TAPS, smooth_by_tensors};
 use opus_dsd_engine::model::volume_priors::VolumePriors;
 use opus_dsd_engine::native::Operator;
 use support::{OPTIONS, relative, start_alone};
@@ -71,6 +72,48 @@ fn a_gradient_that_is_asked_for_is_there() {
     let images = Tensor::randn([1, 16, 16], OPTIONS).set_requires_grad(true);
     lift.lift(&images, &rotations(1)).sum(Kind::Float).backward();
     assert!(images.grad().abs().sum(Kind::Float).double_value(&[]) > 1.0);
+}
+
+#[test]
+fn smoothed_volumes_are_those_of_the_products() {
+    let _alone = start_alone();
+    let smoothing = Smoothing::new(Device::Cpu);
+    for (side, images) in [(1, 2), (2, 1), (3, 2), (16, 3), (37, 1)] {
+        let (volumes, gradient) =
+            (Tensor::randn([images, 1, side, side, side], OPTIONS), Tensor::randn([images, 1, side, side, side], OPTIONS));
+        let both = |smooth: &dyn Fn(&Tensor) -> Tensor| {
+            let volumes = volumes.copy().set_requires_grad(true);
+            let smoothed = smooth(&(&volumes * 2.0));
+            (&smoothed * &gradient).sum(Kind::Float).backward();
+            [smoothed.detach(), volumes.grad()]
+        };
+        let got = both(&|volumes| smoothing.smooth(volumes));
+        for (what, (got, want)) in ["values", "gradient"].iter().zip(got.iter().zip(&both(&smooth_by_tensors))) {
+            assert!(relative(got, want) < 1e-6, "{what} of {side} voxels differ by {:.1e}", relative(got, want));
+        }
+        tch::set_num_threads(3);
+        let three = both(&|volumes| smoothing.smooth(volumes));
+        tch::set_num_threads(1);
+        assert!(got.iter().zip(&three).all(|(one, three)| one.equal(three)), "threads change nothing");
+    }
+}
+
+#[test]
+fn smoothing_leaves_what_reaches_beyond_a_face_out() {
+    let _alone = start_alone();
+    const SIDE: i64 = 5;
+    let at = |place: [i64; 3]| {
+        let volume = Tensor::zeros([1, 1, SIDE, SIDE, SIDE], OPTIONS);
+        let _ = place.iter().fold(volume.view([SIDE; 3]), |part, &index| part.get(index)).fill_(1.0);
+        Smoothing::new(Device::Cpu).smooth(&volume)
+    };
+    let sum = |volume: &Tensor| volume.sum(Kind::Double).double_value(&[]);
+    assert!((sum(&at([2, 2, 2])) - 1.0).abs() < 1e-6, "inside nothing is lost");
+    let corner = at([0, 4, 0]);
+    assert!((sum(&corner) - 0.75f64.powi(3)).abs() < 1e-6);
+    let value = |z, y, x| corner.double_value(&[0, 0, z, y, x]);
+    let [own, next] = TAPS.map(f64::from);
+    assert_eq!([value(0, 4, 0), value(0, 3, 0), value(1, 3, 1), value(0, 4, 2)], [own.powi(3), own * own * next, next.powi(3), 0.0]);
 }
 
 /// Both figures and the gradient of a weighted sum of them.

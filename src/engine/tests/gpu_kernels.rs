@@ -1,5 +1,5 @@
-//! The sources of the GPU's kernels, run on the host: projections with all their gradients, lifted images, and volume priors with theirs,
-//! against the CPU's kernels; and compiled by NVRTC.
+//! The sources of the GPU's kernels, run on the host: projections with all their gradients, lifted images, smoothed volumes and volume priors
+//! with theirs, against the CPU's kernels; and compiled by NVRTC.
 //!
 //! Whether they run on a GPU as they do here is for `device.rs`.
 
@@ -16,9 +16,11 @@ use opus_dsd_engine::kernels::cuda::{Kernels, compile};
 use opus_dsd_engine::kernels::lift::gpu::{GpuLift, SOURCE as LIFT};
 use opus_dsd_engine::kernels::priors::gpu::{GpuPriors, SOURCE as PRIORS};
 use opus_dsd_engine::kernels::projection::gpu::{GpuProjection, SOURCE as PROJECTION};
+use opus_dsd_engine::kernels::smoothing::gpu::{GpuSmoothing, SOURCE as SMOOTHING};
 use opus_dsd_engine::model::geometry::Centre;
 use opus_dsd_engine::model::lift::{Lift, LiftSteps};
 use opus_dsd_engine::model::projector::{Projector, ProjectorConfig, Region};
+use opus_dsd_engine::model::smoothing::{Smoothing, TAPS};
 use opus_dsd_engine::model::volume_priors::VolumePriors;
 use opus_dsd_engine::torch::init_torch;
 use std::ffi::{CString, c_char, c_int, c_longlong, c_void};
@@ -62,6 +64,8 @@ fn on_host(test: &str) -> Option<Arc<OnHost>> {
         .arg(package.join("src/kernels/lift"))
         .arg("-I")
         .arg(package.join("src/kernels/priors"))
+        .arg("-I")
+        .arg(package.join("src/kernels/smoothing"))
         .arg(package.join("tests/support/cuda_on_host.cpp"))
         .arg("-o")
         .arg(&library)
@@ -178,6 +182,26 @@ fn volume_priors_are_those_of_the_cpu() {
 }
 
 #[test]
+fn smoothed_volumes_are_those_of_the_cpu() {
+    let Some(host) = on_host("smoothed_volumes_are_those_of_the_cpu") else { return };
+    let tested = Smoothing::with_kernel(Arc::new(GpuSmoothing::with(Arc::clone(&host) as Arc<dyn Kernels>, TAPS)));
+    // Runs along z that end with the volume, and before it.
+    for (side, images) in [(1, 2), (5, 1), (24, 2), (25, 1)] {
+        let volumes = Tensor::randn([images, 1, side, side, side], OPTIONS);
+        let weights = volumes.randn_like();
+        let both = |smoothing: &Smoothing| {
+            let volumes = volumes.copy().set_requires_grad(true);
+            let smoothed = smoothing.smooth(&volumes);
+            (&smoothed * &weights).sum(Kind::Float).backward();
+            [smoothed.detach(), volumes.grad()]
+        };
+        for (what, (got, want)) in ["values", "gradient"].iter().zip(both(&tested).iter().zip(&both(&Smoothing::new(Device::Cpu)))) {
+            assert!(relative(got, want) < 1e-6, "{what} of {side} voxels differ by {:.1e}", relative(got, want));
+        }
+    }
+}
+
+#[test]
 fn nvrtc_takes_the_sources() {
     init_torch().unwrap();
     if let Err(problem) = nvrtc::find(|| compile(&LIFT, 90).map(drop)) {
@@ -185,7 +209,7 @@ fn nvrtc_takes_the_sources() {
         skip::skipped_outside_ci(format_args!("nvrtc_takes_the_sources: {problem}"));
         return;
     }
-    for source in [&PROJECTION, &LIFT, &PRIORS] {
+    for source in [&PROJECTION, &LIFT, &PRIORS, &SMOOTHING] {
         // From the oldest that the releases are for to the newest that is machine code of its own.
         for architecture in [75, 80, 90, 100] {
             let image = compile(source, architecture).unwrap();

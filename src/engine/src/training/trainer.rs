@@ -162,9 +162,9 @@ impl<'a> Trainer<'a> {
             },
             None => ground::following(spec, maps, &ranks, particles, device)?,
         };
-        if let Some(problem) = assembly.scene.without_kernel() {
+        if let Some(problem) = assembly.without_kernel() {
             link.warn(format!(
-                "projections, the encoder's input or the volume priors take longer and more memory than they need: {problem}"
+                "projections, the encoder's input, the smoothing or the volume priors take longer and more memory than they need: {problem}"
             ));
         }
         if ranks.is_first() {

@@ -21,6 +21,7 @@ static T atomicAdd(T* place, T value) {
 #include "lift.cu"
 #include "priors.cu"
 #include "rays.cu"
+#include "smoothing.cu"
 
 template <typename Kernel>
 static void each(long long items, Kernel kernel) {
@@ -53,6 +54,8 @@ extern "C" int run_on_host(const char* kernel, long long items, void** a) {
     each(items, [&] { opus_prior_sums(in(0), value<float*>(a[1]), value<PriorsShape>(a[2]), value<long long>(a[3])); });
   } else if (!std::strcmp(kernel, "opus_prior_gradient")) {
     each(items, [&] { opus_prior_gradient(in(0), in(1), value<float*>(a[2]), value<PriorsShape>(a[3]), value<long long>(a[4])); });
+  } else if (!std::strcmp(kernel, "opus_smooth")) {
+    each(items, [&] { opus_smooth(in(0), value<float*>(a[1]), value<SmoothingShape>(a[2]), value<long long>(a[3])); });
   } else if (!std::strcmp(kernel, "opus_lift")) {
     each(items, [&] { opus_lift(in(0), in(1), value<float*>(a[2]), value<LiftShape>(a[3]), value<long long>(a[4])); });
   } else {
