@@ -25,8 +25,33 @@ struct Group {
     size: usize,
     here: usize,
     gloo: Gloo,
-    nccl: Option<Nccl>,
+    queue: Option<Box<dyn Queue>>,
     kept: Kept,
+}
+
+/// What adds tensors up over ranks one after the other, in the order that it is given them, which must be one on all ranks: NCCL, or in tests
+/// what stands in for it.
+pub trait Queue {
+    /// Whether tensors like this one are added up here.
+    fn takes(&self, x: &Tensor) -> bool;
+
+    /// Starts to replace `x` (contiguous) by its sum over ranks, beside what is computed meanwhile. `x` must live until [`Self::finish`].
+    ///
+    /// # Panics
+    /// With the reason of a failure.
+    fn begin_sum(&self, x: &Tensor);
+
+    /// What is computed from now on sees all sums that were begun: it waits for the last of them.
+    ///
+    /// # Panics
+    /// With the reason of a failure.
+    fn finish(&self);
+
+    /// Waits until all that was begun is done, every sum among it.
+    fn wait_for_all(&self);
+
+    /// Leaves in order, together with the others: ranks of one machine wait for each other here. No sum may be under way.
+    fn leave(self: Box<Self>);
 }
 
 /// The images of a whole batch that are one rank's: `from..from + count` of `of`.
@@ -59,7 +84,7 @@ impl Share {
 #[must_use = "the sum is there when it is finished"]
 pub struct Pending {
     flat: Tensor,
-    /// `None`: on a GPU, or done.
+    /// `None`: in the queue, or done.
     work: Rc<Cell<Option<gloo::Work>>>,
 }
 
@@ -89,14 +114,20 @@ impl Ranks {
             Gloo::meet(address, own, world.rank, world.size)
         }
         .map_err(|e| unreached(format!("the {} engines did not meet: {e}", world.size)))?;
-        let mut group = Group { rank: world.rank, size: world.size, here: world.here.max(1), gloo, nccl: None, kept: Kept::default() };
+        let mut group = Group { rank: world.rank, size: world.size, here: world.here.max(1), gloo, queue: None, kept: Kept::default() };
         if let Device::Cuda(index) = device {
             let id = if group.rank == 0 { nccl::unique_id()? } else { nccl::UniqueId::default() };
             let bytes = group.words_of_first(id.to_words());
             let id = nccl::UniqueId::of_words(&bytes).ok_or_else(|| Problem::new(Kind::Failed, "rank 0's NCCL id was not understood"))?;
-            group.nccl = Some(Nccl::join(&id, group.rank, group.size, index)?);
+            group.queue = Some(Box::new(Nccl::join(&id, group.rank, group.size, index)?));
         }
         Ok(Self(Some(group)))
+    }
+
+    /// The same ranks, with another queue for the tensors that it takes.
+    #[must_use]
+    pub fn with_queue(self, queue: Box<dyn Queue>) -> Self {
+        Self(self.0.map(|group| Group { queue: Some(queue), ..group }))
     }
 
     /// Whether there is no group at all.
@@ -220,13 +251,13 @@ impl Ranks {
     /// Ranks that are dropped instead leave at once, and the others lose them.
     pub fn leave(self) {
         let Some(mut group) = self.0 else { return };
-        if let Some(nccl) = &group.nccl {
-            nccl.wait_for_all();
+        if let Some(queue) = &group.queue {
+            queue.wait_for_all();
         }
         // Nobody has it before everybody has come here.
         group.numbers(&mut [0.0]);
-        if let Some(nccl) = group.nccl.take() {
-            nccl.leave();
+        if let Some(queue) = group.queue.take() {
+            queue.leave();
         }
     }
 
@@ -259,9 +290,9 @@ impl Group {
     }
 
     fn begin_sum(&self, flat: Tensor) -> Pending {
-        self.kept.or_begin(flat, |flat| match &self.nccl {
-            Some(nccl) if flat.device() != Device::Cpu => {
-                nccl.begin_sum(&flat);
+        self.kept.or_begin(flat, |flat| match &self.queue {
+            Some(queue) if queue.takes(&flat) => {
+                queue.begin_sum(&flat);
                 Pending { flat, work: Rc::default() }
             }
             _ => Pending { work: Rc::new(Cell::new(Some(self.gloo.begin_sum(&flat)))), flat },
@@ -271,9 +302,9 @@ impl Group {
 
 impl Pending {
     fn finish(self, group: &Group) -> Tensor {
-        match (self.work.take(), &group.nccl) {
+        match (self.work.take(), &group.queue) {
             (Some(work), _) => work.wait(),
-            (None, Some(nccl)) if self.flat.device() != Device::Cpu => nccl.finish(),
+            (None, Some(queue)) if queue.takes(&self.flat) => queue.finish(),
             // One that is kept and has been waited for.
             (None, _) => {}
         }

@@ -2,7 +2,7 @@
 //!
 //! Index: `training` (repeatable, resumable, guarded) · `decode_encode` (from a checkpoint alone) · `session` (as a process) ·
 //! `ranks` (several train as one) · `hungry_ranks` (one lacks memory) · `processes` (as processes of their own) ·
-//! `large` (many particles) · `bench` (figures that hang together).
+//! `overlap` (what waits for whose sums) · `large` (many particles) · `bench` (figures that hang together).
 
 #[path = "support/model.rs"]
 mod model;
@@ -17,6 +17,8 @@ mod decode_encode;
 mod hungry_ranks;
 #[path = "running/large.rs"]
 mod large;
+#[path = "running/overlap.rs"]
+mod overlap;
 #[path = "running/processes.rs"]
 mod processes;
 #[path = "running/ranks.rs"]

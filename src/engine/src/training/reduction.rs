@@ -1,4 +1,4 @@
-//! Gradients summed over all ranks: the decoder's as soon as they are complete, while the encoder's are still computed.
+//! Gradients summed over all ranks: the decoder's while the encoder's are still computed.
 
 use crate::assembly::Assembly;
 use crate::native;

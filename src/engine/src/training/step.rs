@@ -135,7 +135,6 @@ impl Step<'_> {
             let loss = self.decode_part(&batch.part(from, size), &leaf.narrow(0, from as i64, size as i64), &mut sums);
             (loss * portion).backward();
         }
-        let decoder = Reduction::begin(self.assembly, Half::Decoder, self.ranks);
         let nothing = Tensor::zeros([], (Kind::Double, mu.device()));
         let (mut kl, mut prior, mut warm_start) = (nothing.shallow_clone(), nothing.shallow_clone(), nothing);
         // Of the unclamped deviation: the clamp has no gradient, this draws it back.
@@ -166,6 +165,8 @@ impl Step<'_> {
                 latent_loss += weighted;
             }
         }
+        // A GPU's sums are queued: those above would wait for these gradients, and the encoder's pass, which needs them, too.
+        let decoder = Reduction::begin(self.assembly, Half::Decoder, self.ranks);
         latent_loss.backward();
         let held = if settings.recompute_encoder { settings.micro_batch } else { batch.len() };
         Injection::starve(self.injected, Work::EncoderBackward, held, mu.device());

@@ -1,11 +1,12 @@
 //! NCCL, bound at run time from the `libnccl.so.2` that libtorch's CUDA part brings along: sums of tensors on GPUs.
 
+use super::Queue;
 use crate::native::try_call;
 use contract::{Kind, Problem, Result, World};
 use libloading::os::unix::{Library, Symbol};
 use std::ffi::{CStr, c_char, c_int, c_void};
 use std::sync::OnceLock;
-use tch::Tensor;
+use tch::{Device, Tensor};
 
 /// The library's name; libtorch has loaded it already.
 const LIBRARY: &str = "libnccl.so.2";
@@ -101,13 +102,14 @@ impl Nccl {
         functions.check(result, "the GPUs did not meet")?;
         Ok(nccl)
     }
+}
 
-    /// Starts to replace `x` (contiguous, on the GPU) by its sum over ranks, beside what is computed meanwhile. `x` must live until
-    /// [`Self::finish`].
-    ///
-    /// # Panics
-    /// NCCL's reason.
-    pub(super) fn begin_sum(&self, x: &Tensor) {
+impl Queue for Nccl {
+    fn takes(&self, x: &Tensor) -> bool {
+        x.device() != Device::Cpu
+    }
+
+    fn begin_sum(&self, x: &Tensor) {
         let kind = data_type(x.kind());
         // SAFETY: tensor, communicator and streams are alive, and the caller keeps the tensor.
         let result = try_call(|what, room| unsafe { opus_side_after(self.side, what, room) }).and_then(|()| {
@@ -120,24 +122,18 @@ impl Nccl {
         }
     }
 
-    /// What is computed from now on sees all sums that were begun.
-    ///
-    /// # Panics
-    /// CUDA's reason.
-    pub(super) fn finish(&self) {
+    fn finish(&self) {
         // SAFETY: the side is alive.
         if let Err(reason) = try_call(|what, room| unsafe { opus_side_before(self.side, what, room) }) {
             panic!("{}: {reason}", World::LOST);
         }
     }
 
-    /// Waits until all that the GPU was given is done, every sum among it.
-    pub(super) fn wait_for_all(&self) {
+    fn wait_for_all(&self) {
         tch::Cuda::synchronize(i64::try_from(self.device).unwrap_or(i64::MAX));
     }
 
-    /// Leaves in order, together with the others: ranks of one machine wait for each other here. No sum may be under way.
-    pub(super) fn leave(mut self) {
+    fn leave(mut self: Box<Self>) {
         let communicator = std::mem::replace(&mut self.communicator, std::ptr::null_mut());
         // SAFETY: the communicator is alive, and is given back once. All that it was for is done: nothing follows from an error.
         unsafe { (self.functions.destroy)(communicator) };
