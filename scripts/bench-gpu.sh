@@ -29,7 +29,7 @@ readonly PARTS=(check speed loss train tune group shapes)
 readonly choices=("--layout channels-last" "--convolutions rearranged" "--layout channels-last --convolutions rearranged" "--search no --only-step"
   "--layout plain --convolutions plain")
 # What `check` runs: a test program, and the beginning of its tests' names where not all are meant. Programs that know no GPU are for CI.
-readonly CHECKS=(device "running a_group_of_one" "gpu_kernels nvrtc")
+readonly CHECKS=(device whole_step "running a_group_of_one" "gpu_kernels nvrtc")
 failures=0 parts=()
 
 usage() {

@@ -26,6 +26,8 @@ pub struct Layer {
     weight: Tensor,
     bias: Tensor,
     kernel: Kernel,
+    /// [`TAPS`] where the layer is a doubling to one channel, on its device: sent there once, since a device would wait for it every time.
+    taps: Option<Tensor>,
 }
 
 impl Layer {
@@ -66,13 +68,16 @@ impl Layer {
     fn new(path: &Path, shape: &[i64], width: f64, outputs: i64, kernel: Kernel) -> Self {
         let weight = path.var("weight", shape, Init::Uniform { lo: -width, up: width });
         let bias = path.var("bias", &[outputs], Init::Const(0.0));
-        Self { weight, bias, kernel }
+        let is_doubling = matches!(kernel, Kernel::Transposed { stride: 2, padding: 1 }) && shape[1..] == [1, 4, 4, 4];
+        let taps = is_doubling.then(|| Tensor::from_slice(&TAPS).to_device(path.device()));
+        Self { weight, bias, kernel, taps }
     }
 
     /// The same layer: weight and bias are shared.
     #[must_use]
     pub fn share(&self) -> Self {
-        Self { weight: self.weight.shallow_clone(), bias: self.bias.shallow_clone(), kernel: self.kernel }
+        let [weight, bias] = self.parameters();
+        Self { weight, bias, kernel: self.kernel, taps: self.taps.as_ref().map(Tensor::shallow_clone) }
     }
 
     /// Weight and bias (shared).
@@ -130,10 +135,10 @@ impl Layer {
                 let voxels = blocks.permute([0, 1, 5, 2, 6, 3, 7, 4]).reshape([-1, finer, finer, finer, outputs]) + bias;
                 Some(voxels.permute([0, 4, 1, 2, 3]))
             }
-            Kernel::Transposed { stride: 2, padding: 1 } if size[1..] == [1, 4, 4, 4] => {
-                Some(channels_to_space(&x.conv3d(&to_blocks(weight), Some(&bias.expand([8], false)), [1; 3], [1; 3], [1; 3], 1)))
+            _ => {
+                let blocks = to_blocks(weight, self.taps.as_ref()?);
+                Some(channels_to_space(&x.conv3d(&blocks, Some(&bias.expand([8], false)), [1; 3], [1; 3], [1; 3], 1)))
             }
-            _ => None,
         }
     }
 
@@ -143,14 +148,16 @@ impl Layer {
     }
 }
 
-/// The weights of a doubling to one channel, `[c, 1, 4, 4, 4]`, as those of a convolution to the eight voxels of a block, `[8, c, 3, 3, 3]`.
-fn to_blocks(weight: &Tensor) -> Tensor {
-    /// Along an axis: the taps with which the first voxel of a block sees the grid's voxel before the block, the block's own, and the one
-    /// behind; then the second's. 4 is the zero behind the last tap.
-    const TAPS: [i64; 6] = [3, 1, 4, 4, 2, 0];
-    let (channels, taps) = (weight.size()[0], Tensor::from_slice(&TAPS).to_device(weight.device()));
+/// Along an axis: the taps with which the first voxel of a block sees the grid's voxel before the block, the block's own, and the one
+/// behind; then the second's. 4 is the zero behind the last tap.
+const TAPS: [i64; 6] = [3, 1, 4, 4, 2, 0];
+
+/// The weights of a doubling to one channel, `[c, 1, 4, 4, 4]`, as those of a convolution to the eight voxels of a block, `[8, c, 3, 3, 3]`;
+/// `taps` are [`TAPS`] on their device.
+fn to_blocks(weight: &Tensor, taps: &Tensor) -> Tensor {
+    let channels = weight.size()[0];
     let padded = weight.squeeze_dim(1).constant_pad_nd([0, 1, 0, 1, 0, 1]);
-    let chosen = (1..=3).fold(padded, |weight, axis| weight.index_select(axis, &taps));
+    let chosen = (1..=3).fold(padded, |weight, axis| weight.index_select(axis, taps));
     chosen.view([channels, 2, 3, 2, 3, 2, 3].as_slice()).permute([1, 3, 5, 0, 2, 4, 6]).reshape([8, channels, 3, 3, 3])
 }
 
