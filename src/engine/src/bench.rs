@@ -64,7 +64,6 @@ fn measure(what: &Measurement) -> Result<Report> {
     let tuning = what.wishes.or(Wishes::of_environment()?).settle(device);
     let fixture = Fixture::new(&what.shape, device)?;
     let mut runner = Runner::new(&what.shape, device, &fixture, (what.warm_up, what.steps))?;
-    clock::reset_peak(device);
     let step = runner.whole_step();
     let peak_bytes = clock::peak_bytes(device);
     let in_group = if what.group {
@@ -78,7 +77,7 @@ fn measure(what: &Measurement) -> Result<Report> {
     let name = devices::list().into_iter().find(|d| d.id == what.device).map_or_else(|| what.device.clone(), |d| d.name);
     let (mut parts, mut layers, mut ceilings) = (Vec::new(), Vec::new(), Vec::new());
     if what.parts {
-        parts = runner.parts();
+        parts = runner.parts()?;
         layers = layers::layers(&what.shape, &fixture.assembly, device, (what.warm_up, what.steps));
         ceilings = ceilings::ceilings(device, what.shape.precision, what.steps);
     }
@@ -110,5 +109,5 @@ fn of_plain(parts: &[Part], layers: &[Part]) -> f64 {
         if seconds > 0.0 { flop / seconds } else { 0.0 }
     };
     let plain = rate(&mut layers.iter());
-    if plain > 0.0 { rate(&mut parts.iter().filter(|part| part.flop > 0.0)) / plain } else { 0.0 }
+    if plain > 0.0 { rate(&mut parts.iter().filter(|part| parts::NETWORKS.contains(&&*part.name))) / plain } else { 0.0 }
 }

@@ -1,12 +1,14 @@
 //! A synthetic prepared set, and the model of a shape on it.
 
-use super::shapes::Shape;
+use super::shapes::{APIX, Shape};
 use crate::assembly::Assembly;
 use crate::data::Particles;
 use crate::model::geometry::Centre;
 use crate::scene::Maps;
 use contract::{GroupSummary, Problem, Result};
 use cryoem::geometry::random_rotation;
+use cryoem::mrc::{Values, write_stack};
+use cryoem::particles::{OpticsGroup, Particle, ParticleSet, Source};
 use cryoem::prepare::{PreparedWriter, Row};
 use cryoem::random::Random;
 use std::path::{Path, PathBuf};
@@ -39,6 +41,8 @@ impl Drop for Scratch {
 pub(super) struct Fixture {
     pub(super) particles: Particles,
     pub(super) assembly: Assembly,
+    /// As many images of the box as a batch has, as a microscope's programs leave them.
+    pub(super) raw: ParticleSet,
     _scratch: Scratch,
 }
 
@@ -54,8 +58,41 @@ impl Fixture {
         if variance > 0.0 {
             assembly.scene.input_scale = 1.0 / variance.sqrt();
         }
-        Ok(Self { particles, assembly, _scratch: scratch })
+        Ok(Self { particles, assembly, raw: write_raw(shape, &scratch.0)?, _scratch: scratch })
     }
+}
+
+/// Noise off the centre of its boxes.
+fn write_raw(shape: &Shape, folder: &Path) -> Result<ParticleSet> {
+    let mut pixels = vec![0f32; shape.batch * shape.box_px * shape.box_px];
+    let mut random = Random::new(4, 1);
+    random.fill_normal(&mut pixels);
+    let stack = folder.join("raw.mrcs");
+    write_stack(&stack, &pixels, shape.box_px, APIX, Values::Single)?;
+    let mut row = |slice: usize| Particle {
+        origin_x_angstrom: random.range(-3.0, 3.0),
+        origin_y_angstrom: random.range(-3.0, 3.0),
+        ..Particle::of_image((0, slice as u32), 0)
+    };
+    let group = OpticsGroup {
+        name: "synthetic".into(),
+        number: 1,
+        voltage_kv: 300.0,
+        cs_mm: 2.7,
+        amplitude_contrast: 0.1,
+        apix: APIX,
+        box_px: shape.box_px,
+        premultiplied: false,
+        ctf_known: false,
+    };
+    Ok(ParticleSet {
+        rows: (0..shape.batch).map(&mut row).collect(),
+        groups: vec![group],
+        stacks: vec![stack],
+        source: Source::Stacks,
+        notes: Vec::new(),
+        warnings: Vec::new(),
+    })
 }
 
 fn write_set(shape: &Shape, folder: &Path) -> Result<PathBuf> {
@@ -85,7 +122,7 @@ fn write_set(shape: &Shape, folder: &Path) -> Result<PathBuf> {
         name: "synthetic".into(),
         particles: count,
         box_px: shape.box_px,
-        apix: super::shapes::APIX,
+        apix: APIX,
         voltage_kv: 300.0,
         noise_std: 1.0,
         background: 0.0,

@@ -1,9 +1,10 @@
 //! The whole training step, and each of its parts by itself.
 
-use super::clock::{Timing, cpu_seconds, measure, wait};
+use super::clock::{Timing, cpu_seconds, measure, reset_peak, wait};
 use super::fixture::Fixture;
 use super::shapes::Shape;
 use super::work;
+use crate::assembly::kind_of;
 use crate::data::Batch;
 use crate::model::bank::LatentBank;
 use crate::model::fourier;
@@ -14,11 +15,15 @@ use crate::training::optimiser::{AdamW, Parameter};
 use crate::training::step::{Classes, Draws, Step, TermWeights};
 use crate::world::Ranks;
 use contract::{Problem, Result};
+use cryoem::prepare::{ImageStream, Invert, PrepareOptions};
 use serde::{Deserialize, Serialize};
 use std::time::Instant;
 use tch::{Device, Kind, Tensor};
 
-/// One part of a step.
+/// Names of the parts that are networks.
+pub(super) const NETWORKS: [&str; 2] = ["encode", "decode"];
+
+/// One part of a step, or of what is done once before training.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Part {
     /// What it is.
@@ -102,13 +107,20 @@ impl<'a> Runner<'a> {
         }
     }
 
-    /// Reading, all terms, backward, optimiser: what an effective batch costs.
+    /// Reading, all terms, backward, optimiser: what an effective batch costs. The most memory is counted from the end of the warm-up on, in
+    /// which a GPU's library tries algorithms with workspaces that no later step needs.
     pub(super) fn whole_step(&mut self) -> Timing {
         let (alone, mut number) = (Ranks::alone(), 0);
-        measure(self.device, self.repeat.0, self.repeat.1, || {
+        let (device, (warm_up, measured)) = (self.device, self.repeat);
+        let mut next = || {
             self.step(&alone, number);
             number += 1;
-        })
+        };
+        for _ in 0..warm_up {
+            next();
+        }
+        reset_peak(device);
+        measure(device, 0, measured, next)
     }
 
     /// The same step without a group and within `ranks`, in turns.
@@ -151,30 +163,40 @@ impl<'a> Runner<'a> {
     }
 
     /// The parts, one after the other.
-    pub(super) fn parts(&mut self) -> Vec<Part> {
-        let mut parts = vec![self.forward_only("read", || drop(self.batch()))];
+    ///
+    /// # Errors
+    /// The raw images cannot be read.
+    pub(super) fn parts(&mut self) -> Result<Vec<Part>> {
+        let mut parts = vec![self.preprocess()?, self.forward_only("read", || drop(self.batch()))];
         let batch = self.batch();
         let assembly = &self.fixture.assembly;
         let scene = &assembly.scene;
         parts.push(self.forward_only("encoder's input", || drop(scene.cubes(&batch))));
 
         let cubes = scene.cubes(&batch);
-        let encoder_flop = work::encoder_flop(assembly.encoder.config()) * self.shape.batch as f64;
-        let encode = self.both("encode", &|| assembly.encode(&cubes, None).0);
-        parts.push(Part { flop: 3.0 * encoder_flop, ..encode });
+        let [encoder, decoder] = NETWORKS;
+        let Shape { batch: images, micro_batch, poses, template, precision, .. } = *self.shape;
+        let number_bytes = kind_of(precision).elt_size_in_bytes();
+        let encoder_flop = work::encoder_flop(assembly.encoder.config()) * images as f64;
+        let encoder_bytes = work::network_bytes(&work::encoder_convolutions(assembly.encoder.config()), (images, images), number_bytes);
+        let encode = self.both(encoder, &|| assembly.encode(&cubes, None).0);
+        parts.push(Part { flop: 3.0 * encoder_flop, bytes: encoder_bytes, ..encode });
 
         let micro = batch.part(0, self.shape.micro_batch);
         let times = self.shape.batch as f64 / self.shape.micro_batch as f64;
         let latents = Tensor::randn([self.shape.micro_batch as i64, assembly.latent_dimensions()], (Kind::Float, self.device));
-        let decoder_flop = work::decoder_flop(assembly.decoder.config(), self.shape.template as i64) * self.shape.batch as f64;
-        let decode = self.both("decode", &|| scene.volume.assemble(&assembly.net(&latents)));
-        parts.push(Part { flop: 3.0 * decoder_flop, ..scaled(decode, times) });
+        let decoder_flop = work::decoder_flop(assembly.decoder.config(), template as i64) * images as f64;
+        let convolutions = work::decoder_convolutions(assembly.decoder.config(), template as i64);
+        let decoder_bytes = work::network_bytes(&convolutions, (images, micro_batch), number_bytes);
+        let decode = self.both(decoder, &|| scene.volume.assemble(&assembly.net(&latents)));
+        parts.push(Part { flop: 3.0 * decoder_flop, bytes: decoder_bytes, ..scaled(decode, times) });
 
         let volumes = tch::no_grad(|| scene.volume.assemble(&assembly.net(&latents))).set_requires_grad(true);
         let project = self.both("project", &|| scene.project(&volumes, &micro, None, None));
         // Backward reads and writes each corner's gradient.
-        let bytes = 3.0 * work::projection_bytes(scene.points(), self.shape.poses) * self.shape.batch as f64;
-        parts.push(Part { bytes, ..scaled(project, times) });
+        let bytes = 3.0 * work::projection_bytes(scene.points(), poses) * images as f64;
+        let flop = work::projection_flop(scene.points(), poses) * images as f64;
+        parts.push(Part { flop, bytes, ..scaled(project, times) });
 
         let projections = tch::no_grad(|| scene.project(&volumes, &micro, None, None)).set_requires_grad(true);
         let weights = self.weights();
@@ -194,7 +216,19 @@ impl<'a> Runner<'a> {
             parts.push(scaled(priors, times));
         }
         parts.push(self.optimise());
-        parts
+        Ok(parts)
+    }
+
+    /// Raw images of a batch centred, cropped in Fourier space and normalised, one after the other: what is done once, before training, where it
+    /// is shared among all cores.
+    fn preprocess(&self) -> Result<Part> {
+        let raw = &self.fixture.raw;
+        let options = PrepareOptions { size_px: self.shape.size_px, apix: None, invert: Invert::No, known: Vec::new() };
+        let images = ImageStream::open(raw, &options)?;
+        let mut image = vec![0f32; self.shape.size_px * self.shape.size_px];
+        let mut problem = None;
+        let part = self.forward_only("preprocess", || problem = (0..raw.len()).try_for_each(|i| images.image_into(i, &mut image)).err());
+        problem.map_or(Ok(part), Err)
     }
 
     fn optimise(&mut self) -> Part {

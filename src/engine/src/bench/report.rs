@@ -11,7 +11,7 @@ use std::fmt::Write;
 use std::path::Path;
 
 /// Raised when a figure's meaning changes.
-pub const BENCH_SCHEMA: u32 = 1;
+pub const BENCH_SCHEMA: u32 = 2;
 
 /// A measurement.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -20,7 +20,7 @@ pub struct Report {
     pub cpu_seconds_per_image: f64,
     /// Images a wall second.
     pub images_per_second: f64,
-    /// Most memory while steps ran: the process' resident size, on a GPU what its allocator had handed out; bytes.
+    /// Most memory while the measured steps ran, after those of the warm-up: the process' resident size, on a GPU what its allocator had handed out; bytes.
     pub peak_bytes: u64,
     /// What the memory plan expects a step to take of the device, bytes; the process itself comes on top of it on a CPU.
     #[serde(default)]

@@ -6,6 +6,11 @@ use crate::model::layers::{BLOCKS, HALVING, KEEPING, Shape as Kernel};
 
 /// Corners of a trilinear sample.
 const CORNERS: f64 = 8.0;
+/// Floating-point operations of one: seven linear interpolations of three, and the addition to the ray.
+const SAMPLE_FLOP: f64 = 22.0;
+/// How often a convolution's input and output are read or written, forward, by its weights and by its input, at least: each of the three passes
+/// meets both once.
+const PASSES: f64 = 3.0;
 
 /// A convolution of the networks.
 #[derive(Clone, Copy, Debug)]
@@ -90,6 +95,25 @@ pub(super) fn encoder_flop(config: &EncoderConfig) -> f64 {
     flop(&convolutions) + 2.0 * (features * config.dense + 2 * config.dense * config.latent) as f64
 }
 
+/// Bytes that convolutions read and write at least, both ways, for `images` in parts of `at_once`, in numbers of `bytes`: what is before and
+/// after each; its weights, which every part reads twice; and their gradient, which it adds to (the first one writes it).
+pub(super) fn network_bytes(convolutions: &[Convolution], (images, at_once): (usize, usize), bytes: usize) -> f64 {
+    let (images, parts) = (images as f64, images.div_ceil(at_once) as f64);
+    let of = |convolution: &Convolution| {
+        let (inputs, outputs) = convolution.channels;
+        let grids = (inputs * convolution.from.pow(3) + outputs * convolution.to().pow(3)) as f64;
+        let weights = (inputs * outputs * convolution.kernel.size.pow(3)) as f64;
+        let of_gradient = (2.0 * parts - 1.0) * size_of::<f32>() as f64;
+        PASSES * grids * images * bytes as f64 + weights * (2.0 * parts * bytes as f64 + of_gradient)
+    };
+    convolutions.iter().map(of).sum()
+}
+
+/// Floating-point operations of a projection and its transpose, which has as many, for one image.
+pub(super) fn projection_flop(samples: i64, poses: usize) -> f64 {
+    2.0 * SAMPLE_FLOP * samples as f64 * poses as f64
+}
+
 /// Bytes that a projection reads of the volume for one image: eight corners a sample.
 pub(super) fn projection_bytes(samples: i64, poses: usize) -> f64 {
     CORNERS * samples as f64 * poses as f64 * size_of::<f32>() as f64
@@ -99,6 +123,16 @@ pub(super) fn projection_bytes(samples: i64, poses: usize) -> f64 {
 mod tests {
     use super::*;
     use contract::{EncoderGrid, ModelLayout, ResizeAt, Width};
+
+    #[test]
+    fn bytes_are_those_of_grids_and_weights() {
+        let convolution = Convolution { channels: (2, 3), from: 4, kernel: HALVING, transposed: false };
+        let grids = 3.0 * (2.0 * 64.0 + 3.0 * 8.0);
+        let weights = 6.0 * 64.0;
+        assert_eq!(network_bytes(&[convolution], (5, 5), 4), 4.0 * (5.0 * grids + 3.0 * weights));
+        // Two parts in half the bytes; gradients of weights stay what they are.
+        assert_eq!(network_bytes(&[convolution], (5, 3), 2), 2.0 * 5.0 * grids + weights * (4.0 * 2.0 + 3.0 * 4.0));
+    }
 
     #[test]
     fn the_originals_networks_have_their_known_cost() {

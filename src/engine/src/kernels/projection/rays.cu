@@ -117,6 +117,31 @@ extern "C" __global__ void opus_project(const float* __restrict__ volumes, const
   projections[i] = total;
 }
 
+// Adds a number to a sample's corners: the transpose of `sample`.
+__device__ void spread(float* volume, int side, const Place& place, float value) {
+  if (place.inside) {
+    const int row = side, plane = side * side;
+    float* at = volume + (place.low[2] * plane + place.low[1] * row + place.low[0]);
+    const float right = value * place.part[0], left = value - right;
+    const float far_right = right * place.part[1], near_right = right - far_right, far_left = left * place.part[1], near_left = left - far_left;
+    const float z = place.part[2];
+    atomicAdd(at, near_left - near_left * z);
+    atomicAdd(at + 1, near_right - near_right * z);
+    atomicAdd(at + row, far_left - far_left * z);
+    atomicAdd(at + row + 1, far_right - far_right * z);
+    atomicAdd(at + plane, near_left * z);
+    atomicAdd(at + plane + 1, near_right * z);
+    atomicAdd(at + plane + row, far_left * z);
+    atomicAdd(at + plane + row + 1, far_right * z);
+    return;
+  }
+  for (int corner = 0; corner < 8; ++corner) {
+    int index;
+    float weight[3], sign[3];
+    if (corner_of(place, corner, side, &index, weight, sign)) atomicAdd(volume + index, weight[0] * weight[1] * weight[2] * value);
+  }
+}
+
 // The transpose of opus_project: adds every pixel's gradient to the voxels of its samples. One thread a pixel.
 extern "C" __global__ void opus_project_volumes(const float* __restrict__ gradient, const float* __restrict__ matrices,
                                                 const float* __restrict__ offsets, const int* __restrict__ spans,
@@ -134,12 +159,7 @@ extern "C" __global__ void opus_project_volumes(const float* __restrict__ gradie
   const Line line = line_of(matrix, offset, spans, shape, pixel % shape.side, pixel / shape.side);
   for (int n = 0; n < line.count; ++n) {
     const Place place = place_of(line, n, t);
-    if (place.outside) continue;
-    for (int corner = 0; corner < 8; ++corner) {
-      int index;
-      float weight[3], sign[3];
-      if (corner_of(place, corner, t, &index, weight, sign)) atomicAdd(volume + index, weight[0] * weight[1] * weight[2] * g);
-    }
+    if (!place.outside) spread(volume, t, place, g);
   }
 }
 
