@@ -270,6 +270,63 @@ fn a_dry_run_decides_everything_and_writes_nothing() {
     assert!(project.train(JOB, &format!("{more} --dry-run")).out.contains("holds a job that is done"));
 }
 
+/// An engine that only says hello: it has two GPUs of 80 GB, of the first of which so much is free.
+fn engine_with_gpus(project: &Project, free_bytes: u64) -> std::path::PathBuf {
+    let report: Value = serde_json::from_str(&project.run("doctor --json").out).unwrap();
+    let gpu = |id: &str, free: u64| serde_json::json!({"id": id, "name": "GPU", "memory_bytes": 80_000_000_000u64, "free_bytes": free});
+    let hello = serde_json::json!({
+        "event": "hello", "version": report["version"], "build_id": report["build_id"], "torch": report["torch"],
+        "devices": [gpu("cuda:0", free_bytes), gpu("cuda:1", 79_000_000_000)],
+    });
+    let path = project.path("engine-with-gpus");
+    let until_told = "head -n 1 <&\"$OPUS_DSD_COMMANDS_FD\" >/dev/null";
+    std::fs::write(&path, format!("#!/bin/sh\necho '{hello}' >&\"$OPUS_DSD_EVENTS_FD\"\n{until_told}\n")).unwrap();
+    job::make_executable(&path);
+    path
+}
+
+#[test]
+fn a_gpu_that_others_use_is_planned_with_what_they_leave_free() {
+    job::engine();
+    let project = Project::new();
+    let planned = |free_bytes: u64, more: &str| {
+        let line =
+            format!("train --o {JOB}/ --in_parts sim/particles.star --in_mask sim/mask.mrc --preset full --templateres 192 --batch 48");
+        let mut command = project.command(&format!("{line} --dry-run {more}"));
+        job::Ended::of(command.env("OPUS_DSD_ENGINE", engine_with_gpus(&project, free_bytes)).output().unwrap())
+    };
+    let micro_batch = |ended: &job::Ended| -> usize {
+        let line =
+            ended.out.lines().find(|line| line.starts_with("  micro-batch ")).unwrap_or_else(|| panic!("{}{}", ended.out, ended.err));
+        line.split_whitespace().nth(1).unwrap().parse().unwrap()
+    };
+    let [taken, own] = ["--gpu 0", "--gpu 1"].map(|gpu| planned(6_000_000_000, gpu));
+    assert_eq!((taken.status, own.status), (Some(0), Some(0)), "{}{}", taken.err, own.err);
+    assert!(taken.out.contains("95% of the 6.0 GB that are free of cuda:0's 80.0 GB"), "{}", taken.out);
+    assert!(taken.out.contains("of cuda:0 (6.0 GB of 80.0 GB free)"), "{}", taken.out);
+    assert!(own.out.contains("of cuda:1 (80.0 GB)") && own.out.contains("85% of the 80.0 GB that cuda:1 has"), "{}", own.out);
+    assert!(micro_batch(&own) == 48 && (1..48).contains(&micro_batch(&taken)), "{}", taken.out);
+    // The same split for all that train together.
+    let both = planned(6_000_000_000, "--gpu 1,0");
+    assert!(both.out.contains("of each of cuda:1, cuda:0 (6.0 GB of 80.0 GB free on cuda:0)"), "{}", both.out);
+    assert!((1..24).contains(&micro_batch(&both)), "{}", both.out);
+    // What is said is kept; whether it is there is another matter.
+    let said = planned(6_000_000_000, "--gpu 0 --gpu-memory 3");
+    assert!(said.out.contains("3.0 GB at most") && micro_batch(&said) < micro_batch(&taken), "{}", said.out);
+    for (free_bytes, more) in [(6_000_000_000, "--gpu 0 --gpu-memory 20"), (100_000_000, "--gpu 0")] {
+        let ended = planned(free_bytes, more);
+        assert_eq!(ended.status, Some(4), "{}", ended.out);
+        assert!(
+            ended.err.contains("error: cuda:0: about ") && ended.err.contains(" of 80.0 GB are free; hint: choose another GPU"),
+            "{}",
+            ended.err
+        );
+    }
+    let doctor = project.command("doctor").env("OPUS_DSD_ENGINE", engine_with_gpus(&project, 6_000_000_000)).output().unwrap();
+    let text = String::from_utf8_lossy(&doctor.stdout).into_owned();
+    assert!(text.contains("GPU, 80.0 GB of memory, 6.0 GB free\n") && text.contains("GPU, 80.0 GB of memory\n"), "{text}");
+}
+
 #[test]
 fn options_come_from_a_file_and_the_command_line_counts_more() {
     let project = Project::new();

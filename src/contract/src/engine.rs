@@ -179,6 +179,9 @@ pub struct Device {
     pub name: String,
     /// Memory in bytes (host memory for the CPU).
     pub memory_bytes: u64,
+    /// Of a GPU's memory, the bytes that nobody had taken when the engine was started; missing where the driver does not tell, and for the CPU.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub free_bytes: Option<u64>,
 }
 
 /// Mean loss terms over an interval, each as it enters the total (weights applied).

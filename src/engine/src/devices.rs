@@ -1,10 +1,13 @@
 //! What this machine can compute on.
 
+mod nvidia;
+
+use self::nvidia::Management;
 use crate::native;
 use contract::{Device, Kind, Problem, Result, World};
-use libloading::os::unix::{Library, Symbol};
 use std::any::Any;
-use std::ffi::{CStr, c_char, c_int};
+#[cfg(all(target_os = "linux", target_env = "gnu"))]
+use std::ffi::c_int;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use tch::Tensor;
 
@@ -15,15 +18,14 @@ pub const TORCH_VERSION: &str = "2.11.0";
 const MOST_BLOCKS_OF_THEIR_OWN: c_int = 65_536;
 #[cfg(all(target_os = "linux", target_env = "gnu"))]
 const TRIM_ABOVE_BYTES: c_int = 128 * 1024;
-/// Bytes that the driver may write for a device's name.
-const NAME_BYTES: usize = 256;
 
 /// Devices, best first: GPUs in their order, then the CPU.
 #[must_use]
 pub fn list() -> Vec<Device> {
     let gpus = if tch::Cuda::is_available() { tch::Cuda::device_count().max(0) } else { 0 };
-    let mut devices: Vec<Device> = (0..gpus).map(|index| gpu(i32::try_from(index).unwrap_or(i32::MAX))).collect();
-    devices.push(Device { id: "cpu".into(), name: cpu_name(), memory_bytes: host_memory_bytes() });
+    let management = if gpus > 0 { Management::open() } else { None };
+    let mut devices: Vec<Device> = (0..gpus).map(|index| gpu(i32::try_from(index).unwrap_or(i32::MAX), management.as_ref())).collect();
+    devices.push(Device { id: "cpu".into(), name: cpu_name(), memory_bytes: host_memory_bytes(), free_bytes: None });
     devices
 }
 
@@ -176,28 +178,14 @@ fn cpu_name() -> String {
 }
 
 /// Name and memory as the driver tells them; the tensor library's bindings have no call for it.
-fn gpu(index: i32) -> Device {
-    let (name, memory_bytes) = ask_driver(index).unwrap_or_else(|| ("NVIDIA GPU".into(), 0));
-    Device { id: format!("cuda:{index}"), name, memory_bytes }
-}
-
-fn ask_driver(index: i32) -> Option<(String, u64)> {
-    // SAFETY: libcuda's documented C interface; every pointer outlives its call, and failures are return codes.
-    unsafe {
-        let driver = Library::new("libcuda.so.1").ok()?;
-        let init: Symbol<unsafe extern "C" fn(u32) -> c_int> = driver.get(b"cuInit\0").ok()?;
-        let get: Symbol<unsafe extern "C" fn(*mut c_int, c_int) -> c_int> = driver.get(b"cuDeviceGet\0").ok()?;
-        let get_name: Symbol<unsafe extern "C" fn(*mut c_char, c_int, c_int) -> c_int> = driver.get(b"cuDeviceGetName\0").ok()?;
-        let get_memory: Symbol<unsafe extern "C" fn(*mut usize, c_int) -> c_int> = driver.get(b"cuDeviceTotalMem_v2\0").ok()?;
-        let (mut handle, mut name, mut bytes) = (0, [0 as c_char; NAME_BYTES], 0usize);
-        let told = init(0) == 0
-            && get(&raw mut handle, index) == 0
-            && get_name(name.as_mut_ptr(), NAME_BYTES as c_int, handle) == 0
-            && get_memory(&raw mut bytes, handle) == 0;
-        // The library stays loaded: libtorch uses it too.
-        let text = CStr::from_ptr(name.as_ptr()).to_string_lossy().into_owned();
-        std::mem::forget(driver);
-        told.then_some((text, bytes as u64))
+fn gpu(index: i32, management: Option<&Management>) -> Device {
+    let id = format!("cuda:{index}");
+    match nvidia::ask(index) {
+        Some(told) => {
+            let free_bytes = management.zip(told.uuid).and_then(|(management, uuid)| management.free_bytes(uuid));
+            Device { id, name: told.name, memory_bytes: told.memory_bytes, free_bytes }
+        }
+        None => Device { id, name: "NVIDIA GPU".into(), memory_bytes: 0, free_bytes: None },
     }
 }
 

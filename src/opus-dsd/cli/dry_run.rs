@@ -5,6 +5,7 @@ use crate::job::forecast::{CpuTime, Forecast, forecast};
 use crate::job::progress::duration;
 use crate::job::status::State;
 use crate::machine::{disk, memory};
+use crate::settings::plan;
 use crate::settings::said::TrainSaid;
 use crate::settings::values::YesNo;
 use clap::{Arg, ArgMatches, value_parser};
@@ -83,12 +84,15 @@ fn for_people(forecast: &Forecast, folder: &Path, notes: &[String]) -> String {
     let usable = memory::read().usable();
     line("memory", format!("about {} of the host ({} can be had)", size(forecast.host_memory), size(usable)));
     if let Some(device) = forecast.device_memory {
-        let which = if decided.grid.engines.len() > 1 {
-            format!("each of {}", decided.grid.engines.join(", "))
-        } else {
-            decided.grid.device.id.clone()
+        let (several, scarcest) = (decided.grid.engines.len() > 1, decided.grid.scarcest());
+        let which = if several { format!("each of {}", decided.grid.engines.join(", ")) } else { decided.grid.device.id.clone() };
+        let all = size(scarcest.memory_bytes);
+        let there = match plan::left_by_others(scarcest) {
+            Some(free) if several || *scarcest != decided.grid.device => format!("{} of {all} free on {}", size(free), scarcest.id),
+            Some(free) => format!("{} of {all} free", size(free)),
+            None => all,
         };
-        line("", format!("about {} of {which} ({})", size(device), size(decided.grid.device.memory_bytes)));
+        line("", format!("about {} of {which} ({there})", size(device)));
     }
     line("time", time(forecast, *particles));
     text

@@ -3,6 +3,7 @@
 use super::{Finding, Parts};
 use crate::job::engine_process::{self, Engine};
 use crate::machine::{disk, nvidia};
+use crate::settings::plan;
 use crate::{BUILD_ID, job::progress::duration};
 use contract::{Problem, VERSION};
 use std::path::{Path, PathBuf};
@@ -58,7 +59,8 @@ fn engine(parts: &mut Parts, findings: &mut Vec<Finding>) {
     let gpus = engine.devices.iter().filter(|d| d.id != "cpu").count();
     findings.extend(driver(parts.driver.as_deref(), nvidia::has_device(), parts.cuda, gpus));
     for device in &engine.devices {
-        findings.push(Finding::ok(&device.id, format!("{}, {} of memory", device.name, disk::for_people(device.memory_bytes))));
+        let free = plan::left_by_others(device).map(|free| format!(", {} free", disk::for_people(free))).unwrap_or_default();
+        findings.push(Finding::ok(&device.id, format!("{}, {} of memory{free}", device.name, disk::for_people(device.memory_bytes))));
     }
 }
 

@@ -4,7 +4,7 @@
 use super::engine_process::Engine;
 use super::muster::{Member, Muster};
 use super::stages::context::Context;
-use crate::settings::decided::Grid;
+use crate::settings::grid::Grid;
 use contract::{Command, Event, Problem, Result, TrainSpec, World};
 use std::collections::VecDeque;
 use std::fs::File;

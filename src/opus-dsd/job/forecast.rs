@@ -5,6 +5,7 @@ use super::stages::{prepare, read};
 use super::status::{self, State};
 use crate::machine::{disk, memory};
 use crate::settings::decided::{self, Decided};
+use crate::settings::plan;
 use crate::settings::rules;
 use crate::settings::said::TrainSaid;
 use crate::settings::values::Preset;
@@ -159,12 +160,20 @@ impl Forecast {
                 format!("about {} of memory are needed, {} can be had", disk::for_people(self.host_memory), disk::for_people(usable));
             return Err(Problem::new(Kind::Device, what).at("memory").hint("ask the queue system for more, or lower `--micro-batch`"));
         }
-        let device = &self.decided.grid.device;
-        if let Some(needed) = self.device_memory.filter(|n| device.memory_bytes > 0 && *n > device.memory_bytes) {
-            let what = format!("about {} are needed, it has {}", disk::for_people(needed), disk::for_people(device.memory_bytes));
-            return Err(Problem::new(Kind::Device, what).at(device.id.clone()).hint("lower `--batch`, `--micro-batch` or `--templateres`"));
-        }
-        Ok(())
+        let device = self.decided.grid.scarcest();
+        let there = device.free_bytes.unwrap_or(device.memory_bytes);
+        let Some(needed) = self.device_memory.filter(|&needed| device.memory_bytes > 0 && needed > there) else { return Ok(()) };
+        let needed = disk::for_people(needed);
+        let problem = |what: String| Problem::new(Kind::Device, what).at(device.id.clone());
+        Err(match plan::left_by_others(device) {
+            Some(free) => {
+                let (free, all) = (disk::for_people(free), disk::for_people(device.memory_bytes));
+                problem(format!("about {needed} are needed, {free} of {all} are free"))
+                    .hint("choose another GPU with `--gpu`, wait until what others run there has ended, or lower `--gpu-memory`, `--batch` or `--templateres`")
+            }
+            None => problem(format!("about {needed} are needed, it has {}", disk::for_people(there)))
+                .hint("lower `--batch`, `--micro-batch` or `--templateres`"),
+        })
     }
 }
 

@@ -2,6 +2,7 @@
 
 use super::defaults::{BATCH, BETA, CHECKPOINT_MINUTES, PREVIEW, SEED, ZDIM};
 use super::devices::{choose_devices, engines, launched_device};
+use super::grid::{Grid, Launched};
 use super::plan;
 use super::rules::{self, Ruled};
 use super::said::{Grouping, TrainSaid};
@@ -48,74 +49,6 @@ pub(crate) struct DataFacts {
     pub(crate) mask: Option<(usize, f64)>,
     /// Where viewers find voxel 0 of the reference map, else of the mask (x, y, z), Å.
     pub(crate) origin_angstrom: [f64; 3],
-}
-
-/// Before the mask is on the render grid.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub(crate) struct Grid {
-    pub(crate) preset: Preset,
-    /// Side of the prepared images, pixels.
-    pub(crate) size_px: usize,
-    /// Device that trains, or the first of them.
-    pub(crate) device: Device,
-    /// Devices of the engines that this job starts to train together, one each.
-    #[serde(default)]
-    pub(crate) engines: Vec<String>,
-    /// Where a cluster's launcher started the processes that train together.
-    #[serde(default)]
-    pub(crate) launched: Option<Launched>,
-    /// Threads: of the engines that this job starts together; of each process where a launcher started them.
-    pub(crate) threads: usize,
-}
-
-/// Processes that a cluster's launcher started, an engine each.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Launched {
-    /// On all machines.
-    pub(crate) processes: usize,
-    /// On the first one's machine.
-    pub(crate) here: usize,
-    /// Threads of the first one's engine once training has ended, when the others stand by.
-    #[serde(default)]
-    pub(crate) threads_after: usize,
-}
-
-impl Grid {
-    /// Engines that train together.
-    pub(crate) fn ranks(&self) -> usize {
-        self.launched.map_or(self.engines.len().max(1), |launched| launched.processes)
-    }
-
-    /// Those of them on this machine.
-    pub(crate) fn ranks_here(&self) -> usize {
-        self.launched.map_or(self.ranks(), |launched| launched.here)
-    }
-
-    /// Threads of each engine.
-    pub(crate) fn threads_an_engine(&self) -> usize {
-        (self.threads / self.engines.len().max(1)).max(1)
-    }
-
-    /// Threads of the one engine that works once training has ended.
-    pub(crate) fn threads_after_training(&self) -> usize {
-        self.launched.map_or(self.threads, |launched| launched.threads_after.max(self.threads))
-    }
-
-    /// Has one engine do all that a trained job's model is used for later, whatever trained it.
-    pub(crate) fn set_one_engine(&mut self, device: Device, threads: usize) {
-        (self.device, self.threads) = (device, threads);
-        (self.engines, self.launched) = (Vec::new(), None);
-    }
-
-    /// Threads that train, of all engines.
-    pub(crate) fn threads_that_train(&self) -> usize {
-        self.launched.map_or(self.threads, |launched| self.threads * launched.processes)
-    }
-
-    /// The images of a batch that one engine takes, at most.
-    pub(crate) fn share(&self, batch: usize) -> usize {
-        batch.div_ceil(self.ranks())
-    }
 }
 
 /// Where maps lie, and what is done to them before they are written.
@@ -239,6 +172,11 @@ pub(crate) fn grid(said: &TrainSaid, facts: &DataFacts, devices: &[Device], laun
     };
     let device = chosen[0].clone();
     let engines = engines(&chosen, said.ranks)?;
+    let mut others = chosen;
+    for local in 0..launch.map_or(0, |launch| launch.here) {
+        others.push(launched_device(said, local, devices)?);
+    }
+    others.retain(|other| *other != device);
     let why = if said.device.is_some() || said.gpu.is_some() || said.num_gpus.is_some() { "as said" } else { "the best there is" };
     book.note("device", format!("{} ({})", device.id, device.name), why);
     if engines.len() > 1 {
@@ -267,7 +205,7 @@ pub(crate) fn grid(said: &TrainSaid, facts: &DataFacts, devices: &[Device], laun
     let preset = book.take("preset", said.preset, || rules::preset(device.id != "cpu", facts.box_px));
     let size = rules::size_px(preset, facts.box_px, said.downfrac);
     book.note("image size", format!("{} pixels of {:.4} Å", size.value, facts.box_px as f64 * facts.apix / size.value as f64), size.reason);
-    Ok((Grid { preset, size_px: size.value, device, engines, launched, threads }, book))
+    Ok((Grid { preset, size_px: size.value, device, others, engines, launched, threads }, book))
 }
 
 /// Second half: everything else. `mask_crop_px` is the side of the region of the render grid that holds the mask, pixels.
@@ -352,7 +290,7 @@ pub(crate) fn decide(said: &TrainSaid, facts: &DataFacts, grid: Grid, mut book: 
         log_interval,
         precision,
     };
-    let room = plan::room(said.gpu_memory, &grid.device, grid.ranks_here());
+    let room = plan::room(said.gpu_memory, grid.scarcest(), grid.ranks_here());
     // What a machine has free differs from run to run, and is no change of the job.
     let most = format!("{:.1} GB at most", room.value as f64 / 1e9);
     match said.gpu_memory {
@@ -448,7 +386,9 @@ pub(super) mod tests {
     }
 
     fn devices() -> Vec<Device> {
-        ["cuda:0", "cuda:1", "cpu"].map(|id| Device { id: id.into(), name: id.to_uppercase(), memory_bytes: 1 << 34 }).into()
+        ["cuda:0", "cuda:1", "cpu"]
+            .map(|id| Device { id: id.into(), name: id.to_uppercase(), memory_bytes: 1 << 34, free_bytes: None })
+            .into()
     }
 
     fn decided(said: &TrainSaid, devices: &[Device]) -> Decided {
@@ -510,5 +450,23 @@ pub(super) mod tests {
         let on_gpu = decided_of(&TrainSaid::default(), &devices(), Some(&second));
         assert_eq!((on_gpu.grid.device.id.as_str(), on_gpu.grid.ranks(), on_gpu.grid.ranks_here()), ("cuda:1", 4, 2));
         assert!(!reason(&on_gpu, "memory of a step").contains("each of"));
+    }
+
+    #[test]
+    fn a_step_fits_into_what_is_free_of_every_gpu() {
+        let mut devices = devices();
+        devices[1].free_bytes = Some(1 << 32);
+        let room = |said: &TrainSaid, launch: Option<&Launch>| {
+            let decided = decided_of(said, &devices, launch);
+            decided.reasons.into_iter().find(|r| r.name == "memory of a step").unwrap().reason
+        };
+        let gpus = |gpu: &str| TrainSaid { gpu: Some(gpu.into()), ..TrainSaid::default() };
+        let (whole, part) =
+            ("14.6 GB at most: 85% of the 17.2 GB that cuda:0 has", "4.1 GB at most: 95% of the 4.3 GB that are free of cuda:1's 17.2 GB");
+        assert_eq!([room(&gpus("0"), None), room(&gpus("1"), None), room(&gpus("0,1"), None)], [whole, part, part]);
+        let launch = Launch { rank: 0, size: 2, local: 0, here: 2, by: "srun", key: String::new(), first_host: None };
+        assert_eq!(room(&TrainSaid::default(), Some(&launch)), part);
+        let said = TrainSaid { gpu_memory: Some(12.0), ..gpus("1") };
+        assert_eq!(room(&said, None), "as said");
     }
 }

@@ -88,7 +88,9 @@ mod tests {
     use super::*;
 
     fn devices() -> Vec<Device> {
-        ["cuda:0", "cuda:1", "cpu"].map(|id| Device { id: id.into(), name: id.to_uppercase(), memory_bytes: 1 << 34 }).into()
+        ["cuda:0", "cuda:1", "cpu"]
+            .map(|id| Device { id: id.into(), name: id.to_uppercase(), memory_bytes: 1 << 34, free_bytes: None })
+            .into()
     }
 
     #[test]

@@ -1,7 +1,8 @@
 //! Settings of a model that the original trained: its layout and its numerics. What shapes training is ours, and not used.
 
-use super::decided::{Decided, Grid, MapTouch, Reason, SETTINGS_SCHEMA};
+use super::decided::{Decided, MapTouch, Reason, SETTINGS_SCHEMA};
 use super::defaults::{BATCH, BETA, CHECKPOINT_MINUTES, PREVIEW, SEED};
+use super::grid::Grid;
 use super::rules;
 use super::values::{ClusterMethod, Preset};
 use contract::{BaseVolume, Device, EncoderInput, ModelLayout, Numerics, Precision, Schedule, TrainSettings};
@@ -79,7 +80,7 @@ pub(crate) fn decide(model: &Model, device: Device, threads: usize) -> Decided {
     ];
     Decided {
         schema: SETTINGS_SCHEMA,
-        grid: Grid { preset, size_px: model.size_px, device, engines: Vec::new(), launched: None, threads },
+        grid: Grid { preset, size_px: model.size_px, device, others: Vec::new(), engines: Vec::new(), launched: None, threads },
         clusters: None,
         cluster_method: ClusterMethod::default(),
         map_box_px: layout.crop,
