@@ -9,6 +9,8 @@
 mod cli;
 mod doctor;
 mod host;
+#[cfg(all(target_os = "linux", target_env = "gnu"))]
+mod hypot;
 mod job;
 mod machine;
 mod settings;

@@ -49,7 +49,7 @@ impl Euler {
     /// Angles of a rotation matrix: rot and psi in (−180, 180], tilt in [0, 180]; at the poles rot is 0.
     #[must_use]
     pub fn of_matrix(a: &Matrix3) -> Self {
-        let sine = a[0][2].hypot(a[1][2]);
+        let sine = (a[0][2] * a[0][2] + a[1][2] * a[1][2]).sqrt();
         let tilt_deg = sine.atan2(a[2][2]).to_degrees();
         if sine > POLE {
             let rot_deg = a[2][1].atan2(a[2][0]).to_degrees();

@@ -242,7 +242,7 @@ fn noise_filter(noise: Noise, n: usize) -> Option<Vec<f32>> {
         for x in 0..=n / 2 {
             let kx = x as f64 / n as f64;
             // Amplitude² falls from 1.25 to 0.25 about a fifth of the Nyquist frequency.
-            let k = kx.hypot(ky) / 0.5;
+            let k = (kx * kx + ky * ky).sqrt() / 0.5;
             let f = (0.25 + 1.0 / (1.0 + (k / 0.2).powi(2))).sqrt();
             power += f * f * if x == 0 || 2 * x == n { 1.0 } else { 2.0 };
             filter.push(f);

@@ -50,7 +50,7 @@ impl Lattice {
         for y in 0..size {
             let ky = fft::signed_index(y, size) as f32;
             for x in 0..=half {
-                let radius = (x as f32).hypot(ky);
+                let radius = ((x * x) as f32 + ky * ky).sqrt();
                 if radius < half as f32 {
                     frequencies.push((x as f32, ky));
                     half_plane_index.push(y * (half + 1) + x);

@@ -117,7 +117,7 @@ fn randomise_phases(map: &Volume, from: usize, seed: u64, which: u64) -> Volume 
             }
             let (key, sign) = if other < own { (other, -1.0) } else { (own, 1.0) };
             let angle = sign * std::f64::consts::TAU * Random::keyed(seed, &[which, key.0 as u64, key.1 as u64, key.2 as u64]).uniform();
-            let size = value.norm();
+            let size = value.norm_sqr().sqrt();
             *value = Complex32::new(size * angle.cos() as f32, size * angle.sin() as f32);
         }
     });

@@ -58,7 +58,7 @@ pub fn sharpen(first: &Volume, second: &Volume, fsc: &HalfMapFsc, b_factor_angst
             continue;
         };
         *value *= weights[shell] as f32;
-        sum.0 += f64::from(value.norm());
+        sum.0 += f64::from(value.norm_sqr().sqrt());
         sum.1 += 1;
     }
     let extent = n as f64 * first.apix;
