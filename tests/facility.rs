@@ -3,7 +3,7 @@
 #[path = "support/job.rs"]
 mod job;
 
-use job::{Project, descendants, files, is_alive, signal, wait_for};
+use job::{Ended, Project, descendants, files, is_alive, signal, wait_for};
 use serde_json::Value;
 use std::process::Child;
 use std::time::Duration;
@@ -325,6 +325,40 @@ fn a_gpu_that_others_use_is_planned_with_what_they_leave_free() {
     let doctor = project.command("doctor").env("OPUS_DSD_ENGINE", engine_with_gpus(&project, 6_000_000_000)).output().unwrap();
     let text = String::from_utf8_lossy(&doctor.stdout).into_owned();
     assert!(text.contains("GPU, 80.0 GB of memory, 6.0 GB free\n") && text.contains("GPU, 80.0 GB of memory\n"), "{text}");
+}
+
+#[test]
+fn a_job_for_gpus_is_planned_on_a_machine_without_one() {
+    let project = Project::new();
+    job::engine();
+    let plan = |more: &str| {
+        let line = format!("train --o {JOB}/ --in_parts sim/particles.star --in_mask sim/mask.mrc --dry-run {more}");
+        Ended::of(project.command(&line).env("CUDA_VISIBLE_DEVICES", "").output().unwrap())
+    };
+    for more in ["--gpu 0", "--device cuda", "--num-gpus 2"] {
+        let refused = plan(more);
+        assert_eq!(refused.status, Some(4), "{more}: {}", refused.err);
+        let words = refused.last_error();
+        assert!(words.contains("no GPU is here") && words.contains("`--gpu-memory 24`"), "{more}: {words}");
+        let planned = plan(&format!("{more} --gpu-memory 24"));
+        assert_eq!(planned.status, Some(0), "{more}: {}", planned.err);
+        assert!(planned.out.contains("cuda:0 (not on this machine)") && planned.out.contains("(24.0 GB)"), "{more}: {}", planned.out);
+    }
+    let small = plan("--gpu 0 --gpu-memory 0.001");
+    assert_eq!(small.status, Some(4), "{}", small.err);
+    assert!(small.last_error().contains("it has 1.0 MB"), "{}", small.err);
+}
+
+#[test]
+fn processes_without_images_are_told() {
+    let project = Project::new();
+    job::engine();
+    let told = |more: &str| {
+        let ended = project.train(JOB, &format!("--dry-run --batch 2 {more}"));
+        assert_eq!(ended.status, Some(0), "{}", ended.err);
+        ended.out.contains("warning: 1 of the 3 processes have no image of a batch of 2: ")
+    };
+    assert!(told("--ranks 3") && !told("--ranks 2"));
 }
 
 #[test]

@@ -81,8 +81,8 @@ fn for_people(forecast: &Forecast, folder: &Path, notes: &[String]) -> String {
     line("disk", format!("prepared images {} in {}{}", size(*prepared), place.display(), free(place)));
     let (a_checkpoint, kept) = forecast.checkpoint;
     line("", format!("checkpoints about {kept} × {}, results about {}{}", size(a_checkpoint), size(forecast.results), free(folder)));
-    let usable = memory::read().usable();
-    line("memory", format!("about {} of the host ({} can be had)", size(forecast.host_memory), size(usable)));
+    let usable = if forecast.is_elsewhere() { String::new() } else { format!(" ({} can be had)", size(memory::read().usable())) };
+    line("memory", format!("about {} of the host{usable}", size(forecast.host_memory)));
     if let Some(device) = forecast.device_memory {
         let (several, scarcest) = (decided.grid.engines.len() > 1, decided.grid.scarcest());
         let which = if several { format!("each of {}", decided.grid.engines.join(", ")) } else { decided.grid.device.id.clone() };

@@ -5,6 +5,7 @@ use super::stages::{prepare, read};
 use super::status::{self, State};
 use crate::machine::{disk, memory};
 use crate::settings::decided::{self, Decided};
+use crate::settings::devices::{is_elsewhere, planned_devices};
 use crate::settings::plan;
 use crate::settings::rules;
 use crate::settings::said::TrainSaid;
@@ -104,13 +105,14 @@ pub(crate) struct Forecast {
 /// Whatever would end the job before it prepares its images.
 pub(crate) fn forecast(said: &TrainSaid, folder: &Path) -> Result<Forecast> {
     let mut engine = Engine::start(1, |_| {})?;
-    let read::Gathered { input, notes, warnings } = read::gather(said)?;
+    let read::Gathered { input, notes, mut warnings } = read::gather(said)?;
     engine.greet()?;
     let facts = input.facts()?;
-    let (grid, book) = decided::grid(said, &facts, &engine.devices, said.launch()?.as_ref())?;
+    let (grid, book) = decided::grid(said, &facts, &planned_devices(said, &engine.devices)?, said.launch()?.as_ref())?;
     let mask = prepare::mask(&input, &facts, &grid)?;
     let crop_px = prepare::crop_px(&mask, &grid);
     let decided = decided::decide(said, &facts, grid, book, crop_px);
+    warnings.extend(decided.idle_ranks());
     let particles = input.particles.len();
     let state = if folder.is_dir() { status::look(folder)?.state } else { State::Empty };
     let place = match &said.scratch {
@@ -135,6 +137,11 @@ pub(crate) fn forecast(said: &TrainSaid, folder: &Path) -> Result<Forecast> {
 }
 
 impl Forecast {
+    /// Whether it is for another machine: one with GPUs, which this one has not.
+    pub(crate) fn is_elsewhere(&self) -> bool {
+        is_elsewhere(&self.decided.grid.device)
+    }
+
     /// What the job would fail of for want of space or memory.
     ///
     /// # Errors
@@ -155,7 +162,7 @@ impl Forecast {
             room(folder, own)?;
         }
         let usable = memory::read().usable();
-        if usable < self.host_memory {
+        if usable < self.host_memory && !self.is_elsewhere() {
             let what =
                 format!("about {} of memory are needed, {} can be had", disk::for_people(self.host_memory), disk::for_people(usable));
             return Err(Problem::new(Kind::Device, what).at("memory").hint("ask the queue system for more, or lower `--micro-batch`"));

@@ -98,6 +98,22 @@ pub(crate) struct Decided {
 }
 
 impl Decided {
+    /// What to say where some engines never have an image of their own in a batch; `None` where all have.
+    pub(crate) fn idle_ranks(&self) -> Option<String> {
+        let (ranks, batch) = (self.grid.ranks(), self.train.batch);
+        let cure = match (self.grid.launched.is_some(), self.grid.device.id.as_str()) {
+            (true, _) => "start fewer of them",
+            (false, "cpu") => "lower `--ranks`",
+            (false, _) => "name fewer GPUs",
+        };
+        (ranks > batch).then(|| {
+            format!(
+                "{} of the {ranks} processes have no image of a batch of {batch}: they take cores and memory, and work for nothing; {cure}, or raise `--batch`",
+                ranks - batch
+            )
+        })
+    }
+
     /// What the job's maps look like.
     pub(crate) fn map_form(&self) -> MapForm {
         let MapTouch { origin_angstrom, flip, invert, lowpass_angstrom } = self.map_touch;
@@ -408,6 +424,20 @@ pub(super) mod tests {
         let zdim = d.reasons.iter().find(|r| r.name == "zdim").unwrap();
         assert_eq!((zdim.value.as_str(), zdim.reason.as_str()), ("5", "as said"));
         assert!(d.reasons.iter().all(|r| !r.reason.is_empty()));
+    }
+
+    #[test]
+    fn processes_without_images_are_named() {
+        let of = |ranks, batch| {
+            let said = TrainSaid { device: Some("cpu".into()), ranks: Some(ranks), batch: Some(batch), ..TrainSaid::default() };
+            decided(&said, &devices()).idle_ranks()
+        };
+        assert_eq!(of(16, 16), None);
+        let warning = of(40, 16).unwrap();
+        assert!(warning.starts_with("24 of the 40 processes have no image of a batch of 16") && warning.contains("`--ranks`"), "{warning}");
+        let launch = Launch { rank: 0, size: 20, local: 0, here: 2, by: "srun", key: String::new(), first_host: None };
+        let warning = decided_of(&TrainSaid::default(), &devices(), Some(&launch)).idle_ranks().unwrap();
+        assert!(warning.contains("start fewer of them, or raise `--batch`"), "{warning}");
     }
 
     #[test]

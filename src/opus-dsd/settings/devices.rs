@@ -5,6 +5,10 @@ use contract::{Device, Kind, Problem, Result};
 
 /// What the engine calls the processor.
 const CPU: &str = "cpu";
+/// Name of a GPU that a job is planned for from a machine without one.
+const ELSEWHERE: &str = "not on this machine";
+/// What `--gpu-memory` counts in.
+pub(super) const GIGABYTE: f64 = 1e9;
 
 /// The device that is asked for, or the first of them; see [`choose_devices`].
 ///
@@ -39,12 +43,7 @@ pub(crate) fn choose_devices(said: (Option<&str>, Option<&str>, Option<usize>), 
         }
     };
     let mut chosen: Vec<Device> = Vec::new();
-    for word in wanted.replace("cuda:", "").split([',', ':', ' ']).filter(|word| !word.is_empty()) {
-        let id = match word {
-            CPU | "none" => CPU.to_owned(),
-            "cuda" | "gpu" => "cuda:0".into(),
-            number => format!("cuda:{number}"),
-        };
+    for id in ids(&wanted) {
         let device = devices.iter().find(|d| d.id == id).ok_or_else(|| missing(option, format!("`{id}` is not here")))?;
         if !chosen.contains(device) {
             chosen.push(device.clone());
@@ -54,6 +53,47 @@ pub(crate) fn choose_devices(said: (Option<&str>, Option<&str>, Option<usize>), 
         return Err(missing(option, "the CPU does not train together with GPUs".into()));
     }
     if chosen.is_empty() { Err(missing(option, format!("`{wanted}` names no device"))) } else { Ok(chosen) }
+}
+
+/// The engine's names of the devices in a list (lower case).
+fn ids(wanted: &str) -> Vec<String> {
+    let id = |word: &str| match word {
+        CPU | "none" => CPU.to_owned(),
+        "cuda" | "gpu" => "cuda:0".into(),
+        number => format!("cuda:{number}"),
+    };
+    wanted.replace("cuda:", "").split([',', ':', ' ']).filter(|word| !word.is_empty()).map(id).collect()
+}
+
+/// The devices to plan a job with that may run elsewhere: those that are here, and where no GPU is, the ones that are asked for, each with the
+/// memory that `--gpu-memory` says.
+///
+/// # Errors
+/// GPUs are asked for where none is, and nobody says how much memory they have.
+pub(crate) fn planned_devices(said: &TrainSaid, devices: &[Device]) -> Result<Vec<Device>> {
+    let asked = match (&said.device, &said.gpu, said.num_gpus) {
+        (Some(list), ..) | (None, Some(list), _) => ids(&list.to_ascii_lowercase()),
+        (None, None, number) => (0..number.unwrap_or(0)).map(|index| format!("cuda:{index}")).collect(),
+    };
+    let numbered = |id: &&String| id.strip_prefix("cuda:").is_some_and(|number| number.parse::<u32>().is_ok());
+    let gpus: Vec<&String> = asked.iter().filter(numbered).collect();
+    let ([host], [id, ..]) = (devices, gpus.as_slice()) else { return Ok(devices.to_vec()) };
+    let Some(gigabytes) = said.gpu_memory else {
+        return Err(Problem::new(Kind::Device, "no GPU is here")
+            .at(format!("`{id}`"))
+            .hint("to plan a job for another machine, say how much memory each of its GPUs has, as `--gpu-memory 24` (in gigabytes)"));
+    };
+    let elsewhere = |id: &&String| {
+        let mut gpu = host.clone();
+        (gpu.id, gpu.name, gpu.memory_bytes) = (id.to_string(), ELSEWHERE.into(), (gigabytes * GIGABYTE) as u64);
+        gpu
+    };
+    Ok(gpus.iter().map(elsewhere).chain(devices.iter().cloned()).collect())
+}
+
+/// Whether a device of [`planned_devices`] is not on this machine.
+pub(crate) fn is_elsewhere(device: &Device) -> bool {
+    device.name == ELSEWHERE
 }
 
 /// The device of a process that a cluster's launcher started as the `local`-th of its machine: the `local`-th of those that are asked for, or
@@ -107,6 +147,38 @@ mod tests {
         }
         let problem = choose_device((None, Some("7"), None), &devices()).unwrap_err();
         assert_eq!(problem.kind, Kind::Device);
+    }
+
+    #[test]
+    fn a_job_for_gpus_is_planned_where_none_is() {
+        let login_node = &devices()[2..];
+        let of = |said: &TrainSaid, here: &[Device]| {
+            let devices = planned_devices(said, here)?;
+            choose_devices((said.device.as_deref(), said.gpu.as_deref(), said.num_gpus), &devices)
+        };
+        for said in [
+            TrainSaid { gpu: Some("0:1".into()), ..TrainSaid::default() },
+            TrainSaid { device: Some("cuda:0,cuda:1".into()), ..TrainSaid::default() },
+            TrainSaid { num_gpus: Some(2), ..TrainSaid::default() },
+        ] {
+            let problem = of(&said, login_node).unwrap_err();
+            assert!(problem.kind == Kind::Device && problem.hint.unwrap().contains("`--gpu-memory 24`"));
+            let said = TrainSaid { gpu_memory: Some(24.0), ..said };
+            let found = of(&said, login_node).unwrap();
+            assert_eq!(
+                found.iter().map(|d| (d.id.as_str(), d.memory_bytes)).collect::<Vec<_>>(),
+                [("cuda:0", 24_000_000_000), ("cuda:1", 24_000_000_000)]
+            );
+            assert!(found.iter().all(is_elsewhere));
+            // Where there are GPUs, a job is planned with these.
+            assert!(!of(&said, &devices()).unwrap().iter().any(is_elsewhere));
+            assert!(of(&said, &devices()[1..]).is_err());
+        }
+        assert!(of(&TrainSaid { gpu: Some("all".into()), gpu_memory: Some(24.0), ..TrainSaid::default() }, login_node).is_err());
+        for said in [TrainSaid::default(), TrainSaid { device: Some("CPU".into()), ..TrainSaid::default() }] {
+            let said = TrainSaid { gpu_memory: Some(24.0), ..said };
+            assert_eq!(of(&said, login_node).unwrap(), login_node);
+        }
     }
 
     #[test]

@@ -2,6 +2,7 @@
 //!
 //! The effective batch is never touched, since it shapes the result; how it is split does not (docs/benchmarks/memory.md).
 
+use super::devices::GIGABYTE;
 use super::rules::Ruled;
 use crate::machine::memory;
 use contract::memory::Footprint;
@@ -14,8 +15,6 @@ const SHARE_OF_GPU: f64 = 0.85;
 const SHARE_OF_FREE: f64 = 0.95;
 /// Part of the host's usable memory that training on a CPU may fill; the rest is for caches, the other processes and other programs.
 const SHARE_OF_HOST: f64 = 0.5;
-/// What `--gpu-memory` counts in.
-const GIGABYTE: f64 = 1e9;
 
 /// How a step is split.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -25,6 +25,7 @@ pub(super) fn run(context: &mut Context<'_>, said: &TrainSaid) -> Result<()> {
     let crop_px = prepare::crop_px(&mask, &grid);
     let decided = decided::decide(said, &facts, grid, book, crop_px);
     settle(context, &engine, &input, &decided, &fingerprint)?;
+    decided.idle_ranks().iter().for_each(|warning| context.warn(warning));
     let given = check::Wish::of_training(said, &input);
     check::run(context, &input.particles, &given, &fingerprint)?;
     let options = prepare::options(said, &decided.grid);
