@@ -223,6 +223,9 @@ check() {
     if ! try "$out/check-$1.txt" "$packed/tests/$1" ${2:+"$2"} --nocapture; then
       verdict="DOES NOT HOLD"
       cat "$out/check-$1.txt"
+    elif grep '^running 0 tests' "$out/check-$1.txt" >&2; then
+      verdict="DOES NOT HOLD: no such test"
+      failures=$((failures + 1))
     elif [ "$device" != cpu ] && grep SKIPPED "$out/check-$1.txt" >&2; then
       verdict="DOES NOT HOLD: skipped"
       failures=$((failures + 1))
