@@ -24,8 +24,8 @@ pub use results::{
     StateHalves, StateMatch, StateVolume,
 };
 pub use training::{
-    BaseVolume, EncoderGrid, EncoderInput, Guards, Hypotheses, LearningRate, ModelLayout, Numerics, Precision, ResizeAt, Schedule,
-    TrainSettings, WarmStart, Width,
+    BaseVolume, EncoderGrid, EncoderInput, Guards, Hypotheses, LearningRate, ModelLayout, Numerics, Precision, ProjectionRoute, ResizeAt,
+    Schedule, TrainSettings, WarmStart, Width,
 };
 
 /// The program's version.

@@ -18,6 +18,9 @@ pub struct TrainSettings {
     pub encoder_input: EncoderInput,
     /// Pose hypotheses a particle.
     pub hypotheses: Hypotheses,
+    /// How decoded volumes are projected. (Settings of before it existed: along rays.)
+    #[serde(default)]
+    pub projection: ProjectionRoute,
     /// Total number of epochs.
     pub epochs: usize,
     /// Effective batch: images an optimiser step.
@@ -84,6 +87,28 @@ pub enum Precision {
     F32,
     /// bfloat16: the range of single precision with 8 bits of it.
     Bf16,
+}
+
+/// How decoded volumes are projected for the poses of an image.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ProjectionRoute {
+    /// Trilinear samples of the volume, added along rays, as in the original.
+    #[default]
+    Rays,
+    /// Central slices of the volume's padded Fourier transform. Learned poses get no gradient.
+    Slices,
+}
+
+impl ProjectionRoute {
+    /// Poses from which on slices take less time than rays at every size, and are more exact (docs/benchmarks/speed-cpu.md).
+    pub const FEWEST_FOR_SLICES: usize = 4;
+
+    /// The one that takes less time for so many poses an image.
+    #[must_use]
+    pub fn quicker(poses: usize) -> Self {
+        if poses < Self::FEWEST_FOR_SLICES { Self::Rays } else { Self::Slices }
+    }
 }
 
 /// Shapes of encoder and decoder.

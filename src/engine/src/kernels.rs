@@ -4,6 +4,7 @@ pub mod cuda;
 pub mod lift;
 pub mod priors;
 pub mod projection;
+pub mod slices;
 pub mod smoothing;
 pub mod tensors;
 mod threads;

@@ -19,6 +19,7 @@ pub mod loss;
 pub mod prior;
 pub mod projector;
 pub mod schedules;
+pub mod slices;
 pub mod smoothing;
 pub mod tuning;
 pub mod volume;

@@ -9,9 +9,10 @@ use crate::model::fourier;
 use crate::model::geometry::Centre;
 use crate::model::lift::{Lift, LiftSteps};
 use crate::model::projector::{Projector, ProjectorConfig, Region, ball_radius_px};
+use crate::model::slices::SliceProjector;
 use crate::model::volume::{VolumeModel, centre_crop, crop_and_refit, prior_bounds};
 use crate::model::volume_priors::VolumePriors;
-use contract::{BaseVolume, EncoderInput, Problem, Result, TrainSettings};
+use contract::{BaseVolume, EncoderInput, Problem, ProjectionRoute, Result, TrainSettings};
 use cryoem::geometry::{healpix_hypotheses, local_ring};
 use cryoem::volume::Volume;
 use tch::nn::VarStore;
@@ -47,6 +48,8 @@ pub struct Scene {
     /// Mask on the encoder's grid, `[1, 1, e, e, e]`.
     encoder_mask: Tensor,
     projector: Projector,
+    /// What decoded volumes are projected by instead.
+    slices: Option<SliceProjector>,
     lift: Lift,
     frequencies: FrequencyGrid,
     hypotheses: Option<(Tensor, Side)>,
@@ -99,7 +102,17 @@ impl Scene {
         };
         // Interpolating twice, as the original's encoder does, blurs: it is what the weights were trained on.
         let steps = if numerics.rotate_about_half_pixel { LiftSteps::TurnThenTilt } else { LiftSteps::Direct };
-        let projector = Projector::new(ProjectorConfig { side: crop, template, centre, region }, device);
+        let config = ProjectorConfig { side: crop, template, centre, region };
+        let slices = match settings.projection {
+            ProjectionRoute::Rays => None,
+            ProjectionRoute::Slices if region == Region::Cube || layout.z_affine_dim > 0 => {
+                return Err(Problem::input("projections by Fourier slices go neither with the original's numerics nor with learned poses")
+                    .at("projection")
+                    .hint("projection `rays` goes with all"));
+            }
+            ProjectionRoute::Slices => Some(SliceProjector::new(&config, device)),
+        };
+        let projector = Projector::new(config, device);
         Ok(Self {
             volume_priors: VolumePriors::new(prior_bounds(&mask, template), device),
             encoder_mask: encoder_mask.unsqueeze(0).unsqueeze(0),
@@ -113,6 +126,7 @@ impl Scene {
             input_scale: 1.0,
             volume,
             projector,
+            slices,
         })
     }
 
@@ -212,19 +226,39 @@ impl Scene {
     pub fn project(&self, volumes: &Tensor, batch: &Batch, correction: Option<&Tensor>, shift_px: Option<&Tensor>) -> Tensor {
         let rotations = self.rotations(batch, correction);
         let shift = shift_px.map(|shift| shift.unsqueeze(1).expand([-1, rotations.size()[1], 3], false));
-        self.projector.project_moved(volumes, &rotations, self.pixel_scale(batch).as_ref(), shift.as_ref())
+        let scale = self.pixel_scale(batch);
+        match &self.slices {
+            Some(slices) => slices.project(volumes, &rotations, scale.as_ref(), shift.as_ref()),
+            None => self.projector.project_moved(volumes, &rotations, scale.as_ref(), shift.as_ref()),
+        }
     }
 
     /// Why projections, the encoder's input or the volume priors are made without their kernels; `None` where these make all.
     #[must_use]
     pub fn without_kernel(&self) -> Option<&Problem> {
-        self.projector.without_kernel().or_else(|| self.lift.without_kernel()).or_else(|| self.volume_priors.without_kernel())
+        let slices = self.slices.as_ref().and_then(SliceProjector::without_kernel);
+        slices
+            .or_else(|| self.projector.without_kernel())
+            .or_else(|| self.lift.without_kernel())
+            .or_else(|| self.volume_priors.without_kernel())
     }
 
-    /// Samples of one projection.
+    /// Bytes that projecting a volume for some poses reads, at least.
     #[must_use]
-    pub fn points(&self) -> i64 {
-        self.projector.points()
+    pub fn projection_bytes(&self, poses: usize) -> f64 {
+        match &self.slices {
+            Some(slices) => slices.bytes(poses),
+            None => self.projector.bytes(poses),
+        }
+    }
+
+    /// Floating-point operations of it.
+    #[must_use]
+    pub fn projection_flop(&self, poses: usize) -> f64 {
+        match &self.slices {
+            Some(slices) => slices.flop(poses),
+            None => self.projector.flop(poses),
+        }
     }
 
     /// The side of the compared region, pixels.

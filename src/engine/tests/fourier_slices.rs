@@ -1,11 +1,10 @@
-//! Projection by Fourier slices, which `benches/slices/` measures beside the fused projector: it is right, so that its times count.
+//! Projection by Fourier slices: the kernels against libtorch's operators, and both against an analytic truth.
 //!
-//! Index: the pruned transform · the transpose · the analytic truth, with shifts and pixel sizes.
+//! Index: the pruned transform · the CPU's kernel, values and gradients, threads · poses that are none · the analytic truth, with shifts and
+//! pixel sizes, also of images finer than the grid. (The GPU's kernel: `gpu_kernels.rs`, `device.rs`.)
 
 #[path = "../benches/slices/blobs.rs"]
 mod blobs;
-#[path = "../benches/slices/route.rs"]
-mod route;
 #[path = "support/kernels.rs"]
 mod support;
 
@@ -13,42 +12,39 @@ use blobs::{Blobs, Pose};
 use cryoem::fft::Complex32;
 use cryoem::geometry::random_rotation;
 use cryoem::random::Random;
-use opus_dsd_engine::kernels::projection::Rays;
+use opus_dsd_engine::kernels::slices::{Sizes, Transform};
 use opus_dsd_engine::model::geometry::Centre;
 use opus_dsd_engine::model::projector::{Projector, ProjectorConfig, Region};
-use opus_dsd_engine::native::Operator;
-use route::{Extent, Room, Slices, Transform, Window, quick_side};
-use std::sync::Arc;
-use support::{OPTIONS, relative, rotations, stack, start};
+use opus_dsd_engine::model::slices::SliceProjector;
+use support::{OPTIONS, relative, rotations, stack, start, start_alone};
 use tch::{Device, Kind, Tensor};
 
-type Make = fn(&ProjectorConfig, &Rays) -> Arc<dyn Operator>;
+/// Region, volume, radius of the ball: volumes as wide as the projections, wider, narrower; a ball that leaves the box.
+const SHAPES: [(i64, i64, f64); 4] = [(24, 24, 10.0), (20, 32, 9.0), (32, 16, 14.0), (18, 18, 12.0)];
 
-/// Each interpolation, with a padding.
-const WAYS: [(&str, Make); 3] = [
-    ("linear, 2", |config, rays| Arc::new(Slices::new(config, rays, 2.0, |_| Window::hat()))),
-    ("3 points, 1.5", |config, rays| Arc::new(Slices::<3>::new(config, rays, 1.5, Window::smooth))),
-    ("4 points, 1.25", |config, rays| Arc::new(Slices::<4>::new(config, rays, 1.25, Window::smooth))),
-];
-
-fn config(side: i64, template: i64, centre: Centre, region: Region) -> ProjectorConfig {
-    ProjectorConfig { side, template, centre, region }
+fn config(side: i64, template: i64, radius_px: f64) -> ProjectorConfig {
+    ProjectorConfig { side, template, centre: Centre::Voxel, region: Region::Ball { radius_px } }
 }
 
-fn projector(config: ProjectorConfig, make: Make) -> Projector {
-    Projector::with_kernel(config, Device::Cpu, |rays| make(&config, rays))
+/// Volumes of noise within the ball.
+fn volumes(config: &ProjectorConfig, images: i64) -> Tensor {
+    let ProjectorConfig { side, template: t, centre, region } = *config;
+    let Region::Ball { radius_px } = region else { unreachable!() };
+    let distance2 = centre.cube(t, Device::Cpu).square().sum_dim_intlist([1i64].as_slice(), false, Kind::Float);
+    let inside = distance2.le((radius_px * centre.steps(side, t)).powi(2)).to_kind(Kind::Float);
+    Tensor::randn([images, 1, t, t, t], OPTIONS) * inside.view([t, t, t])
 }
 
 #[test]
 fn the_pruned_transform_is_libtorchs() {
     start();
-    for (volume, padded, highest) in [(16, 32, 16.0), (16, 20, 10.0), (24, 36, 11.5)] {
-        let extent = Extent { volume, padded, radius: f64::INFINITY, highest, taps: 4 };
-        let transform = Transform::new(extent, |_| 1.0);
-        let t = volume as i64;
+    for (side, template) in [(32, 32), (16, 32), (23, 24)] {
+        let sizes = Sizes { side, radius: f64::INFINITY, ..Sizes::new(side, template, 0.5 * side as f64) };
+        let transform = Transform::new(sizes, |_| 1.0);
+        let (t, padded) = (template as i64, sizes.padded);
         let values = Tensor::randn([t, t, t], OPTIONS);
         let mut spectrum = vec![Complex32::default(); transform.len()];
-        transform.spectrum(&Vec::<f32>::try_from(values.reshape([-1])).unwrap(), &mut Room::default(), &mut spectrum);
+        transform.spectrum(3, &Vec::<f32>::try_from(values.reshape([-1])).unwrap(), &mut Vec::new(), &mut spectrum);
         // Origin to index 0 of the padded box: in front of the volume's first half lies its second.
         let margin = padded as i64 - t;
         let whole = values.constant_pad_nd([0, margin, 0, margin, 0, margin]).roll([-t / 2; 3], [0, 1, 2]).fft_fftn(
@@ -58,46 +54,66 @@ fn the_pruned_transform_is_libtorchs() {
         );
         let whole = Vec::<f32>::try_from(whole.view_as_real().reshape([-1])).unwrap();
         let wrap = |i: i32| i.rem_euclid(padded as i32) as usize;
-        let reach = highest as i32;
-        for (y, x, z) in [(0, 0, 0), (1, -1, 2), (-reach, 0, 1), (3, reach, -4), (2, reach / 2, reach), (0, -2, -reach), (-3, reach + 1, 3)]
+        let reach = sizes.highest as i32;
+        for (y, x, z) in [(0, 0, 0), (1, -1, 2), (-reach, 0, 1), (3, reach, -4), (2, reach / 2, reach), (0, -1, -reach), (-3, reach + 1, 3)]
         {
             let index = (wrap(z) * padded + wrap(y)) * padded + wrap(x);
             let (got, want) = (spectrum[transform.place([x, y, z])], Complex32::new(whole[2 * index], whole[2 * index + 1]));
-            assert!((got - want).norm() < 1e-3, "{volume} in {padded} at {x}, {y}, {z}: {got}, not {want}");
+            assert!((got - want).norm() < 1e-3, "{template} in {padded} at {x}, {y}, {z}: {got}, not {want}");
+        }
+    }
+}
+
+/// Projections and the gradient by the volumes of a fixed functional of them.
+fn both(volumes: &Tensor, project: impl Fn(&Tensor) -> Tensor) -> [Tensor; 2] {
+    let volumes = volumes.copy().set_requires_grad(true);
+    let projections = project(&volumes);
+    let weights = (Tensor::arange(projections.numel() as i64, OPTIONS) * 0.7).sin().view_as(&projections);
+    (&projections * weights).sum(Kind::Float).backward();
+    [projections.detach(), volumes.grad()]
+}
+
+#[test]
+fn the_kernel_does_what_the_tensors_do() {
+    let _alone = start_alone();
+    for (side, template, radius_px) in SHAPES {
+        let config = config(side, template, radius_px);
+        let projector = SliceProjector::new(&config, Device::Cpu);
+        for (images, poses, scale) in [(3, 4, 1.0f32), (1, 5, 1.03), (2, 1, 0.94)] {
+            let (volumes, rotations) = (volumes(&config, images), rotations(images, poses));
+            let (scale, shift) = (Tensor::full([images], f64::from(scale), OPTIONS), Tensor::randn([images, poses, 3], OPTIONS));
+            let mask = volumes.not_equal(0.0).to_kind(Kind::Float);
+            let want = both(&volumes, |v| projector.project_by_tensors(&(v * &mask), &rotations, Some(&scale), Some(&shift)));
+            for threads in [1, 2, 7] {
+                tch::set_num_threads(threads);
+                let got = both(&volumes, |v| projector.project(&(v * &mask), &rotations, Some(&scale), Some(&shift)));
+                tch::set_num_threads(1);
+                for (what, (got, want)) in ["projections", "volumes"].iter().zip(got.iter().zip(&want)) {
+                    assert!(want.abs().max().double_value(&[]) > 0.1, "{what} say something");
+                    let error = relative(got, want);
+                    // The kernel has a table of the window; measured 1e-4 at most.
+                    assert!(error < 2e-4, "{what} of {config:?}, {threads} threads: {error:.1e}");
+                }
+            }
         }
     }
 }
 
 #[test]
-fn sides_are_quick_and_no_smaller() {
-    assert_eq!([1, 63, 64, 171, 228, 143].map(quick_side), [2, 64, 64, 180, 240, 144]);
-}
-
-#[test]
-fn the_gradient_is_the_transpose() {
+fn poses_that_are_no_numbers_give_none() {
     start();
-    for config in [
-        config(24, 24, Centre::Voxel, Region::Ball { radius_px: 11.0 }),
-        config(20, 32, Centre::Voxel, Region::Ball { radius_px: 9.0 }),
-        config(18, 16, Centre::HalfVoxel, Region::Cube),
-    ] {
-        for (name, make) in WAYS {
-            let (projector, t) = (projector(config, make), config.template);
-            let volumes = Tensor::randn([2, 1, t, t, t], OPTIONS).set_requires_grad(true);
-            let (poses, shift) = (rotations(2, 3), Tensor::randn([2, 3, 3], OPTIONS));
-            let scale = Tensor::from_slice(&[1.0f32, 1.03]);
-            let projections = projector.project_moved(&volumes, &poses, Some(&scale), Some(&shift));
-            let weights = Tensor::randn(projections.size(), OPTIONS);
-            (&projections * &weights).sum(Kind::Float).backward();
-            let dot = |a: &Tensor, b: &Tensor| (a.to_kind(Kind::Double) * b.to_kind(Kind::Double)).sum(Kind::Double).double_value(&[]);
-            // The gradient does not depend on the volumes: other ones must give the same sum.
-            let others = Tensor::randn(volumes.size(), OPTIONS);
-            let there = tch::no_grad(|| projector.project_moved(&others, &poses, Some(&scale), Some(&shift)));
-            let (there, back) = (dot(&there, &weights), dot(&others, &volumes.grad()));
-            let size = (volumes.grad().norm() * others.norm()).double_value(&[]);
-            assert!((there - back).abs() < 1e-6 * size, "{name} at {config:?}: {there} there, {back} back, of {size}");
-            assert!(there.abs() > 1e-4 * size, "sums that are there");
+    let config = config(16, 16, 7.0);
+    let projector = SliceProjector::new(&config, Device::Cpu);
+    let volumes = volumes(&config, 1).set_requires_grad(true);
+    for bad in [f64::NAN, f64::INFINITY] {
+        let poses = rotations(1, 2);
+        let _ = poses.get(0).get(0).get(0).get(0).fill_(bad);
+        for projections in [projector.project(&volumes, &poses, None, None), projector.project_by_tensors(&volumes, &poses, None, None)] {
+            assert!(projections.select(1, 0).isnan().all().int64_value(&[]) == 1, "{bad}");
+            assert!(projections.select(1, 1).isfinite().all().int64_value(&[]) == 1);
         }
+        projector.project(&volumes, &poses, None, None).sum(Kind::Float).backward();
+        assert!(volumes.grad().isfinite().all().int64_value(&[]) == 1);
     }
 }
 
@@ -105,25 +121,25 @@ fn the_gradient_is_the_transpose() {
 fn projections_are_those_of_the_truth() {
     start();
     let mut random = Random::new(3, 3);
-    // Measured errors, rounded up.
-    for (most, (name, make)) in [0.02, 0.01, 0.003].into_iter().zip(WAYS) {
-        for config in [
-            config(32, 32, Centre::Voxel, Region::Ball { radius_px: 15.0 }),
-            config(32, 48, Centre::Voxel, Region::Ball { radius_px: 15.0 }),
-            config(32, 48, Centre::HalfVoxel, Region::Cube),
-        ] {
-            let blobs = Blobs::new(13.0, (1.2, 2.0));
-            let projector = projector(config, make);
-            let volume = blobs.volume(&config);
-            for pixel_scale in [1.0, 1.04] {
-                let shift_px = [0.7, -0.4, 1.1];
-                let pose = Pose { rotation: random_rotation(&mut random), pixel_scale, shift_px };
-                let shift = Tensor::from_slice(&shift_px.map(|v| v as f32)).view([1, 1, 3]);
-                let scale = Tensor::from_slice(&[pixel_scale as f32]);
-                let got = projector.project_moved(&volume, &stack(&[pose.rotation]).unsqueeze(0), Some(&scale), Some(&shift));
-                let error = relative(&got.view([32, 32]), &blobs.projection(&config, &pose));
-                assert!(error < most, "{name} at {config:?}, scale {pixel_scale}: {error:.1e}");
-            }
+    for (side, template) in [(32, 32), (32, 48)] {
+        let config = config(side, template, 15.0);
+        let blobs = Blobs::new(13.0, (1.2, 2.0));
+        let (slices, rays) = (SliceProjector::new(&config, Device::Cpu), Projector::new(config, Device::Cpu));
+        let volume = blobs.volume(&config);
+        for pixel_scale in [1.0, 1.04, 0.97] {
+            let shift_px = [0.7, -0.4, 1.1];
+            let rotation = random_rotation(&mut random);
+            let truth = blobs.projection(&config, &Pose { rotation, pixel_scale, shift_px });
+            let shift = Tensor::from_slice(&shift_px.map(|v| v as f32)).view([1, 1, 3]);
+            let (scale, poses) = (Tensor::from_slice(&[pixel_scale as f32]), stack(&[rotation]).unsqueeze(0));
+            let error = |projections: Tensor| relative(&projections.view([side, side]), &truth);
+            let by_slices = error(slices.project(&volume, &poses, Some(&scale), Some(&shift)));
+            let by_rays = error(rays.project_moved(&volume, &poses, Some(&scale), Some(&shift)));
+            // Finer voxels help rays alone.
+            assert!(
+                by_slices < 0.012 && (by_slices < by_rays || template > side),
+                "{template}, scale {pixel_scale}: {by_slices:.1e}, along rays {by_rays:.1e}"
+            );
         }
     }
 }

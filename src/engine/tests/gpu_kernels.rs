@@ -1,5 +1,5 @@
-//! The sources of the GPU's kernels, run on the host: projections with all their gradients, lifted images, smoothed volumes and volume priors
-//! with theirs, against the CPU's kernels; and compiled by NVRTC.
+//! The sources of the GPU's kernels, run on the host: projections along rays and by slices with their gradients, lifted images, smoothed volumes
+//! and volume priors with theirs, against the CPU's kernels; and compiled by NVRTC.
 //!
 //! Whether they run on a GPU as they do here is for `device.rs`.
 
@@ -16,10 +16,12 @@ use opus_dsd_engine::kernels::cuda::{Kernels, compile};
 use opus_dsd_engine::kernels::lift::gpu::{GpuLift, SOURCE as LIFT};
 use opus_dsd_engine::kernels::priors::gpu::{GpuPriors, SOURCE as PRIORS};
 use opus_dsd_engine::kernels::projection::gpu::{GpuProjection, SOURCE as PROJECTION};
+use opus_dsd_engine::kernels::slices::gpu::{GpuSlices, SOURCE as SLICES};
 use opus_dsd_engine::kernels::smoothing::gpu::{GpuSmoothing, SOURCE as SMOOTHING};
 use opus_dsd_engine::model::geometry::Centre;
 use opus_dsd_engine::model::lift::{Lift, LiftSteps};
 use opus_dsd_engine::model::projector::{Projector, ProjectorConfig, Region};
+use opus_dsd_engine::model::slices::SliceProjector;
 use opus_dsd_engine::model::smoothing::{Smoothing, TAPS};
 use opus_dsd_engine::model::volume_priors::VolumePriors;
 use opus_dsd_engine::torch::init_torch;
@@ -64,6 +66,8 @@ fn on_host(test: &str) -> Option<Arc<OnHost>> {
         .arg(package.join("src/kernels/lift"))
         .arg("-I")
         .arg(package.join("src/kernels/priors"))
+        .arg("-I")
+        .arg(package.join("src/kernels/slices"))
         .arg("-I")
         .arg(package.join("src/kernels/smoothing"))
         .arg(package.join("tests/support/cuda_on_host.cpp"))
@@ -130,6 +134,36 @@ fn poses_that_are_no_numbers_give_none() {
         assert!(projections.select(1, 1).isfinite().all().int64_value(&[]) == 1);
         projections.sum(Kind::Float).backward();
         assert!(volumes.grad().isfinite().all().int64_value(&[]) == 1);
+    }
+}
+
+#[test]
+fn slices_are_those_of_the_cpu() {
+    let Some(host) = on_host("slices_are_those_of_the_cpu") else { return };
+    for (side, template, radius_px, images, poses) in [(24, 24, 11.0, 2, 3), (20, 32, 9.0, 1, 5), (32, 16, 14.0, 3, 1)] {
+        let config = ProjectorConfig { side, template, centre: Centre::Voxel, region: Region::Ball { radius_px } };
+        let reference = SliceProjector::new(&config, Device::Cpu);
+        let kernels = Arc::clone(&host);
+        let tested = SliceProjector::with_reading_kernel(&config, Device::Cpu, |sizes| GpuSlices::with(kernels, sizes));
+        let cube = Centre::Voxel.cube(template, Device::Cpu).square().sum_dim_intlist([1i64].as_slice(), false, Kind::Float);
+        let ball = cube.le((radius_px * template as f64 / side as f64).powi(2)).to_kind(Kind::Float).view([template, template, template]);
+        let volumes = Tensor::randn([images, 1, template, template, template], OPTIONS);
+        let (poses, shift) = (rotations(images, poses), Tensor::randn([images, poses, 3], OPTIONS));
+        let scale = Tensor::linspace(0.95, 1.05, images, OPTIONS);
+        let both = |projector: &SliceProjector| {
+            let volumes = volumes.copy().set_requires_grad(true);
+            let projections = projector.project(&(&volumes * &ball), &poses, Some(&scale), Some(&shift));
+            let weights = (Tensor::arange(projections.numel() as i64, OPTIONS) * 0.7).sin().view_as(&projections);
+            (&projections * weights).sum(Kind::Float).backward();
+            [projections.detach(), volumes.grad()]
+        };
+        for (what, (got, want)) in ["projections", "volumes"].iter().zip(both(&tested).iter().zip(&both(&reference))) {
+            let error = relative(got, want);
+            // The CPU's kernel has a table of the window.
+            assert!(error < 1e-4, "{what} of {config:?} differ by {error:.1e}");
+        }
+        let none = rotations(images, poses.size()[1]) * f64::NAN;
+        assert!(tested.project(&volumes, &none, None, None).isnan().all().int64_value(&[]) == 1);
     }
 }
 
@@ -209,7 +243,7 @@ fn nvrtc_takes_the_sources() {
         skip::skipped_outside_ci(format_args!("nvrtc_takes_the_sources: {problem}"));
         return;
     }
-    for source in [&PROJECTION, &LIFT, &PRIORS, &SMOOTHING] {
+    for source in [&PROJECTION, &SLICES, &LIFT, &PRIORS, &SMOOTHING] {
         // From the oldest that the releases are for to the newest that is machine code of its own.
         for architecture in [75, 80, 90, 100] {
             let image = compile(source, architecture).unwrap();

@@ -14,7 +14,7 @@ mod support;
 #[path = "running/tiny_set.rs"]
 mod tiny_set;
 
-use contract::{Hypotheses, Precision, TrainSettings, TrainSpec, Width};
+use contract::{Hypotheses, Precision, ProjectionRoute, TrainSettings, TrainSpec, Width};
 use opus_dsd_engine::assembly::Assembly;
 use opus_dsd_engine::data::Particles;
 use opus_dsd_engine::devices;
@@ -131,6 +131,7 @@ fn set(folder: &Path) -> TrainSpec {
     let layout = contract::ModelLayout { template: 32, ..model::layout(Width::Full, 8, tiny_set::SIZE) };
     spec.settings = TrainSettings {
         hypotheses: Hypotheses { ring: 3, angle_deg: 3.0 },
+        projection: ProjectionRoute::quicker(4),
         batch: BATCH,
         micro_batch: 2,
         warm_start: None,

@@ -263,6 +263,9 @@ pub(crate) fn decide(said: &TrainSaid, facts: &DataFacts, grid: Grid, mut book: 
     book.note("volume priors", format!("{} on |v|, {} on variation", priors.value.0, priors.value.1), priors.reason);
     let hypotheses = rules::hypotheses(preset, crop);
     book.note("pose hypotheses", (1 + hypotheses.value.ring).to_string(), hypotheses.reason);
+    let poses = 1 + hypotheses.value.ring;
+    let projection = rules::projection(poses);
+    book.note("projection", format!("{:?}", projection.value).to_lowercase(), projection.reason);
     let validation_fraction = book.take("valfrac", said.valfrac, || rules::validation_fraction(preset));
     let seed = book.or("seed", said.seed, SEED);
     let checkpoint_minutes = book.or("checkpoint-minutes", said.checkpoint_minutes, CHECKPOINT_MINUTES);
@@ -284,6 +287,7 @@ pub(crate) fn decide(said: &TrainSaid, facts: &DataFacts, grid: Grid, mut book: 
         warm_start,
         encoder_input: if has_base { EncoderInput::ResidualTimesCtf } else { EncoderInput::Image },
         hypotheses: hypotheses.value,
+        projection: projection.value,
         epochs,
         batch,
         micro_batch: batch,

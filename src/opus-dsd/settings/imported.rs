@@ -5,7 +5,7 @@ use super::defaults::{BATCH, BETA, CHECKPOINT_MINUTES, PREVIEW, SEED};
 use super::grid::Grid;
 use super::rules;
 use super::values::{ClusterMethod, Preset};
-use contract::{BaseVolume, Device, EncoderInput, ModelLayout, Numerics, Precision, Schedule, TrainSettings};
+use contract::{BaseVolume, Device, EncoderInput, ModelLayout, Numerics, Precision, ProjectionRoute, Schedule, TrainSettings};
 use cryoem::legacy::original::Revision;
 
 /// Bounds on the predicted log standard deviation of a latent: the original has none, and these are never met.
@@ -43,6 +43,8 @@ pub(crate) fn decide(model: &Model, device: Device, threads: usize) -> Decided {
         warm_start: None,
         encoder_input: EncoderInput::Image,
         hypotheses: rules::hypotheses(preset, layout.crop).value,
+        // As the original, whose volumes are seen so, and whose poses may be learned.
+        projection: ProjectionRoute::Rays,
         epochs: model.epoch,
         batch: BATCH,
         micro_batch: 1,

@@ -3,7 +3,7 @@
 //! The numbers come from trials on small sets (docs/concepts/learning.md); where nothing was measured, they are the original's.
 
 use super::values::Preset;
-use contract::{EncoderGrid, Guards, Hypotheses, LearningRate, Width};
+use contract::{EncoderGrid, Guards, Hypotheses, LearningRate, ProjectionRoute, Width};
 
 /// Clusters where their number is not said, at most: twelve make 28 nodes with the four files of the whole.
 pub(crate) const MOST_DECIDED_CLUSTERS: usize = analysis::clusters::MOST_CLUSTERS;
@@ -150,6 +150,16 @@ pub(crate) fn hypotheses(preset: Preset, crop_px: usize) -> Ruled<Hypotheses> {
     }
 }
 
+/// How volumes are projected for so many poses an image.
+pub(crate) fn projection(poses: usize) -> Ruled<ProjectionRoute> {
+    let route = ProjectionRoute::quicker(poses);
+    let reason = match route {
+        ProjectionRoute::Rays => "quicker than Fourier slices for few poses",
+        ProjectionRoute::Slices => "Fourier slices: quicker than rays for many poses, and more exact",
+    };
+    ruled(route, reason)
+}
+
 /// Weights of mean |v| and total variation of the decoded volume.
 pub(crate) fn volume_priors(has_base: bool) -> Ruled<(f64, f64)> {
     if has_base { ruled((0.0, 0.0), "the base volume holds the map") } else { ruled((0.15, 0.5), "as the original, without a base volume") }
@@ -256,9 +266,11 @@ mod tests {
     #[test]
     fn the_ring_is_a_pixel_wide() {
         let ring = hypotheses(Preset::Full, 114).value;
+        assert_eq!(projection(1 + ring.ring).value, ProjectionRoute::Slices);
         assert_eq!(ring.ring, 6);
         assert!((ring.angle_deg - 1.005).abs() < 1e-3);
         assert_eq!(hypotheses(Preset::Tiny, 32).value.ring, 0);
+        assert_eq!(projection(1).value, ProjectionRoute::Rays);
     }
 
     #[test]

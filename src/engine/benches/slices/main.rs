@@ -1,26 +1,21 @@
-//! Projection by Fourier slices beside the fused projector: accuracy against an analytic truth, and CPU time.
+//! Projection by Fourier slices beside rays: accuracy against an analytic truth, and CPU time.
 //!
-//! `cargo bench -p opus-dsd-engine --bench slices` prints three tables. Errors and times belong together: a route is to be taken where it is
+//! `cargo bench -p opus-dsd-engine --bench slices` prints two tables. Errors and times belong together: a route is to be taken where it is
 //! faster at equal accuracy. Times are CPU seconds of one thread, forward and backward by the volume; all ways are measured in turns, so that a
 //! machine which others share slows them alike. With `--test` the smallest size runs once.
 
 mod blobs;
-mod route;
 
 use blobs::{Blobs, Pose};
-use cryoem::fft::Complex32;
 use cryoem::geometry::{Matrix3, local_ring, multiply, random_rotation};
 use cryoem::random::Random;
 use opus_dsd_engine::bench::{cpu_seconds, median};
 use opus_dsd_engine::devices::keep_freed_memory;
-use opus_dsd_engine::kernels::projection::Rays;
 use opus_dsd_engine::model::fourier;
 use opus_dsd_engine::model::geometry::Centre;
 use opus_dsd_engine::model::projector::{Projector, ProjectorConfig, Region};
-use opus_dsd_engine::native::Operator;
+use opus_dsd_engine::model::slices::SliceProjector;
 use opus_dsd_engine::torch::init_torch;
-use route::{Extent, Room, Slices, Transform, Window, quick_side};
-use std::sync::Arc;
 use tch::{Device, Kind, Tensor};
 
 const OPTIONS: (Kind, Device) = (Kind::Float, Device::Cpu);
@@ -42,25 +37,26 @@ const SIGMAS_PX: [(f64, f64); 2] = [(1.2, 2.0), (0.8, 0.8)];
 /// Side of the projections, side of the volumes, and how many images at once.
 const SHAPES: [(i64, i64, [i64; 2]); 4] = [(32, 32, [1, 16]), (50, 64, [1, 8]), (114, 114, [1, 8]), (114, 192, [1, 8])];
 
-type Make = fn(&ProjectorConfig, &Rays) -> Arc<dyn Operator>;
+/// Numbers of poses of an image.
+const POSES: [usize; 5] = [1, 2, 3, 4, 8];
 
-/// Slices: interpolation and padding, operator.
-const SLICES: [(&str, Make); 4] = [
-    ("linear, 2×", |config, rays| Arc::new(Slices::new(config, rays, 2.0, |_| Window::hat()))),
-    ("linear, 1.5×", |config, rays| Arc::new(Slices::new(config, rays, 1.5, |_| Window::hat()))),
-    ("3 points, 1.25×", |config, rays| Arc::new(Slices::<3>::new(config, rays, 1.25, Window::smooth))),
-    ("4 points, 1.25×", |config, rays| Arc::new(Slices::<4>::new(config, rays, 1.25, Window::smooth))),
-];
+/// Projects volumes `[b, 1, t, t, t]` under rotations `[b, k, 3, 3]`.
+type Way = Box<dyn Fn(&Tensor, &Tensor) -> Tensor>;
+const WAYS: [&str; 3] = ["rays", "slices", "slices by libtorch"];
 
 fn config(side: i64, template: i64) -> ProjectorConfig {
     let region = Region::Ball { radius_px: MASK_RADIUS * side as f64 };
     ProjectorConfig { side, template, centre: Centre::Voxel, region }
 }
 
-/// The fused projector and all slices.
-fn ways(config: ProjectorConfig) -> Vec<(&'static str, Projector)> {
-    let slices = SLICES.map(|(name, make)| (name, Projector::with_kernel(config, Device::Cpu, |rays| make(&config, rays))));
-    std::iter::once(("fused", Projector::new(config, Device::Cpu))).chain(slices).collect()
+fn ways(config: ProjectorConfig) -> [Way; 3] {
+    let (rays, slices, tensors) =
+        (Projector::new(config, Device::Cpu), SliceProjector::new(&config, Device::Cpu), SliceProjector::new(&config, Device::Cpu));
+    [
+        Box::new(move |volumes, rotations| rays.project(volumes, rotations, None)),
+        Box::new(move |volumes, rotations| slices.project(volumes, rotations, None, None)),
+        Box::new(move |volumes, rotations| tensors.project_by_tensors(volumes, rotations, None, None)),
+    ]
 }
 
 fn stack(matrices: &[Matrix3], images: i64) -> Tensor {
@@ -97,7 +93,7 @@ fn power(images: &Tensor) -> [f64; 3] {
 fn accuracy(shapes: &[(i64, i64, [i64; 2])]) {
     let title = format!("Relative error of projections of blobs, {VIEWS} random poses: all, up to half Nyquist, from there to Nyquist");
     let mut columns = vec!["region, volume", "sigma, px"];
-    columns.extend(std::iter::once("fused").chain(SLICES.map(|(name, ..)| name)));
+    columns.extend(WAYS);
     head(&title, &columns);
     for &(side, template, _) in shapes {
         let config = config(side, template);
@@ -113,8 +109,8 @@ fn accuracy(shapes: &[(i64, i64, [i64; 2])]) {
                 .collect();
             let truth = Tensor::stack(&truth, 0);
             let mut cells = vec![format!("{side}, {template}³"), format!("{}–{}", sigma_px.0, sigma_px.1)];
-            for (_, projector) in &ways {
-                let got = projector.project(&volume, &stack(&rotations, 1), None).squeeze_dim(0);
+            for way in &ways {
+                let got = way(&volume, &stack(&rotations, 1)).squeeze_dim(0);
                 let (error, size) = (power(&(got - &truth)), power(&truth));
                 let parts: Vec<String> = error.iter().zip(size).map(|(e, s)| format!("{:.1e}", (e / s).sqrt())).collect();
                 cells.push(parts.join(" "));
@@ -157,13 +153,13 @@ fn in_turns(works: &mut [Box<dyn FnMut() + '_>], once: bool) -> Vec<f64> {
 fn times(shapes: &[(i64, i64, [i64; 2])], once: bool) {
     let title = "CPU ms an image, forward + backward by the volume";
     let mut columns = vec!["region, volume", "images", "poses"];
-    columns.extend(std::iter::once("fused").chain(SLICES.map(|(name, ..)| name)));
+    columns.extend(WAYS);
     head(title, &columns);
     for &(side, template, images) in shapes {
         let config = config(side, template);
         let ways = ways(config);
         for images in images {
-            for poses in [1, 8] {
+            for poses in POSES {
                 let mut random = Random::new(11, 2);
                 let ring = local_ring(poses - 1, RING_DEG);
                 let matrices: Vec<Matrix3> = (0..images)
@@ -176,12 +172,12 @@ fn times(shapes: &[(i64, i64, [i64; 2])], once: bool) {
                 let volumes = Tensor::randn([images, 1, template, template, template], OPTIONS).set_requires_grad(true);
                 let gradient = Tensor::randn([images, poses as i64, side, side], OPTIONS);
                 let mut works: Vec<Box<dyn FnMut() + '_>> = Vec::new();
-                for (_, projector) in &ways {
+                for way in &ways {
                     works.push(Box::new(|| {
-                        tch::no_grad(|| drop(projector.project(&volumes, &rotations, None)));
+                        tch::no_grad(|| drop(way(&volumes, &rotations)));
                     }));
                     works.push(Box::new(|| {
-                        let projections = projector.project(&volumes, &rotations, None);
+                        let projections = way(&volumes, &rotations);
                         Tensor::run_backward(&[&(projections * &gradient).sum(Kind::Float)], &[&volumes], false, false);
                     }));
                 }
@@ -197,39 +193,6 @@ fn times(shapes: &[(i64, i64, [i64; 2])], once: bool) {
     }
 }
 
-/// The pruned transform by itself, beside libtorch's with the same frequencies kept axis after axis.
-fn transforms(shapes: &[(i64, i64, [i64; 2])], once: bool) {
-    head("CPU ms of one volume's transform", &["volume", "padded", "kept", "ours", "libtorch's", "numbers of the spectrum, MB"]);
-    for &(side, template, _) in shapes {
-        for padding in [2.0, 1.5, 1.25] {
-            let volume = template as usize;
-            let padded = quick_side((volume as f64 * padding).ceil() as usize);
-            let highest = 0.5 * padded as f64 * side as f64 / template as f64;
-            let transform = Transform::new(Extent { volume, padded, radius: MASK_RADIUS * volume as f64 + 1.0, highest, taps: 2 }, |_| 1.0);
-            let values = Tensor::randn([template, template, template], OPTIONS);
-            let plain = Vec::<f32>::try_from(values.reshape([-1])).expect("a tensor's numbers");
-            let (mut room, mut spectrum) = (Room::default(), vec![Complex32::default(); transform.len()]);
-            let (n, columns) = (padded as i64, (highest as i64 + 2).min(padded as i64 / 2 + 1));
-            let mut works: Vec<Box<dyn FnMut() + '_>> = vec![
-                Box::new(|| transform.spectrum(&plain, &mut room, &mut spectrum)),
-                Box::new(|| {
-                    let kept = values.fft_rfft(n, 2, "backward").narrow(2, 0, columns).fft_fft(n, 1, "backward");
-                    let rows = (2 * columns).min(n);
-                    let kept = Tensor::cat(&[kept.narrow(1, 0, rows - rows / 2), kept.narrow(1, n - rows / 2, rows / 2)], 1);
-                    drop(kept.fft_fft(n, 0, "backward"));
-                }),
-            ];
-            let seconds = in_turns(&mut works, once);
-            drop(works);
-            let megabytes = transform.len() as f64 * size_of::<Complex32>() as f64 / 1e6;
-            let mut cells = vec![format!("{template}³"), format!("{padded}³"), format!("{:.0}", 2.0 * highest)];
-            cells.extend(seconds.iter().map(|seconds| format!("{:.2}", seconds * 1e3)));
-            cells.push(format!("{megabytes:.1}"));
-            row(&cells);
-        }
-    }
-}
-
 fn main() {
     init_torch().expect("libtorch of the version that the engine is built for");
     keep_freed_memory(Device::Cpu);
@@ -238,6 +201,5 @@ fn main() {
     let once = std::env::args().any(|word| word == "--test");
     let shapes = if once { &SHAPES[..1] } else { &SHAPES[..] };
     accuracy(shapes);
-    transforms(shapes, once);
     times(shapes, once);
 }

@@ -2,7 +2,7 @@
 
 use super::shapes::{Said, Shape};
 use crate::model::tuning::{self, Wishes};
-use contract::{BaseVolume, Precision, Problem, Result, Width};
+use contract::{BaseVolume, Precision, Problem, ProjectionRoute, Result, Width};
 use std::path::PathBuf;
 
 /// What is printed for `--help`.
@@ -23,6 +23,7 @@ opus-dsd bench --compare A.json B.json
       --micro-batch N     images decoded at a time
       --recompute-encoder work the encoder out again in the backward pass: less memory, another forward pass
       --poses N           pose hypotheses an image
+      --projection WORD   volumes' projections: rays, slices (of their Fourier transform) [default: slices from 4 poses on]
       --base WORD         fixed: the decoder adds to a volume; none: it makes all of it, as the original
       --precision WORD    numbers of the convolutions: f32 or bf16 [default: f32]
       --layout WORD       grids in memory: plain, channels-last [default: OPUS_DSD_LAYOUT, else channels-last on a CPU, plain on a GPU]
@@ -88,6 +89,7 @@ pub(super) fn parse(words: &[String]) -> Result<Order> {
             "--batch" => said.batch = Some(number(name, &value()?)?),
             "--micro-batch" => said.micro_batch = Some(number(name, &value()?)?),
             "--poses" => said.poses = Some(number(name, &value()?)?),
+            "--projection" => said.projection = Some(projection(&value()?)?),
             "--base" => said.base = Some(base(&value()?)?),
             "--precision" => said.precision = Some(precision(&value()?)?),
             "--layout" => wishes.layout = Some(tuning::layout(name, &value()?)?),
@@ -122,6 +124,14 @@ fn width(text: &str) -> Result<Width> {
         "small" => Ok(Width::Small),
         "full" => Ok(Width::Full),
         _ => Err(Problem::input(format!("`{text}` is no preset")).at("`--preset`").hint("one of tiny, small, full")),
+    }
+}
+
+fn projection(text: &str) -> Result<ProjectionRoute> {
+    match text {
+        "rays" => Ok(ProjectionRoute::Rays),
+        "slices" => Ok(ProjectionRoute::Slices),
+        _ => Err(Problem::input(format!("`{text}` is no way to project")).at("`--projection`").hint("one of rays, slices")),
     }
 }
 

@@ -194,8 +194,7 @@ impl<'a> Runner<'a> {
         let volumes = tch::no_grad(|| scene.volume.assemble(&assembly.net(&latents))).set_requires_grad(true);
         let project = self.both("project", &|| scene.project(&volumes, &micro, None, None));
         // Backward reads and writes each corner's gradient.
-        let bytes = 3.0 * work::projection_bytes(scene.points(), poses) * images as f64;
-        let flop = work::projection_flop(scene.points(), poses) * images as f64;
+        let (bytes, flop) = (3.0 * scene.projection_bytes(poses) * images as f64, 2.0 * scene.projection_flop(poses) * images as f64);
         parts.push(Part { flop, bytes, ..scaled(project, times) });
 
         let projections = tch::no_grad(|| scene.project(&volumes, &micro, None, None)).set_requires_grad(true);

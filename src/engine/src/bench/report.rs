@@ -80,7 +80,7 @@ impl Report {
     pub fn table(&self) -> String {
         let shape = &self.shape;
         let mut text = format!(
-            "{} ({:?} width): box {}, images of {}, region {}, volume {}³, zdim {}, {} poses, batch {} in parts of {}\n",
+            "{} ({:?} width): box {}, images of {}, region {}, volume {}³, zdim {}, {} poses by {}, batch {} in parts of {}\n",
             shape.name.to_lowercase(),
             shape.width,
             shape.box_px,
@@ -89,6 +89,7 @@ impl Report {
             shape.template,
             shape.zdim,
             shape.poses,
+            format!("{:?}", shape.projection).to_lowercase(),
             shape.batch,
             shape.micro_batch
         );

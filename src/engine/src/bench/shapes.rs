@@ -2,8 +2,8 @@
 
 use contract::memory::Footprint;
 use contract::{
-    BaseVolume, EncoderGrid, EncoderInput, Guards, Hypotheses, LearningRate, ModelLayout, Numerics, Precision, Problem, ResizeAt, Result,
-    Schedule, TrainSettings, Width,
+    BaseVolume, EncoderGrid, EncoderInput, Guards, Hypotheses, LearningRate, ModelLayout, Numerics, Precision, Problem, ProjectionRoute,
+    ResizeAt, Result, Schedule, TrainSettings, Width,
 };
 use serde::{Deserialize, Serialize};
 
@@ -35,6 +35,9 @@ pub struct Shape {
     pub micro_batch: usize,
     /// Pose hypotheses an image.
     pub poses: usize,
+    /// How volumes are projected.
+    #[serde(default)]
+    pub projection: ProjectionRoute,
     /// What the decoder adds to.
     pub base: BaseVolume,
     /// Numbers of the convolutions.
@@ -58,6 +61,7 @@ pub(super) struct Said {
     pub(super) batch: Option<usize>,
     pub(super) micro_batch: Option<usize>,
     pub(super) poses: Option<usize>,
+    pub(super) projection: Option<ProjectionRoute>,
     pub(super) base: Option<BaseVolume>,
     pub(super) precision: Option<Precision>,
     pub(super) recompute_encoder: bool,
@@ -116,6 +120,7 @@ impl Shape {
         let whole = width == Width::Tiny;
         let crop_px = said.crop_px.unwrap_or(if whole { size_px } else { even(size_px as f64 * CROP_PART) });
         let batch = said.batch.unwrap_or(defaults.batch);
+        let poses = said.poses.unwrap_or(defaults.poses);
         let shape = Self {
             name: name.into(),
             width,
@@ -126,7 +131,8 @@ impl Shape {
             zdim: said.zdim.unwrap_or(8),
             batch,
             micro_batch: said.micro_batch.unwrap_or(batch).min(batch),
-            poses: said.poses.unwrap_or(defaults.poses),
+            poses,
+            projection: said.projection.unwrap_or_else(|| ProjectionRoute::quicker(poses)),
             base: said.base.unwrap_or(BaseVolume::Fixed),
             precision: said.precision.unwrap_or_default(),
             recompute_encoder: said.recompute_encoder,
@@ -177,6 +183,7 @@ impl Shape {
             warm_start: None,
             encoder_input: if original { EncoderInput::Image } else { EncoderInput::ResidualTimesCtf },
             hypotheses: Hypotheses { ring: self.poses - 1, angle_deg: (2.0 / self.crop_px as f64).atan().to_degrees() },
+            projection: self.projection,
             epochs: 1,
             batch: self.batch,
             micro_batch: self.micro_batch,

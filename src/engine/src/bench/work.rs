@@ -4,10 +4,6 @@ use crate::model::decoder::{DecoderConfig, Finish};
 use crate::model::encoder::EncoderConfig;
 use crate::model::layers::{BLOCKS, HALVING, KEEPING, Shape as Kernel};
 
-/// Corners of a trilinear sample.
-const CORNERS: f64 = 8.0;
-/// Floating-point operations of one: seven linear interpolations of three, and the addition to the ray.
-const SAMPLE_FLOP: f64 = 22.0;
 /// How often a convolution's input and output are read or written, forward, by its weights and by its input, at least: each of the three passes
 /// meets both once.
 const PASSES: f64 = 3.0;
@@ -107,16 +103,6 @@ pub(super) fn network_bytes(convolutions: &[Convolution], (images, at_once): (us
         PASSES * grids * images * bytes as f64 + weights * (2.0 * parts * bytes as f64 + of_gradient)
     };
     convolutions.iter().map(of).sum()
-}
-
-/// Floating-point operations of a projection and its transpose, which has as many, for one image.
-pub(super) fn projection_flop(samples: i64, poses: usize) -> f64 {
-    2.0 * SAMPLE_FLOP * samples as f64 * poses as f64
-}
-
-/// Bytes that a projection reads of the volume for one image: eight corners a sample.
-pub(super) fn projection_bytes(samples: i64, poses: usize) -> f64 {
-    CORNERS * samples as f64 * poses as f64 * size_of::<f32>() as f64
 }
 
 #[cfg(test)]

@@ -4,23 +4,24 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// Does `work(0)` … `work(count − 1)`, each once, on at most `threads` threads.
 pub(super) fn share(threads: usize, count: usize, work: impl Fn(usize) + Sync) {
-    let threads = threads.min(count);
-    if threads <= 1 {
-        (0..count).for_each(work);
-        return;
-    }
+    share_with(threads, count, || (), |(), item| work(item));
+}
+
+/// The same, with what each thread makes for itself and takes from item to item.
+pub(super) fn share_with<S>(threads: usize, count: usize, make: impl Fn() -> S + Sync, work: impl Fn(&mut S, usize) + Sync) {
     let next = AtomicUsize::new(0);
     let run = || {
+        let mut own = None;
         loop {
             let item = next.fetch_add(1, Ordering::Relaxed);
             if item >= count {
                 break;
             }
-            work(item);
+            work(own.get_or_insert_with(&make), item);
         }
     };
     std::thread::scope(|scope| {
-        for _ in 1..threads {
+        for _ in 1..threads.min(count) {
             scope.spawn(run);
         }
         run();
@@ -28,17 +29,16 @@ pub(super) fn share(threads: usize, count: usize, work: impl Fn(usize) + Sync) {
 }
 
 /// A pointer that threads write through to places of their own.
-#[derive(Clone, Copy)]
-pub(super) struct Places(*mut f32);
+pub(super) struct Places<T>(*mut T);
 
 // SAFETY: whoever writes through it keeps to places that no other thread touches (see `Places::of`).
-unsafe impl Send for Places {}
+unsafe impl<T: Send> Send for Places<T> {}
 // SAFETY: as above.
-unsafe impl Sync for Places {}
+unsafe impl<T: Send> Sync for Places<T> {}
 
-impl Places {
+impl<T> Places<T> {
     /// Of the values that `slice` holds.
-    pub(super) fn of(slice: &mut [f32]) -> Self {
+    pub(super) fn of(slice: &mut [T]) -> Self {
         Self(slice.as_mut_ptr())
     }
 
@@ -46,7 +46,7 @@ impl Places {
     ///
     /// # Safety
     /// They lie inside the slice, which is still borrowed, and no other thread has them.
-    pub(super) unsafe fn part<'a>(self, from: usize, count: usize) -> &'a mut [f32] {
+    pub(super) unsafe fn part<'a>(&self, from: usize, count: usize) -> &'a mut [T] {
         // SAFETY: the caller's promise.
         unsafe { std::slice::from_raw_parts_mut(self.0.add(from), count) }
     }

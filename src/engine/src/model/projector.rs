@@ -124,6 +124,20 @@ impl Projector {
         self.rays.points() as i64
     }
 
+    /// Bytes that projecting a volume for some poses reads of it: eight corners a sample.
+    #[must_use]
+    pub fn bytes(&self, poses: usize) -> f64 {
+        const CORNERS: f64 = 8.0;
+        CORNERS * self.points() as f64 * poses as f64 * size_of::<f32>() as f64
+    }
+
+    /// Floating-point operations of it: seven linear interpolations of three a sample, and the addition to the ray.
+    #[must_use]
+    pub fn flop(&self, poses: usize) -> f64 {
+        const A_SAMPLE: f64 = 22.0;
+        A_SAMPLE * self.points() as f64 * poses as f64
+    }
+
     /// Ray sums `[b, k, s, s]` of volumes `[b, 1, t, t, t]` under rotations `[b, k, 3, 3]`.
     ///
     /// `pixel_scale` (`[b]`) is the image's pixel size over the grid's, where they differ. The sum is over samples one pixel apart.

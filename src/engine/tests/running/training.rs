@@ -120,6 +120,7 @@ fn an_epoch_has_the_same_outcome_for_any_split() {
     spec.settings.warm_start = None;
     spec.settings.lamb = 1.0;
     spec.settings.hypotheses = Hypotheses { ring: 3, angle_deg: 8.0 };
+    spec.settings.projection = ProjectionRoute::quicker(4);
     let run = |micro_batch: usize, recompute_encoder: bool| {
         let name = format!("{micro_batch}{recompute_encoder}");
         std::fs::create_dir_all(place.path().join(&name)).unwrap();
@@ -172,6 +173,7 @@ fn every_term_of_the_loss_changes_the_latents() {
     spec.settings.volume_l1 = 50.0;
     spec.settings.volume_tv = 50.0;
     spec.settings.hypotheses = Hypotheses { ring: 3, angle_deg: 8.0 };
+    spec.settings.projection = ProjectionRoute::quicker(4);
     let run = |name: &str, change: Change| {
         let mut spec = in_folder(&spec, &place.path().join(name));
         std::fs::create_dir_all(place.path().join(name)).unwrap();
@@ -179,12 +181,13 @@ fn every_term_of_the_loss_changes_the_latents() {
         latents(&trained(&spec).latents)
     };
     let all = run("all", &|_| {});
-    let without: [(&str, Change); 8] = [
+    let without: [(&str, Change); 9] = [
         ("kl", &|s| s.beta = Schedule::Constant(0.0)),
         ("prior", &|s| s.lamb = 0.0),
         ("magnitude", &|s| s.volume_l1 = 0.0),
         ("variation", &|s| s.volume_tv = 0.0),
         ("hypotheses", &|s| s.hypotheses.ring = 0),
+        ("slices", &|s| s.projection = ProjectionRoute::Rays),
         ("warm_start", &|s| s.warm_start = None),
         ("base", &|s| s.base = BaseVolume::None),
         ("snr_control", &|s| s.beta_control = Some(0.5)),

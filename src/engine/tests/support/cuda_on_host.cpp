@@ -21,6 +21,7 @@ static T atomicAdd(T* place, T value) {
 #include "lift.cu"
 #include "priors.cu"
 #include "rays.cu"
+#include "slices.cu"
 #include "smoothing.cu"
 
 template <typename Kernel>
@@ -58,6 +59,10 @@ extern "C" int run_on_host(const char* kernel, long long items, void** a) {
     each(items, [&] { opus_smooth(in(0), value<float*>(a[1]), value<SmoothingShape>(a[2]), value<long long>(a[3])); });
   } else if (!std::strcmp(kernel, "opus_lift")) {
     each(items, [&] { opus_lift(in(0), in(1), value<float*>(a[2]), value<LiftShape>(a[3]), value<long long>(a[4])); });
+  } else if (!std::strcmp(kernel, "opus_slices")) {
+    each(items, [&] { opus_slices(in(0), in(1), value<float*>(a[2]), value<SlicesShape>(a[3]), value<long long>(a[4])); });
+  } else if (!std::strcmp(kernel, "opus_slices_spread")) {
+    each(items, [&] { opus_slices_spread(in(0), in(1), value<float*>(a[2]), value<SlicesShape>(a[3]), value<long long>(a[4])); });
   } else {
     return 1;
   }

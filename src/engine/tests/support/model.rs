@@ -19,6 +19,7 @@ pub(crate) fn settings(layout: ModelLayout) -> TrainSettings {
         warm_start: Some(WarmStart { epochs: 1.0, components: 1, particles: 1000 }),
         encoder_input: EncoderInput::ResidualTimesCtf,
         hypotheses: Hypotheses { ring: 0, angle_deg: 0.0 },
+        projection: ProjectionRoute::Rays,
         epochs: 3,
         batch: 8,
         micro_batch: 4,

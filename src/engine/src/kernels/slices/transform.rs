@@ -3,6 +3,9 @@
 //! Axis after axis: only rows that meet the density's ball are transformed, only frequencies that the images hold are kept, and each pass writes
 //! what the next one reads in one run.
 
+use super::super::threads::{Places, share_with};
+use super::Sizes;
+use super::window::TAPS;
 use cryoem::fft::Complex32;
 use realfft::{ComplexToReal, RealFftPlanner, RealToComplex};
 use rustfft::{Fft, FftPlanner};
@@ -14,23 +17,9 @@ const BLOCK: usize = 8;
 /// Numbers between columns beyond their length, so that columns of a power of two do not fall onto the same cache lines.
 const APART: usize = 8;
 
-/// Shape of a padded transform.
-pub(crate) struct Extent {
-    /// Side of the volumes, voxels.
-    pub(crate) volume: usize,
-    /// Side of the padded box.
-    pub(crate) padded: usize,
-    /// Radius of the ball about voxel n/2 that holds the density, voxels.
-    pub(crate) radius: f64,
-    /// Highest frequency of the images, steps of the padded transform.
-    pub(crate) highest: f64,
-    /// Points about a coordinate that an interpolation reads.
-    pub(crate) taps: usize,
-}
-
 /// The transform and its transpose. A spectrum is `[y][x][z]`, see [`Transform::place`].
-pub(crate) struct Transform {
-    extent: Extent,
+pub struct Transform {
+    sizes: Sizes,
     /// Frequencies along y and z go from −reach to reach.
     reach: usize,
     /// Columns at negative x, which interpolation near x = 0 reads.
@@ -49,20 +38,23 @@ pub(crate) struct Transform {
     complex: Arc<dyn ComplexToReal<f32>>,
 }
 
-/// Arrays that are used again from volume to volume.
-#[derive(Default)]
-pub(crate) struct Room {
+/// What a thread works with.
+struct Work {
     planes: Vec<Complex32>,
     lines: Vec<Complex32>,
-    columns: Vec<Complex32>,
+    row: Vec<f32>,
     line: Vec<Complex32>,
     scratch: Vec<Complex32>,
 }
 
 impl Transform {
     /// Volumes are multiplied by `weight` of the place along each axis, a part of the padded box from its centre.
-    pub(crate) fn new(extent: Extent, weight: impl Fn(f64) -> f64) -> Self {
-        let Extent { volume, padded, radius, highest, taps } = extent;
+    ///
+    /// # Panics
+    /// Sides are odd, or the padded one is the smaller.
+    #[must_use]
+    pub fn new(sizes: Sizes, weight: impl Fn(f64) -> f64) -> Self {
+        let Sizes { template: volume, padded, radius, highest, .. } = sizes;
         assert!(volume.is_multiple_of(2) && padded.is_multiple_of(2) && padded >= volume, "even sides, the padded one not smaller");
         let centre = volume as f64 / 2.0;
         let rows = |z: usize| {
@@ -73,10 +65,10 @@ impl Transform {
             let half = height.sqrt();
             (centre - half).max(0.0).ceil() as usize..(centre + half + 1.0).min(volume as f64).floor() as usize
         };
-        let reach = highest.floor() as usize + taps / 2 + 1;
+        let reach = sizes.reach();
         assert!(reach < padded, "a padded box wider than an interpolation's reach");
         // Farther than any point that an interpolation inside the images' circle reads.
-        let limit = highest + 0.5 * taps as f64 * std::f64::consts::SQRT_2 + 1.0;
+        let limit = highest + 0.5 * TAPS as f64 * std::f64::consts::SQRT_2 + 1.0;
         let columns = reach.min(padded / 2) + 1;
         let within = |y: usize| {
             let y = y as f64 - reach as f64;
@@ -85,7 +77,7 @@ impl Transform {
         let (mut complex, mut real) = (FftPlanner::new(), RealFftPlanner::new());
         Self {
             reach,
-            low: taps / 2,
+            low: TAPS / 2,
             columns,
             within: (0..=2 * reach).map(within).collect(),
             rows: (0..volume).map(rows).collect(),
@@ -94,34 +86,28 @@ impl Transform {
             inverse: complex.plan_fft_inverse(padded),
             real: real.plan_fft_forward(padded),
             complex: real.plan_fft_inverse(padded),
-            extent,
+            sizes,
         }
     }
 
-    /// Side of the volumes, voxels.
-    pub(crate) fn volume(&self) -> usize {
-        self.extent.volume
-    }
-
-    /// Side of the padded box.
-    pub(crate) fn padded(&self) -> usize {
-        self.extent.padded
-    }
-
     /// Numbers of a spectrum.
-    pub(crate) fn len(&self) -> usize {
+    #[must_use]
+    #[expect(clippy::len_without_is_empty, reason = "a spectrum has numbers")]
+    pub fn len(&self) -> usize {
         self.strides()[1] * (2 * self.reach + 1)
     }
 
     /// Steps along x and y; along z it is 1.
-    pub(crate) fn strides(&self) -> [usize; 2] {
+    #[must_use]
+    pub(super) fn strides(&self) -> [usize; 2] {
         let width = 2 * self.reach + 1;
         [width, width * (self.low + self.reach + 1)]
     }
 
     /// Where a frequency (x, y, z) lies in a spectrum.
     #[inline(always)]
-    pub(crate) fn place(&self, [x, y, z]: [i32; 3]) -> usize {
+    #[must_use]
+    pub fn place(&self, [x, y, z]: [i32; 3]) -> usize {
         let [along_x, along_y] = self.strides();
         let (low, reach) = (self.low as i32, self.reach as i32);
         (y + reach) as usize * along_y + (x + low) as usize * along_x + (z + reach) as usize
@@ -129,11 +115,11 @@ impl Transform {
 
     /// Where a padded row has what lies `index` steps after its beginning, if `origin` comes to lie at 0.
     fn wrapped(&self, index: usize, origin: usize) -> usize {
-        (index + self.extent.padded - origin) % self.extent.padded
+        (index + self.sizes.padded - origin) % self.sizes.padded
     }
 
     fn stride(&self) -> usize {
-        self.extent.padded + APART
+        self.sizes.padded + APART
     }
 
     /// Columns, y frequency after y frequency: index of y and number of columns.
@@ -141,88 +127,94 @@ impl Transform {
         self.within.iter().copied().enumerate()
     }
 
-    /// Makes room as large as it must be.
-    fn prepare(&self, room: &mut Room) {
-        let Extent { volume, padded, .. } = self.extent;
+    /// Complex numbers of the columns between the passes.
+    pub(super) fn columns_len(&self) -> usize {
+        (2 * self.reach + 1) * self.columns * self.sizes.template
+    }
+
+    fn work(&self) -> Work {
+        let padded = self.sizes.padded;
         let scratch = [
             self.forward.get_inplace_scratch_len(),
             self.inverse.get_inplace_scratch_len(),
             self.real.get_scratch_len(),
             self.complex.get_scratch_len(),
         ];
-        room.planes.resize(BLOCK * self.columns * self.stride(), Complex32::default());
-        room.lines.resize(BLOCK * (padded / 2 + 1), Complex32::default());
-        room.columns.resize((2 * self.reach + 1) * self.columns * volume, Complex32::default());
-        room.line.resize(padded, Complex32::default());
-        room.scratch.resize(scratch.into_iter().max().unwrap_or(0), Complex32::default());
+        let none = |count: usize| vec![Complex32::default(); count];
+        Work {
+            planes: none(BLOCK * self.columns * self.stride()),
+            lines: none(BLOCK * (padded / 2 + 1)),
+            row: vec![0.0; padded],
+            line: none(padded),
+            scratch: none(scratch.into_iter().max().unwrap_or(0)),
+        }
     }
 
-    /// The spectrum of a volume `[z][y][x]`.
-    pub(crate) fn spectrum(&self, volume: &[f32], room: &mut Room, spectrum: &mut [Complex32]) {
-        self.prepare(room);
-        for first in (0..self.extent.volume).step_by(BLOCK) {
-            self.planes_forward(volume, first, room);
-        }
-        let (volume, padded, reach) = (self.extent.volume, self.extent.padded, self.reach);
+    /// The spectrum of a volume `[z][y][x]`, on some threads; `columns` is room for [`Self::columns_len`] numbers.
+    pub fn spectrum(&self, threads: usize, volume: &[f32], columns: &mut Vec<Complex32>, spectrum: &mut [Complex32]) {
+        columns.resize(self.columns_len(), Complex32::default());
+        let (side, padded, reach) = (self.sizes.template, self.sizes.padded, self.reach);
+        let places = Places::of(columns);
+        let work = || self.work();
+        share_with(threads, side.div_ceil(BLOCK), work, |work, block| self.planes_forward(volume, block * BLOCK, work, &places));
         let width = 2 * reach + 1;
-        for (y, count) in self.circle() {
-            for x in 0..count {
-                let from = &room.columns[(y * self.columns + x) * volume..][..volume];
-                room.line[volume / 2..].fill(Complex32::default());
-                self.wrap(from, &mut room.line);
-                self.forward.process_with_scratch(&mut room.line, &mut room.scratch);
-                let to = &mut spectrum[(y * (self.low + reach + 1) + x + self.low) * width..][..width];
-                to[..reach].copy_from_slice(&room.line[padded - reach..]);
-                to[reach..].copy_from_slice(&room.line[..=reach]);
+        let [_, along_y] = self.strides();
+        let places = Places::of(spectrum);
+        share_with(threads, width, work, |work, y| {
+            // SAFETY: a y frequency has its own part.
+            let to = unsafe { places.part(y * along_y, along_y) };
+            for x in 0..self.within[y] {
+                let from = &columns[(y * self.columns + x) * side..][..side];
+                work.line[side / 2..].fill(Complex32::default());
+                wrap(from, &mut work.line);
+                self.forward.process_with_scratch(&mut work.line, &mut work.scratch);
+                let to = &mut to[(x + self.low) * width..][..width];
+                to[..reach].copy_from_slice(&work.line[padded - reach..]);
+                to[reach..].copy_from_slice(&work.line[..=reach]);
             }
-        }
+        });
         self.each_mirrored(|to, from| spectrum[to] = spectrum[from].conj());
     }
 
     /// The volume that a spectrum gives by the transpose of [`Self::spectrum`] (real and imaginary parts as numbers of their own). The spectrum is
     /// used up.
-    pub(crate) fn transpose(&self, spectrum: &mut [Complex32], room: &mut Room, volume: &mut [f32]) {
-        self.prepare(room);
+    pub fn transpose(&self, threads: usize, spectrum: &mut [Complex32], columns: &mut Vec<Complex32>, volume: &mut [f32]) {
+        columns.resize(self.columns_len(), Complex32::default());
         self.each_mirrored(|to, from| {
             let value = spectrum[to].conj();
             spectrum[from] += value;
         });
-        let (side, padded, reach) = (self.extent.volume, self.extent.padded, self.reach);
+        let (side, padded, reach) = (self.sizes.template, self.sizes.padded, self.reach);
         let width = 2 * reach + 1;
-        for (y, count) in self.circle() {
-            for x in 0..count {
-                let from = &spectrum[(y * (self.low + reach + 1) + x + self.low) * width..][..width];
-                room.line.fill(Complex32::default());
+        let [_, along_y] = self.strides();
+        let (places, all) = (Places::of(columns), self.columns * side);
+        let work = || self.work();
+        share_with(threads, width, work, |work, y| {
+            // SAFETY: a y frequency has its own columns.
+            let columns = unsafe { places.part(y * all, all) };
+            for x in 0..self.within[y] {
+                let from = &spectrum[y * along_y + (x + self.low) * width..][..width];
+                work.line.fill(Complex32::default());
                 // The highest frequencies of both signs may be one.
-                room.line[padded - reach..].copy_from_slice(&from[..reach]);
-                room.line[..=reach].iter_mut().zip(&from[reach..]).for_each(|(to, from)| *to += from);
-                self.inverse.process_with_scratch(&mut room.line, &mut room.scratch);
-                self.unwrap(&room.line, &mut room.columns[(y * self.columns + x) * side..][..side]);
+                work.line[padded - reach..].copy_from_slice(&from[..reach]);
+                work.line[..=reach].iter_mut().zip(&from[reach..]).for_each(|(to, from)| *to += from);
+                self.inverse.process_with_scratch(&mut work.line, &mut work.scratch);
+                unwrap(&work.line, &mut columns[x * side..][..side]);
             }
-        }
-        volume.fill(0.0);
-        for first in (0..side).step_by(BLOCK) {
-            self.planes_back(volume, first, room);
-        }
-    }
-
-    /// Values about index n/2 to a padded line about index 0; what lies between is left.
-    fn wrap(&self, from: &[Complex32], line: &mut [Complex32]) {
-        let half = from.len() / 2;
-        let end = line.len();
-        line[..half].copy_from_slice(&from[half..]);
-        line[end - half..].copy_from_slice(&from[..half]);
-    }
-
-    fn unwrap(&self, line: &[Complex32], to: &mut [Complex32]) {
-        let half = to.len() / 2;
-        to[half..].copy_from_slice(&line[..half]);
-        to[..half].copy_from_slice(&line[line.len() - half..]);
+        });
+        let (places, columns) = (Places::of(volume), &*columns);
+        share_with(threads, side.div_ceil(BLOCK), work, |work, block| {
+            let first = block * BLOCK;
+            let planes = BLOCK.min(side - first);
+            // SAFETY: a block has its own planes.
+            let volume = unsafe { places.part(first * side * side, planes * side * side) };
+            self.planes_back(volume, first, work, columns);
+        });
     }
 
     /// Points at negative x and beyond the padded half, with the point whose conjugate they are.
     fn each_mirrored(&self, mut each: impl FnMut(usize, usize)) {
-        let (reach, padded) = (self.reach as i32, self.extent.padded as i32);
+        let (reach, padded) = (self.reach as i32, self.sizes.padded as i32);
         for x in (-(self.low as i32)..0).chain(padded / 2 + 1..=reach) {
             let mirror = if x < 0 { -x } else { padded - x };
             for y in -reach..=reach {
@@ -238,7 +230,7 @@ impl Transform {
 
     /// Rows of a plane in runs of at most a block that do not cross its middle.
     fn runs(&self, z: usize) -> impl Iterator<Item = Range<usize>> + use<> {
-        let (rows, middle) = (self.rows[z].clone(), self.extent.volume / 2);
+        let (rows, middle) = (self.rows[z].clone(), self.sizes.template / 2);
         let parts = [rows.start..middle.clamp(rows.start, rows.end), middle.clamp(rows.start, rows.end)..rows.end];
         parts.into_iter().flat_map(|part| {
             let end = part.end;
@@ -247,14 +239,13 @@ impl Transform {
     }
 
     /// Planes `first..` of a volume along x and y into the columns along z.
-    fn planes_forward(&self, volume: &[f32], first: usize, room: &mut Room) {
-        let Extent { volume: side, padded, .. } = self.extent;
+    fn planes_forward(&self, volume: &[f32], first: usize, work: &mut Work, places: &Places<Complex32>) {
+        let Sizes { template: side, padded, .. } = self.sizes;
         let (half, stride, width) = (side / 2, self.stride(), padded / 2 + 1);
         let planes = BLOCK.min(side - first);
-        let mut row = vec![0f32; padded];
         for plane in 0..planes {
             let z = first + plane;
-            let columns = &mut room.planes[plane * self.columns * stride..][..self.columns * stride];
+            let columns = &mut work.planes[plane * self.columns * stride..][..self.columns * stride];
             if self.rows[z].is_empty() {
                 columns.fill(Complex32::default());
                 continue;
@@ -263,69 +254,70 @@ impl Transform {
                 column[..padded].fill(Complex32::default());
             }
             for run in self.runs(z) {
-                for (y, line) in run.clone().zip(room.lines.chunks_exact_mut(width)) {
+                for (y, line) in run.clone().zip(work.lines.chunks_exact_mut(width)) {
                     let from = &volume[(z * side + y) * side..][..side];
                     let weight = self.weights[z] * self.weights[y];
                     let weighed = |x: usize| from[x] * weight * self.weights[x];
-                    (0..half).for_each(|x| row[x] = weighed(half + x));
-                    row[half..padded - half].fill(0.0);
-                    (0..half).for_each(|x| row[padded - half + x] = weighed(x));
-                    self.real.process_with_scratch(&mut row, line, &mut room.scratch).expect("lengths are those of the plan");
+                    (0..half).for_each(|x| work.row[x] = weighed(half + x));
+                    work.row[half..padded - half].fill(0.0);
+                    (0..half).for_each(|x| work.row[padded - half + x] = weighed(x));
+                    self.real.process_with_scratch(&mut work.row, line, &mut work.scratch).expect("lengths are those of the plan");
                 }
                 let to = self.wrapped(run.start, half);
                 for (x, column) in columns.chunks_exact_mut(stride).enumerate() {
                     for (number, to) in column[to..to + run.len()].iter_mut().enumerate() {
-                        *to = room.lines[number * width + x];
+                        *to = work.lines[number * width + x];
                     }
                 }
             }
             for column in columns.chunks_exact_mut(stride) {
-                self.forward.process_with_scratch(&mut column[..padded], &mut room.scratch);
+                self.forward.process_with_scratch(&mut column[..padded], &mut work.scratch);
             }
         }
         self.each_column(|x, y, wrapped| {
-            let to = &mut room.columns[(y * self.columns + x) * side + first..][..planes];
+            // SAFETY: a block has its own planes of every column.
+            let to = unsafe { places.part((y * self.columns + x) * side + first, planes) };
             for (plane, to) in to.iter_mut().enumerate() {
-                *to = room.planes[(plane * self.columns + x) * stride + wrapped];
+                *to = work.planes[(plane * self.columns + x) * stride + wrapped];
             }
         });
     }
 
     /// The transpose of [`Self::planes_forward`].
-    fn planes_back(&self, volume: &mut [f32], first: usize, room: &mut Room) {
-        let Extent { volume: side, padded, .. } = self.extent;
+    fn planes_back(&self, volume: &mut [f32], first: usize, work: &mut Work, columns: &[Complex32]) {
+        let Sizes { template: side, padded, .. } = self.sizes;
+        volume.fill(0.0);
         let (half, stride, width) = (side / 2, self.stride(), padded / 2 + 1);
         let planes = BLOCK.min(side - first);
-        room.planes.fill(Complex32::default());
+        work.planes.fill(Complex32::default());
         self.each_column(|x, y, wrapped| {
-            let from = &room.columns[(y * self.columns + x) * side + first..][..planes];
+            let from = &columns[(y * self.columns + x) * side + first..][..planes];
             for (plane, from) in from.iter().enumerate() {
-                room.planes[(plane * self.columns + x) * stride + wrapped] += from;
+                work.planes[(plane * self.columns + x) * stride + wrapped] += from;
             }
         });
-        let mut row = vec![0f32; padded];
-        room.lines.fill(Complex32::default());
+        work.lines.fill(Complex32::default());
         for plane in (0..planes).filter(|plane| !self.rows[first + plane].is_empty()) {
             let z = first + plane;
-            let columns = &mut room.planes[plane * self.columns * stride..][..self.columns * stride];
-            for column in columns.chunks_exact_mut(stride) {
-                self.inverse.process_with_scratch(&mut column[..padded], &mut room.scratch);
+            let plane_columns = &mut work.planes[plane * self.columns * stride..][..self.columns * stride];
+            for column in plane_columns.chunks_exact_mut(stride) {
+                self.inverse.process_with_scratch(&mut column[..padded], &mut work.scratch);
             }
             for run in self.runs(z) {
                 let from = self.wrapped(run.start, half);
-                for (x, column) in columns.chunks_exact(stride).enumerate() {
+                for (x, column) in plane_columns.chunks_exact(stride).enumerate() {
                     // The real inverse counts all columns twice but those that are their own mirror image.
                     let alone = x == 0 || x == padded / 2;
                     for (number, from) in column[from..from + run.len()].iter().enumerate() {
-                        room.lines[number * width + x] = if alone { Complex32::new(from.re, 0.0) } else { from * 0.5 };
+                        work.lines[number * width + x] = if alone { Complex32::new(from.re, 0.0) } else { from * 0.5 };
                     }
                 }
-                for (y, line) in run.zip(room.lines.chunks_exact_mut(width)) {
+                for (y, line) in run.zip(work.lines.chunks_exact_mut(width)) {
                     line[self.columns..].fill(Complex32::default());
-                    self.complex.process_with_scratch(line, &mut row, &mut room.scratch).expect("lengths are those of the plan");
-                    let to = &mut volume[(z * side + y) * side..][..side];
+                    self.complex.process_with_scratch(line, &mut work.row, &mut work.scratch).expect("lengths are those of the plan");
+                    let to = &mut volume[(plane * side + y) * side..][..side];
                     let weight = self.weights[z] * self.weights[y];
-                    let unwrapped = row[padded - half..].iter().chain(&row[..half]);
+                    let unwrapped = work.row[padded - half..].iter().chain(&work.row[..half]);
                     for ((to, value), along) in to.iter_mut().zip(unwrapped).zip(&self.weights) {
                         *to = value * weight * along;
                     }
@@ -341,4 +333,18 @@ impl Transform {
             (0..count).for_each(|x| each(x, y, wrapped));
         }
     }
+}
+
+/// Values about index n/2 to a padded line about index 0; what lies between is left.
+fn wrap(from: &[Complex32], line: &mut [Complex32]) {
+    let half = from.len() / 2;
+    let end = line.len();
+    line[..half].copy_from_slice(&from[half..]);
+    line[end - half..].copy_from_slice(&from[..half]);
+}
+
+fn unwrap(line: &[Complex32], to: &mut [Complex32]) {
+    let half = to.len() / 2;
+    to[half..].copy_from_slice(&line[..half]);
+    to[..half].copy_from_slice(&line[line.len() - half..]);
 }
