@@ -150,7 +150,7 @@ impl Transform {
         }
     }
 
-    /// The spectrum of a volume `[z][y][x]`, on some threads; `columns` is room for [`Self::columns_len`] numbers.
+    /// The spectrum of a volume `[z][y][x]`, on some threads; `columns` is room that is used again.
     pub fn spectrum(&self, threads: usize, volume: &[f32], columns: &mut Vec<Complex32>, spectrum: &mut [Complex32]) {
         columns.resize(self.columns_len(), Complex32::default());
         let (side, padded, reach) = (self.sizes.template, self.sizes.padded, self.reach);

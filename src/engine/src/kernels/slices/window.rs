@@ -3,8 +3,8 @@
 
 use std::f64::consts::PI;
 
-/// Points that a coordinate is interpolated from. With three, and [`super::PADDING`], projections are more exact than sums along rays at every
-/// size and in both halves of the spectrum; four are not quicker (docs/benchmarks/speed-cpu.md).
+/// Points that a coordinate is interpolated from. With three, and boxes padded to 1.25 times their side, projections are more exact than
+/// sums along rays at every size and in both halves of the spectrum; four are not quicker (docs/benchmarks/speed-cpu.md).
 pub const TAPS: usize = 3;
 /// Entries of the table a grid step. Linear interpolation between them is exact to 1e-6 of the window's height, but for its last hundredths, where
 /// it is steep: to 3e-4, which is a tenth of what the window itself leaves there.
