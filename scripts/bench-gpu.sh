@@ -26,7 +26,7 @@ readonly CHECK_S=${CHECK_S:-240} SPEED_S=${SPEED_S:-200} LOSS_S=${LOSS_S:-300} T
 readonly TUNE_S=${TUNE_S:-180} GROUP_S=${GROUP_S:-150} SHAPES_S=${SHAPES_S:-200}
 readonly PARTS=(check speed loss train tune group shapes)
 # What a machine may be worked with, other than by default.
-readonly choices=("--layout channels-last" "--convolutions rearranged" "--layout channels-last --convolutions rearranged" "--search no --only-step"
+readonly choices=("--projection rays --only-step" "--layout channels-last" "--convolutions rearranged" "--layout channels-last --convolutions rearranged" "--search no --only-step"
   "--layout plain --convolutions plain")
 # What `check` runs: a test program, and the beginning of its tests' names where not all are meant. Programs that know no GPU are for CI.
 readonly CHECKS=(device whole_step "running a_group_of_one" "gpu_kernels nvrtc")
@@ -38,13 +38,15 @@ usage() {
 }
 
 pack() {
-  local folder=$1 packed name
+  local folder=$1 packed name check
   packed=$(mktemp -d)
   mkdir -p "$folder" "$packed/bin" "$packed/tests"
-  cargo build --release --bins -p opus-dsd -p opus-dsd-engine
+  cargo build --release --workspace --bins
   cp target/release/opus-dsd target/release/opus-dsd-engine "$packed/bin/"
   # Cargo names test programs by hashes: take them from its own list.
-  cargo test --release -p opus-dsd-engine --no-run --message-format=json |
+  local programs=()
+  for check in "${CHECKS[@]}"; do programs+=(--test "${check%% *}"); done
+  cargo test --release --workspace --no-run --message-format=json "${programs[@]}" |
     python3 -c '
 import json, sys
 for line in sys.stdin:
@@ -140,7 +142,7 @@ def tune():
         if name.startswith("choice-") and name.endswith(".json"):
             result = load(name)
             tuning = result["tuning"]
-            words = f"bf16 {tuning['layout']}, {tuning['convolutions']}, search {tuning['search']}".lower()
+            words = f"bf16 {tuning['layout']}, {tuning['convolutions']}, search {tuning['search']}, {result['shape']['projection']}".lower()
             row(f"{words}: images/s", result["images_per_second"], 200, at_least=True, counts=False)
             row(f"{words}: GB", result["peak_bytes"] / 1e9 / result["shape"]["batch"], 0.3, counts=False)
 
@@ -391,7 +393,7 @@ rehearse() {
   begin "$1" "$2"
   export REHEARSAL=1
   device=cpu where=(--device cpu --j 1) all_shapes=(tiny)
-  shape=(--shape tiny --batch 4 --steps 5 --warm-up 1 --threads 1) half=2
+  shape=(--shape tiny --poses 8 --batch 4 --steps 5 --warm-up 1 --threads 1) half=2
   group_images="32 200 4.0 0.1 1" group_job=(--base reference --preset tiny -n 3 --log-interval 50 --seed 1)
   loss_images="32 200 4.0 2 1" loss_job=(--base none --preset tiny -n 4 -b 4 --log-interval 4)
   train_images="32 200 4.0 2 3" train_job=(--base reference --preset tiny -b 4)

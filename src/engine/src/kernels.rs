@@ -6,5 +6,5 @@ pub mod priors;
 pub mod projection;
 pub mod slices;
 pub mod smoothing;
-pub mod tensors;
+mod tensors;
 mod threads;

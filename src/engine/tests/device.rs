@@ -164,22 +164,22 @@ fn projections_on_the_gpu_are_those_of_the_cpu_kernel() {
 fn slices_on_the_gpu_are_those_of_the_cpu_kernel() {
     let Some(device) = gpu("slices_on_the_gpu_are_those_of_the_cpu_kernel") else { return };
     const TEMPLATE: i64 = 48;
-    let radius_px = 15.0;
-    let config = ProjectorConfig { side: SIDE, template: TEMPLATE, centre: Centre::Voxel, region: Region::Ball { radius_px } };
-    let distance2 = Centre::Voxel.cube(TEMPLATE, CPU).square().sum_dim_intlist([1i64].as_slice(), false, Kind::Float);
-    let ball = distance2.le((radius_px * TEMPLATE as f64 / SIDE as f64).powi(2)).to_kind(Kind::Float).view([TEMPLATE, TEMPLATE, TEMPLATE]);
+    // A ball that leaves the projections.
+    let region = Region::Ball { radius_px: 19.0 };
+    let config = ProjectorConfig { side: SIDE, template: TEMPLATE, centre: Centre::Voxel, region };
     let run = |device: Device| {
         let volumes = numbers(&[IMAGES, 1, TEMPLATE, TEMPLATE, TEMPLATE]).to_device(device).set_requires_grad(true);
         let [poses, shift] = [&rotations(IMAGES, POSES), &numbers(&[IMAGES, POSES, 3])].map(|given| given.to_device(device));
         let projector = SliceProjector::new(&config, device);
         assert!(projector.without_kernel().is_none(), "{device:?}: {:?}", projector.without_kernel());
-        let projections = projector.project(&(&volumes * ball.to_device(device)), &poses, None, Some(&shift));
+        let projections = projector.project(&volumes, &poses, None, Some(&shift));
         (&projections * numbers(&projections.size()).to_device(device)).sum(Kind::Float).backward();
         [projections.detach(), volumes.grad()].map(|found| found.to_device(CPU))
     };
     for (what, (want, got)) in ["projections", "volumes"].iter().zip(run(CPU).iter().zip(run(device))) {
         let error = relative(&got, want);
-        assert!(error < 1e-4, "{what} differ by {error:.1e}");
+        // The CPU's kernel has a table of the window.
+        assert!(error < 2e-4, "{what} differ by {error:.1e}");
     }
 }
 

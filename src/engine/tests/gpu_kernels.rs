@@ -145,14 +145,12 @@ fn slices_are_those_of_the_cpu() {
         let reference = SliceProjector::new(&config, Device::Cpu);
         let kernels = Arc::clone(&host);
         let tested = SliceProjector::with_reading_kernel(&config, Device::Cpu, |sizes| GpuSlices::with(kernels, sizes));
-        let cube = Centre::Voxel.cube(template, Device::Cpu).square().sum_dim_intlist([1i64].as_slice(), false, Kind::Float);
-        let ball = cube.le((radius_px * template as f64 / side as f64).powi(2)).to_kind(Kind::Float).view([template, template, template]);
         let volumes = Tensor::randn([images, 1, template, template, template], OPTIONS);
         let (poses, shift) = (rotations(images, poses), Tensor::randn([images, poses, 3], OPTIONS));
         let scale = Tensor::linspace(0.95, 1.05, images, OPTIONS);
         let both = |projector: &SliceProjector| {
             let volumes = volumes.copy().set_requires_grad(true);
-            let projections = projector.project(&(&volumes * &ball), &poses, Some(&scale), Some(&shift));
+            let projections = projector.project(&volumes, &poses, Some(&scale), Some(&shift));
             let weights = (Tensor::arange(projections.numel() as i64, OPTIONS) * 0.7).sin().view_as(&projections);
             (&projections * weights).sum(Kind::Float).backward();
             [projections.detach(), volumes.grad()]
@@ -160,7 +158,7 @@ fn slices_are_those_of_the_cpu() {
         for (what, (got, want)) in ["projections", "volumes"].iter().zip(both(&tested).iter().zip(&both(&reference))) {
             let error = relative(got, want);
             // The CPU's kernel has a table of the window.
-            assert!(error < 1e-4, "{what} of {config:?} differ by {error:.1e}");
+            assert!(error < 2e-4, "{what} of {config:?} differ by {error:.1e}");
         }
         let none = rotations(images, poses.size()[1]) * f64::NAN;
         assert!(tested.project(&volumes, &none, None, None).isnan().all().int64_value(&[]) == 1);

@@ -37,6 +37,8 @@ const BATCH: usize = 4;
 const RATE: f64 = 1e-4;
 /// What a device is worked with where nothing is chosen: the library's own way.
 const PLAIN: Wishes = Wishes { layout: Some(Layout::Plain), convolutions: Some(Convolutions::Plain), search: Some(false) };
+/// All that may be chosen otherwise.
+const ALL_CHOICES: Wishes = Wishes { layout: Some(Layout::ChannelsLast), convolutions: Some(Convolutions::Rearranged), search: Some(true) };
 
 /// How far two runs may be apart, relative: losses of the first batch, of the second, latent means, all gradients as one vector.
 struct Bounds([f64; 4]);
@@ -181,10 +183,13 @@ fn a_step_in_bf16_is_that_in_f32() {
     let folder = tempfile::tempdir().unwrap();
     let spec = set(folder.path());
     for device in with_gpu("a_step_in_bf16_is_that_in_f32") {
-        let run = |precision: Precision| learned(&spec, device, precision, Wishes::default(), 1);
-        let (want, got) = (run(Precision::F32), run(Precision::Bf16));
-        assert!(agrees(&format!("bf16 from f32, {device:?}"), &got, &want, &BF16));
-        assert!(!agrees("bf16 is not f32", &got, &want, &ROUNDING));
+        let run = |precision: Precision, wishes: Wishes| learned(&spec, device, precision, wishes, 1);
+        let want = run(Precision::F32, Wishes::default());
+        for wishes in [PLAIN, ALL_CHOICES] {
+            let got = run(Precision::Bf16, wishes);
+            assert!(agrees(&format!("bf16 from f32, {wishes:?}, {device:?}"), &got, &want, &BF16));
+            assert!(!agrees("bf16 is not f32", &got, &want, &ROUNDING));
+        }
     }
 }
 
@@ -197,11 +202,7 @@ fn a_step_is_the_same_with_every_choice() {
         let run = |wishes: Wishes| learned(&spec, device, Precision::F32, wishes, 1);
         let want = run(PLAIN);
         let (last, rearranged) = (Some(Layout::ChannelsLast), Some(Convolutions::Rearranged));
-        for wishes in [
-            Wishes { layout: last, ..PLAIN },
-            Wishes { convolutions: rearranged, ..PLAIN },
-            Wishes { layout: last, convolutions: rearranged, search: Some(true) },
-        ] {
+        for wishes in [Wishes { layout: last, ..PLAIN }, Wishes { convolutions: rearranged, ..PLAIN }, ALL_CHOICES] {
             assert!(agrees(&format!("{wishes:?}, {device:?}"), &run(wishes), &want, &ROUNDING));
         }
     }

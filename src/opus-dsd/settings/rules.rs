@@ -155,7 +155,7 @@ pub(crate) fn projection(poses: usize) -> Ruled<ProjectionRoute> {
     let route = ProjectionRoute::quicker(poses);
     let reason = match route {
         ProjectionRoute::Rays => "quicker than Fourier slices for few poses",
-        ProjectionRoute::Slices => "Fourier slices: quicker than rays for many poses, and more exact",
+        ProjectionRoute::Slices => "Fourier slices: quicker than rays for many poses (measured on CPUs), and more exact",
     };
     ruled(route, reason)
 }

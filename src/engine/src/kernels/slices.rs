@@ -26,11 +26,17 @@ pub use window::{TAPS, Window};
 /// Side of the padded box over the volume's, or a little more.
 const PADDING: f64 = 1.25;
 
+/// How much larger density may look in images of smaller pixels than the grid's.
+const SMALLEST_PIXELS: f64 = 1.05;
+
 /// Sizes of a projection by slices.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Sizes {
     /// Side of the projections, pixels; their origin is pixel n/2.
     pub side: usize,
+    /// Side of the images that are transformed, whose centre the projections are. Slices are periodic: what a projection would show beyond its edges comes
+    /// back at the opposite ones, and these must lie outside of it.
+    pub wide: usize,
     /// Side of the volumes, voxels, which span the same region; their origin is voxel n/2.
     pub template: usize,
     /// Side of the padded box.
@@ -49,7 +55,9 @@ impl Sizes {
         let step = template as f64 / side as f64;
         // A voxel more, since samples inside the ball reach that far.
         let radius = radius_px * step + 1.0;
-        Self { side, template, padded, radius, highest: 0.5 * padded as f64 / step.max(1.0) }
+        let needed = (radius_px * SMALLEST_PIXELS + 0.5 * side as f64).ceil() as usize;
+        let wide = if needed <= side { side } else { quick_side(needed) };
+        Self { side, wide, template, padded, radius, highest: 0.5 * padded as f64 / step.max(1.0) }
     }
 
     /// The window for these sizes.
@@ -145,7 +153,7 @@ impl Slices {
     pub fn new(sizes: Sizes) -> Self {
         let window = sizes.window();
         let transform = Transform::new(sizes, |place| 1.0 / window.transform(place));
-        Self { sizes, transform, window, images: Images::new(sizes.side), rooms: Mutex::default() }
+        Self { sizes, transform, window, images: Images::new(&sizes), rooms: Mutex::default() }
     }
 
     fn with_room<R>(&self, work: impl FnOnce(&mut Room) -> R) -> R {
@@ -160,7 +168,7 @@ impl Slices {
     /// conjugate is meant, and the factor that moves origins.
     #[inline(always)]
     fn each_frequency(&self, plane: &Plane, mut each: impl FnMut(usize, [f32; 3], bool, Complex32)) {
-        let side = self.sizes.side as i32;
+        let side = self.sizes.wide as i32;
         let (half, square) = (side / 2, side * side);
         let turn = |turns: f64| {
             let (sin, cos) = (TAU * turns.fract()).sin_cos();
@@ -312,10 +320,15 @@ impl Slices {
         });
     }
 
-    /// Volumes at once, and threads for each.
-    fn threads(images: usize) -> (usize, usize) {
-        let at_once = threads().clamp(1, images.max(1));
-        (at_once, (threads() / at_once).max(1))
+    /// Volumes at once, and threads for each, so that few threads stand idle in the last round. Volumes at once are the better of equals: what
+    /// threads do for one volume they wait for between its passes.
+    fn threads(images: usize, threads: usize) -> (usize, usize) {
+        /// By how much longer than the best a split may be.
+        const EQUAL: f64 = 1.15;
+        let splits = || (1..=threads.min(images).max(1)).map(|at_once| (at_once, (threads / at_once).max(1)));
+        let rounds = |(at_once, each): (usize, usize)| images.div_ceil(at_once) as f64 / each as f64;
+        let best = splits().map(rounds).fold(f64::INFINITY, f64::min);
+        splits().rfind(|&split| rounds(split) <= EQUAL * best).unwrap_or((1, threads))
     }
 }
 
@@ -343,7 +356,7 @@ impl Operator for AtSlices {
         let (poses, values) = (planes.len() / images, values(&volumes));
         let mut output = Tensor::empty([images as i64, poses as i64, side as i64, side as i64], (Kind::Float, Device::Cpu));
         let (places, pixels) = (Places::of(values_mut(&mut output)), poses * side * side);
-        let (at_once, each) = Slices::threads(images);
+        let (at_once, each) = Slices::threads(images, threads());
         share(at_once, images, |image| {
             // SAFETY: a volume has its own images.
             let pixels = unsafe { places.part(image * pixels, pixels) };
@@ -360,7 +373,7 @@ impl Operator for AtSlices {
         let t = template as i64;
         let mut output = Tensor::empty([images as i64, 1, t, t, t], (Kind::Float, Device::Cpu));
         let places = Places::of(values_mut(&mut output));
-        let (at_once, each) = Slices::threads(images);
+        let (at_once, each) = Slices::threads(images, threads());
         share(at_once, images, |image| {
             // SAFETY: an image has its own volume.
             let volume = unsafe { places.part(image * cube, cube) };
@@ -386,5 +399,21 @@ mod tests {
     #[test]
     fn sides_are_quick_and_no_smaller() {
         assert_eq!([1, 63, 64, 171, 228, 143].map(quick_side), [2, 64, 64, 180, 240, 144]);
+    }
+
+    #[test]
+    fn what_leaves_a_projection_does_not_come_back_into_it() {
+        let wide = |side, radius_px| Sizes::new(side, 2 * side, radius_px).wide;
+        assert_eq!([wide(50, 20.0), wide(50, 23.0), wide(50, 36.0)], [50, 50, 64]);
+    }
+
+    #[test]
+    fn threads_are_busy() {
+        assert_eq!(
+            [(1, 8), (8, 8), (16, 8), (8, 1), (2, 16)].map(|(images, threads)| Slices::threads(images, threads)),
+            [(1, 8), (8, 1), (8, 1), (1, 1), (2, 8)]
+        );
+        let (at_once, each) = Slices::threads(18, 16);
+        assert!(18usize.div_ceil(at_once) <= 9 * each && at_once * each <= 16 && at_once < 16, "{at_once}, {each}");
     }
 }

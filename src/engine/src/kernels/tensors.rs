@@ -3,7 +3,7 @@
 use tch::{Device, Kind, Tensor};
 
 /// The same values as single-precision numbers one after the other.
-pub fn plain(tensor: &Tensor) -> Tensor {
+pub(super) fn plain(tensor: &Tensor) -> Tensor {
     tensor.to_kind(Kind::Float).contiguous()
 }
 
@@ -11,8 +11,7 @@ pub fn plain(tensor: &Tensor) -> Tensor {
 ///
 /// # Panics
 /// The tensor is not what [`plain`] makes, or is not on the CPU.
-#[must_use]
-pub fn values(tensor: &Tensor) -> &[f32] {
+pub(super) fn values(tensor: &Tensor) -> &[f32] {
     assert!(tensor.is_contiguous() && tensor.kind() == Kind::Float && tensor.device() == Device::Cpu, "made so");
     // SAFETY: contiguous, f32, on the CPU, and borrowed as long as the slice.
     unsafe { std::slice::from_raw_parts(tensor.data_ptr().cast::<f32>().cast_const(), tensor.numel()) }
@@ -22,7 +21,7 @@ pub fn values(tensor: &Tensor) -> &[f32] {
 ///
 /// # Panics
 /// As [`values`].
-pub fn values_mut(tensor: &mut Tensor) -> &mut [f32] {
+pub(super) fn values_mut(tensor: &mut Tensor) -> &mut [f32] {
     assert!(tensor.is_contiguous() && tensor.kind() == Kind::Float && tensor.device() == Device::Cpu, "made so");
     // SAFETY: contiguous, f32, on the CPU, just made and shared with nobody.
     unsafe { std::slice::from_raw_parts_mut(tensor.data_ptr().cast::<f32>(), tensor.numel()) }
@@ -32,15 +31,13 @@ pub fn values_mut(tensor: &mut Tensor) -> &mut [f32] {
 ///
 /// # Panics
 /// They are not `count`.
-#[must_use]
-pub fn numbers(tensor: &Tensor, count: usize) -> Vec<f32> {
+pub(super) fn numbers(tensor: &Tensor, count: usize) -> Vec<f32> {
     let flat = Vec::<f32>::try_from(plain(tensor).view([-1])).unwrap_or_default();
     assert_eq!(flat.len(), count, "as many numbers as the shapes say");
     flat
 }
 
 /// How many threads the tensor library uses.
-#[must_use]
-pub fn threads() -> usize {
+pub(super) fn threads() -> usize {
     usize::try_from(tch::get_num_threads()).unwrap_or(1).max(1)
 }

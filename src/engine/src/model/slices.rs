@@ -4,6 +4,8 @@
 //! which libtorch's operators do that, too, is the reference that both are tested against, and what runs where a GPU's kernel cannot be made.
 //! Frequencies at the Nyquist circle of the projections and beyond are zero.
 
+use super::fourier;
+use super::geometry::Centre;
 use super::projector::{ProjectorConfig, Region};
 use crate::kernels::slices::gpu::GpuSlices;
 use crate::kernels::slices::{Sizes, Slices, TAPS};
@@ -14,8 +16,9 @@ use std::f64::consts::TAU;
 use std::sync::Arc;
 use tch::{Device, Kind, Tensor};
 
-/// Bytes that transforms of volumes may take at a time: as many volumes as fill a GPU, few enough to be small beside the networks.
-const AT_ONCE_BYTES: usize = 512 << 20;
+/// Bytes that transforms of volumes may take at a time, and about twice as many on the way back: as many volumes as keep a GPU busy, few enough to
+/// fit into what the decoder's own backward pass takes later in the step, which is what the memory plan counts.
+const AT_ONCE_BYTES: usize = 256 << 20;
 /// Dimensions of an image.
 const IMAGE: [i64; 2] = [-2, -1];
 
@@ -39,7 +42,7 @@ enum Kernel {
 
 /// What the tensors' form needs.
 struct Parts {
-    /// What volumes are multiplied by, `[t, t, t]`.
+    /// What volumes are multiplied by, `[t, t, t]`; zero outside the ball.
     weights: Tensor,
     /// Moves the spectrum's origin to the volume's, `[rows, rows, columns]`, complex.
     phases: Tensor,
@@ -119,13 +122,13 @@ impl SliceProjector {
         let transform = |n: usize| 5.0 * n as f64 * (n as f64).log2();
         let (side, rows, columns) = (self.sizes.template as f64, self.sizes.rows() as f64, self.sizes.columns() as f64);
         let volume = (0.5 * side * side + side * columns + rows * columns) * transform(self.sizes.padded);
-        let image = self.sizes.side as f64 * transform(self.sizes.side) + 4.0 * TAPS.pow(3) as f64 * self.frequencies();
+        let image = self.sizes.wide as f64 * transform(self.sizes.wide) + 4.0 * TAPS.pow(3) as f64 * self.frequencies();
         volume + poses as f64 * image
     }
 
     /// Frequencies of a slice.
     fn frequencies(&self) -> f64 {
-        std::f64::consts::FRAC_PI_8 * self.sizes.side.pow(2) as f64
+        std::f64::consts::FRAC_PI_8 * self.sizes.wide.pow(2) as f64
     }
 
     /// What the transforms of a volume take at most while they are made.
@@ -137,7 +140,7 @@ impl SliceProjector {
 
     /// The slices' numbers, `[b, k, 9]` (`kernels::slices::PLANE`).
     fn slices(&self, rotations: &Tensor, pixel_scale: Option<&Tensor>, shift_px: Option<&Tensor>) -> Tensor {
-        let Sizes { side, template, padded, .. } = self.sizes;
+        let Sizes { side, wide, template, padded, .. } = self.sizes;
         let rotations = rotations.detach();
         let size = rotations.size();
         let (images, poses) = (size[0], size[1]);
@@ -146,13 +149,13 @@ impl SliceProjector {
             None => Tensor::ones([1, 1, 1], (Kind::Float, self.device)),
         };
         let axes = rotations.narrow(2, 0, 2);
-        let steps = (&axes / scale.unsqueeze(-1)) * (padded as f64 / template as f64);
+        let steps = (&axes / scale.unsqueeze(-1)) * ((padded * side) as f64 / (template * wide) as f64);
         let turns = match shift_px {
-            Some(shift) => axes.matmul(&shift.detach().unsqueeze(-1)).squeeze_dim(-1) / (&scale * side as f64),
+            Some(shift) => axes.matmul(&shift.detach().unsqueeze(-1)).squeeze_dim(-1) / (&scale * wide as f64),
             None => axes.select(3, 0) * 0.0,
         } - 0.5;
         // Voxels of a pixel, of which a ray meets fewer the smaller pixels are; and the inverse transform's scale.
-        let size = (&scale * (template as f64 / side as f64)).pow_tensor_scalar(-3.0) / side.pow(2) as f64;
+        let size = (&scale * (template as f64 / side as f64)).pow_tensor_scalar(-3.0) / wide.pow(2) as f64;
         // Of a rotation that is none of numbers, no number either.
         let size = size + rotations.sum_dim_intlist([2i64, 3].as_slice(), false, Kind::Float).unsqueeze(2) * 0.0;
         Tensor::cat(&[steps.reshape([images, poses, 6]), turns, size], 2)
@@ -165,7 +168,10 @@ impl SliceProjector {
             let place = |i: usize| (i as f64 - template as f64 / 2.0) / padded as f64;
             let along: Vec<f32> = (0..template).map(|i| (1.0 / window.transform(place(i))) as f32).collect();
             let along = Tensor::from_slice(&along).to_device(self.device);
-            let weights = along.view([-1, 1, 1]) * along.view([-1, 1]) * &along;
+            let t = template as i64;
+            let distance2 = Centre::Voxel.cube(t, self.device).square().sum_dim_intlist([1i64].as_slice(), false, Kind::Float);
+            let ball = distance2.le(self.sizes.radius.powi(2)).to_kind(Kind::Float).view([t, t, t]);
+            let weights = along.view([-1, 1, 1]) * along.view([-1, 1]) * &along * ball;
             let turned = |count: i64, index: &dyn Fn(i64) -> i64| {
                 let angles: Vec<f64> =
                     (0..count).map(|i| TAU * (index(i) * template as i64 / 2).rem_euclid(padded as i64) as f64 / padded as f64).collect();
@@ -196,15 +202,15 @@ impl SliceProjector {
         spectra * phases
     }
 
-    /// Images `[b, k, s, s]` of half planes `[b, k, s, s/2+1, 2]`.
+    /// Images `[b, k, s, s]` of half planes `[b, k, w, w/2+1, 2]`.
     fn images(&self, planes: &Tensor) -> Tensor {
-        let side = self.sizes.side as i64;
-        planes.view_as_complex().fft_irfft2([side, side].as_slice(), IMAGE, "forward")
+        let wide = self.sizes.wide as i64;
+        fourier::centre_crop(&planes.view_as_complex().fft_irfft2([wide, wide].as_slice(), IMAGE, "forward"), self.sizes.side as i64)
     }
 
-    /// Half planes `[b, k, s, s/2+1, 2]` of spectra.
+    /// Half planes `[b, k, w, w/2+1, 2]` of spectra.
     fn read(&self, spectra: &Tensor, slices: &Tensor) -> Tensor {
-        let (side, padded) = (self.sizes.side as i64, self.sizes.padded as i64);
+        let (side, padded) = (self.sizes.wide as i64, self.sizes.padded as i64);
         let (images, poses, width) = (slices.size()[0], slices.size()[1], side / 2 + 1);
         let options = (Kind::Float, self.device);
         let y = Tensor::arange(side, options);

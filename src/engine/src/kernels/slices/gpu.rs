@@ -65,7 +65,7 @@ impl GpuSlices {
         let short = |number: i64| i32::try_from(number).expect("sides and numbers of poses are small");
         SlicesShape {
             poses: short(poses),
-            side: short(self.sizes.side as i64),
+            side: short(self.sizes.wide as i64),
             padded: short(self.sizes.padded as i64),
             rows: short(self.sizes.rows()),
             columns: short(self.sizes.columns()),
@@ -75,7 +75,7 @@ impl GpuSlices {
     }
 }
 
-/// Reads half planes `[b, k, s, s/2+1, 2]` from spectra `[b, z, y, x, 2]` at some slices.
+/// Reads half planes `[b, k, w, w/2+1, 2]` from spectra `[b, z, y, x, 2]` at some slices.
 struct AtSlices {
     kernel: Arc<GpuSlices>,
     /// (Tensors may go from thread to thread, not be shared.)
@@ -83,7 +83,7 @@ struct AtSlices {
 }
 
 impl AtSlices {
-    /// Runs a kernel between the spectra of `images` and their half planes, `[b, k, s, s/2+1, 2]`.
+    /// Runs a kernel between the spectra of `images` and their half planes, `[b, k, w, w/2+1, 2]`.
     fn run(&self, kernel: &str, [from, to]: [&Tensor; 2], [images, poses]: [i64; 2], planes: &Tensor) {
         let slices = self.slices.lock().unwrap_or_else(PoisonError::into_inner);
         assert_eq!(slices.size()[..2], [images, poses], "slices of every image");
@@ -94,7 +94,7 @@ impl AtSlices {
 
 impl Operator for AtSlices {
     fn forward(&self, inputs: &[Tensor]) -> Tensor {
-        let (spectra, side) = (plain(&inputs[0]), self.kernel.sizes.side as i64);
+        let (spectra, side) = (plain(&inputs[0]), self.kernel.sizes.wide as i64);
         let poses = self.slices.lock().unwrap_or_else(PoisonError::into_inner).size()[1];
         let images = spectra.size()[0];
         assert_eq!(spectra.size(), spectra_size(&self.kernel.sizes, images), "spectra of the sizes");

@@ -9,7 +9,7 @@
 
 struct SlicesShape {
   int poses;     // an image
-  int side;      // of the projections, pixels
+  int side;      // of the images whose half planes these are, pixels
   int padded;    // side of the padded transform
   int rows;      // of a spectrum along y and z
   int columns;   // of a spectrum along x

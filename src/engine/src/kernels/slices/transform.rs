@@ -54,17 +54,10 @@ impl Transform {
     /// Sides are odd, or the padded one is the smaller.
     #[must_use]
     pub fn new(sizes: Sizes, weight: impl Fn(f64) -> f64) -> Self {
-        let Sizes { template: volume, padded, radius, highest, .. } = sizes;
+        let Sizes { template: volume, padded, highest, .. } = sizes;
         assert!(volume.is_multiple_of(2) && padded.is_multiple_of(2) && padded >= volume, "even sides, the padded one not smaller");
         let centre = volume as f64 / 2.0;
-        let rows = |z: usize| {
-            let height = radius * radius - (z as f64 - centre).powi(2);
-            if height < 0.0 {
-                return 0..0;
-            }
-            let half = height.sqrt();
-            (centre - half).max(0.0).ceil() as usize..(centre + half + 1.0).min(volume as f64).floor() as usize
-        };
+        let rows = |z: usize| inside(&sizes, (z as f64 - centre).powi(2));
         let reach = sizes.reach();
         assert!(reach < padded, "a padded box wider than an interpolation's reach");
         // Farther than any point that an interpolation inside the images' circle reads.
@@ -238,6 +231,16 @@ impl Transform {
         })
     }
 
+    /// The voxels of a row that are inside the ball, on both sides of its middle (which the ball is about), and where each part begins in a padded row.
+    fn parts(&self, z: usize, y: usize) -> [(Range<usize>, usize); 2] {
+        let Sizes { template: side, padded, .. } = self.sizes;
+        let half = side / 2;
+        let distance = |at: usize| at as f64 - half as f64;
+        let row = inside(&self.sizes, distance(z).powi(2) + distance(y).powi(2));
+        let middle = half.clamp(row.start, row.end);
+        [(row.start..middle, padded - half + row.start), (middle..row.end, 0)]
+    }
+
     /// Planes `first..` of a volume along x and y into the columns along z.
     fn planes_forward(&self, volume: &[f32], first: usize, work: &mut Work, places: &Places<Complex32>) {
         let Sizes { template: side, padded, .. } = self.sizes;
@@ -257,10 +260,11 @@ impl Transform {
                 for (y, line) in run.clone().zip(work.lines.chunks_exact_mut(width)) {
                     let from = &volume[(z * side + y) * side..][..side];
                     let weight = self.weights[z] * self.weights[y];
-                    let weighed = |x: usize| from[x] * weight * self.weights[x];
-                    (0..half).for_each(|x| work.row[x] = weighed(half + x));
-                    work.row[half..padded - half].fill(0.0);
-                    (0..half).for_each(|x| work.row[padded - half + x] = weighed(x));
+                    work.row.fill(0.0);
+                    for (part, to) in self.parts(z, y) {
+                        let weighed = from[part.clone()].iter().zip(&self.weights[part]).map(|(value, along)| value * weight * along);
+                        work.row[to..].iter_mut().zip(weighed).for_each(|(to, value)| *to = value);
+                    }
                     self.real.process_with_scratch(&mut work.row, line, &mut work.scratch).expect("lengths are those of the plan");
                 }
                 let to = self.wrapped(run.start, half);
@@ -317,9 +321,11 @@ impl Transform {
                     self.complex.process_with_scratch(line, &mut work.row, &mut work.scratch).expect("lengths are those of the plan");
                     let to = &mut volume[(plane * side + y) * side..][..side];
                     let weight = self.weights[z] * self.weights[y];
-                    let unwrapped = work.row[padded - half..].iter().chain(&work.row[..half]);
-                    for ((to, value), along) in to.iter_mut().zip(unwrapped).zip(&self.weights) {
-                        *to = value * weight * along;
+                    for (part, from) in self.parts(z, y) {
+                        let along = &self.weights[part.clone()];
+                        for ((to, value), along) in to[part].iter_mut().zip(&work.row[from..]).zip(along) {
+                            *to = value * weight * along;
+                        }
                     }
                 }
             }
@@ -333,6 +339,16 @@ impl Transform {
             (0..count).for_each(|x| each(x, y, wrapped));
         }
     }
+}
+
+/// Voxels along an axis that are inside the ball, at a squared distance from its origin along the others.
+fn inside(sizes: &Sizes, distance2: f64) -> Range<usize> {
+    let (half2, centre) = (sizes.radius * sizes.radius - distance2, sizes.template as f64 / 2.0);
+    if half2 < 0.0 {
+        return 0..0;
+    }
+    let half = half2.sqrt();
+    (centre - half).max(0.0).ceil() as usize..(centre + half + 1.0).min(sizes.template as f64).floor() as usize
 }
 
 /// Values about index n/2 to a padded line about index 0; what lies between is left.

@@ -7,7 +7,7 @@ use std::f64::consts::PI;
 /// sums along rays at every size and in both halves of the spectrum; four are not quicker (docs/benchmarks/speed-cpu.md).
 pub const TAPS: usize = 3;
 /// Entries of the table a grid step. Linear interpolation between them is exact to 1e-6 of the window's height, but for its last hundredths, where
-/// it is steep: to 3e-4, which is a tenth of what the window itself leaves there.
+/// it is steep: to 3e-4, where the window itself jumps by 4e-3.
 const ENTRIES: usize = 512;
 /// Points of the sum that stands for the integral of the window's transform.
 const POINTS: usize = 4000;
