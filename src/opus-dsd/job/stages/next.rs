@@ -324,7 +324,7 @@ impl Ground<'_> {
         let words = said.iter().skip(1).map(String::as_str).collect::<Vec<_>>();
         NextStep {
             what: format!("Train for longer, where the loss is still falling: the same job goes on from epoch {epoch}"),
-            command: command(&[&without(&words, "--epochs")[..], &["--epochs", &more]].concat()),
+            command: command(&[&without(&without(&words, "-n"), "--epochs")[..], &["--epochs", &more]].concat()),
             relion: format!("choose this job, put {more} for `epochs` in the tab Params, and press Continue!"),
             scipion: format!("edit this protocol: {more} for Epochs, then execute it with Continue"),
             pipeliner: format!("put {more} for `epochs` in `{folder}/continue_job.star`, then `pipeliner --continue_job {job}`"),
@@ -403,5 +403,6 @@ mod tests {
     fn an_option_is_taken_out_with_its_value() {
         assert_eq!(without(&["train", "--epochs", "3", "--o", "x/"], "--epochs"), ["train", "--o", "x/"]);
         assert_eq!(without(&["--epochs=3", "--epochs-not", "4"], "--epochs"), ["--epochs-not", "4"]);
+        assert_eq!(without(&["train", "-n", "2", "--o", "x/"], "-n"), ["train", "--o", "x/"]);
     }
 }
