@@ -3,6 +3,7 @@
 pub mod cuda;
 pub mod lift;
 pub mod priors;
+mod processor;
 pub mod projection;
 pub mod slices;
 pub mod smoothing;

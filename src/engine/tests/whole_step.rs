@@ -70,7 +70,7 @@ fn learned(spec: &TrainSpec, device: Device, precision: Precision, wishes: Wishe
         // Devices have generators of their own.
         assembly.load_weights(&Assembly::new(settings, maps(), CPU).unwrap().weights()).unwrap();
     }
-    assert!(assembly.scene.without_kernel().is_none(), "{:?}", assembly.scene.without_kernel());
+    assert!(assembly.without_kernel().is_none(), "{:?}", assembly.without_kernel());
     let inputs = Inputs::new(&assembly, &particles, None, 1, &|| false).unwrap();
     let everyone: Vec<usize> = (0..particles.len()).collect();
     let classes = ground::view_classes(&particles, &everyone);

@@ -12,6 +12,7 @@ mod images;
 mod transform;
 mod window;
 
+use super::processor::is_wide;
 use super::tensors::{numbers, plain, threads, values, values_mut};
 use super::threads::{Places, share, share_with};
 use crate::native::Operator;
@@ -273,9 +274,9 @@ impl Slices {
     fn project(&self, threads: usize, volume: &[f32], planes: &[Plane], pixels: &mut [f32]) {
         let area = self.sizes.side.pow(2);
         self.with_room(|Room { columns, spectra }| {
-            spectra.resize(self.transform.len(), Complex32::default());
-            self.transform.spectrum(threads, volume, columns, spectra);
-            let (places, spectrum) = (Places::of(pixels), &*spectra);
+            let spectrum = at_least(spectra, self.transform.len());
+            self.transform.spectrum(threads, volume, columns, spectrum);
+            let (places, spectrum) = (Places::of(pixels), &*spectrum);
             share_with(
                 threads,
                 planes.len(),
@@ -300,7 +301,7 @@ impl Slices {
         let (area, numbers) = (self.sizes.side.pow(2), self.transform.len());
         let shares = threads.clamp(1, planes.len().max(1));
         self.with_room(|Room { columns, spectra }| {
-            spectra.resize(spectra.len().max(shares * numbers), Complex32::default());
+            let spectra = at_least(spectra, shares * numbers);
             let places = Places::of(spectra);
             share(threads, shares, |part| {
                 // SAFETY: a share has its own spectrum.
@@ -312,7 +313,7 @@ impl Slices {
                     self.add_any(spectrum, &planes[pose], &half_plane);
                 }
             });
-            let (spectrum, others) = spectra[..shares * numbers].split_at_mut(numbers);
+            let (spectrum, others) = spectra.split_at_mut(numbers);
             for other in others.chunks_exact(numbers) {
                 spectrum.iter_mut().zip(other).for_each(|(to, from)| *to += from);
             }
@@ -330,6 +331,14 @@ impl Slices {
         let best = splits().map(rounds).fold(f64::INFINITY, f64::min);
         splits().rfind(|&split| rounds(split) <= EQUAL * best).unwrap_or((1, threads))
     }
+}
+
+/// So many numbers of an array, which becomes as large where it is not yet.
+fn at_least(array: &mut Vec<Complex32>, count: usize) -> &mut [Complex32] {
+    if array.len() < count {
+        array.resize(count, Complex32::default());
+    }
+    &mut array[..count]
 }
 
 /// Projects volumes `[b, 1, t, t, t]` to `[b, k, s, s]` at some slices.
@@ -385,11 +394,6 @@ impl Operator for AtSlices {
     fn needs_inputs(&self) -> bool {
         false
     }
-}
-
-#[cfg(target_arch = "x86_64")]
-fn is_wide() -> bool {
-    std::arch::is_x86_feature_detected!("avx2") && std::arch::is_x86_feature_detected!("fma")
 }
 
 #[cfg(test)]

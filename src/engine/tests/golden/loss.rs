@@ -1,7 +1,7 @@
 //! What is minimised: its terms, the whole of it, and its gradients.
 
 use super::golden::cases;
-use super::rendering::{Poses, base_rotations, render, tilts, turned};
+use super::rendering::{Poses, render, turned};
 use super::settings::{Sizes, centred, decoder, encoder, encoder_mask, rotations};
 use super::{CPU, ORIGINAL, start};
 use opus_dsd_engine::model::geometry::Centre;
@@ -53,12 +53,7 @@ fn loss_and_gradients() {
             case.check("z", &z, 1e-4);
             let templates = decoder.net.forward(&z);
             let pose = decoder.net.pose(&z).unwrap();
-            let poses = Poses {
-                base: base_rotations(&case),
-                correction: pose.rotation,
-                translation_px: pose.translation_px,
-                local: tilts(&case, "local_hopf_deg"),
-            };
+            let poses = Poses::of(&case, pose);
             let rendering = render(&case, &sizes, &templates, &poses, &mask);
             let mut fit = Fit::new(&rendering.images, &turned(&case, &images).unsqueeze(1), &rendering.masks, &ORIGINAL);
             case.check("l2_diff", &fit.difference, 1e-4);

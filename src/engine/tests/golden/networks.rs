@@ -75,12 +75,7 @@ fn decoding_and_projection() {
         case.check("pose_pred_trans", &pose.translation_px, 1e-4);
         case.check("local_R", &tilts(&case, "local_hopf_deg"), 1e-4);
         case.check("R_base_hopf3", &base_rotations(&case), 1e-4);
-        let poses = Poses {
-            base: base_rotations(&case),
-            correction: pose.rotation,
-            translation_px: pose.translation_px,
-            local: tilts(&case, "local_hopf_deg"),
-        };
+        let poses = Poses::of(&case, pose);
         let rendering = render(&case, &sizes, &templates, &poses, &mask);
         case.check("proj_before_ctf", &rendering.before_ctf, 1e-4);
         case.check("proj_before_ctf_img0", &rendering.before_ctf.select(0, 0), 1e-4);

@@ -4,6 +4,7 @@ use super::CPU;
 use super::golden::Case;
 use super::settings::{Sizes, ctf_rows, of_hopf};
 use opus_dsd_engine::model::ctf::FrequencyGrid;
+use opus_dsd_engine::model::decoder::PoseCorrection;
 use opus_dsd_engine::model::fourier;
 use opus_dsd_engine::model::geometry::{Centre, turns};
 use opus_dsd_engine::model::lift::turn_images;
@@ -26,6 +27,14 @@ pub(crate) struct Poses {
     pub(crate) translation_px: Tensor,
     /// `[k, 3, 3]`.
     pub(crate) local: Tensor,
+}
+
+impl Poses {
+    /// Those of a case, with what a decoder corrects them by.
+    pub(crate) fn of(case: &Case, corrected: PoseCorrection) -> Self {
+        let PoseCorrection { rotation, translation_px, .. } = corrected;
+        Self { base: base_rotations(case), correction: rotation, translation_px, local: tilts(case, "local_hopf_deg") }
+    }
 }
 
 pub(crate) fn render(case: &Case, sizes: &Sizes, templates: &Tensor, poses: &Poses, mask: &Tensor) -> Rendering {

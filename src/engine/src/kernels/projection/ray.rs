@@ -1,6 +1,6 @@
 //! One ray through one volume. Most of a ray lies where all eight corners of every sample are inside; only its ends are checked.
 
-use std::sync::OnceLock;
+use crate::kernels::processor::is_wide;
 
 /// Samples whose positions are worked out together, in vector registers.
 const CHUNK: usize = 16;
@@ -151,21 +151,6 @@ mod wide {
     pub(super) fn adjoint_inside(target: &mut [f32], side: usize, line: &Line, from: usize, to: usize, g: f32) {
         super::adjoint_inside::<true>(target, side, line, from, to, g);
     }
-}
-
-/// Whether the processor has 256-bit vectors and fused multiplication.
-fn is_wide() -> bool {
-    static WIDE: OnceLock<bool> = OnceLock::new();
-    *WIDE.get_or_init(|| {
-        #[cfg(target_arch = "x86_64")]
-        {
-            std::arch::is_x86_feature_detected!("avx2") && std::arch::is_x86_feature_detected!("fma")
-        }
-        #[cfg(not(target_arch = "x86_64"))]
-        {
-            false
-        }
-    })
 }
 
 /// The eight corners of a sample, those inside only: index and weights along (x, y, z), each (1 − f) or f with its sign of change.

@@ -72,24 +72,34 @@ __device__ long long place_of(const Point& point, SlicesShape shape, int i, int 
   return (wrapped(z, shape.rows) * shape.rows + wrapped(y, shape.rows)) * shape.columns + x;
 }
 
+// What a thread works on.
+struct Frequency {
+  const float* slice;
+  long long spectrum;  // where that of its volume begins
+  int x, row;          // in the half plane
+};
+
+__device__ Frequency frequency_of(long long item, const float* slices, SlicesShape shape) {
+  const int width = shape.side / 2 + 1, area = shape.side * width, index = (int)(item % area);
+  const long long pose = item / area, numbers = 2 * (long long)shape.rows * shape.rows * shape.columns;
+  return {slices + pose * 9, pose / shape.poses * numbers, index % width, index / width};
+}
+
 // One thread a frequency of a half plane.
 extern "C" __global__ void opus_slices(const float* __restrict__ spectra, const float* __restrict__ slices, float* __restrict__ planes,
                                        SlicesShape shape, long long frequencies) {
   const long long item = (long long)blockIdx.x * blockDim.x + threadIdx.x;
   if (item >= frequencies) return;
-  const int width = shape.side / 2 + 1, area = shape.side * width;
-  const long long pose = item / area;
-  const int frequency = (int)(item % area);
-  const float* slice = slices + pose * 9;
+  const Frequency frequency = frequency_of(item, slices, shape);
   float* to = planes + 2 * item;
   to[0] = to[1] = 0.0f;
-  if (!is_slice(slice)) {
+  if (!is_slice(frequency.slice)) {
     to[0] = to[1] = nanf("");
     return;
   }
-  const Point point = point_of(slice, shape, frequency % width, frequency / width);
+  const Point point = point_of(frequency.slice, shape, frequency.x, frequency.row);
   if (!point.inside) return;
-  const float* spectrum = spectra + pose / shape.poses * 2 * ((long long)shape.rows * shape.rows * shape.columns);
+  const float* spectrum = spectra + frequency.spectrum;
   float real = 0.0f, imaginary = 0.0f;
   for (int k = 0; k < TAPS; ++k)
     for (int j = 0; j < TAPS; ++j)
@@ -111,18 +121,15 @@ extern "C" __global__ void opus_slices_spread(const float* __restrict__ planes, 
                                               float* __restrict__ spectra, SlicesShape shape, long long frequencies) {
   const long long item = (long long)blockIdx.x * blockDim.x + threadIdx.x;
   if (item >= frequencies) return;
-  const int width = shape.side / 2 + 1, area = shape.side * width;
-  const long long pose = item / area;
-  const int frequency = (int)(item % area);
-  const float* slice = slices + pose * 9;
-  if (!is_slice(slice)) return;
-  const Point point = point_of(slice, shape, frequency % width, frequency / width);
+  const Frequency frequency = frequency_of(item, slices, shape);
+  if (!is_slice(frequency.slice)) return;
+  const Point point = point_of(frequency.slice, shape, frequency.x, frequency.row);
   if (!point.inside) return;
   const float* from = planes + 2 * item;
   const float real = from[0] * point.factor[0] + from[1] * point.factor[1];
   float imaginary = from[1] * point.factor[0] - from[0] * point.factor[1];
   if (point.conjugate) imaginary = -imaginary;
-  float* spectrum = spectra + pose / shape.poses * 2 * ((long long)shape.rows * shape.rows * shape.columns);
+  float* spectrum = spectra + frequency.spectrum;
   for (int k = 0; k < TAPS; ++k)
     for (int j = 0; j < TAPS; ++j)
       for (int i = 0; i < TAPS; ++i) {
